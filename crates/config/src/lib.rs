@@ -1,0 +1,1 @@
+//! Words of odyssey.conf and odyssey.yaml into checked values, with file, line and column.

@@ -1,0 +1,1 @@
+//! Stackful coroutines with an address: one event loop a thread, sockets, timers, parked sessions.

@@ -1,0 +1,1 @@
+//! The PostgreSQL protocol, sans-I/O: frames, messages, the conversation, authentication.
