@@ -1,0 +1,131 @@
+//! The checked configuration: plain values the other crates read. Nothing here has an effect or knows a file format.
+
+mod global;
+mod rule;
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use global::Global;
+pub use rule::{
+    AddressSelector, Authentication, ConnectionType, Name, PoolMode, Role, Rule, UserName,
+};
+
+/// Everything the files said, checked.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Options of the whole process.
+    pub global: Global,
+    /// Where clients connect to, in file order; at least one.
+    pub listens: Vec<Listen>,
+    /// Where servers are, in file order; at least one, names are unique.
+    pub storages: Vec<Arc<Storage>>,
+    /// Who goes where and how, in file order (users before groups inside one database block); at least one.
+    /// Rules for internal clients (`pool_routing "internal"`, watchdogs) are checked but not listed here.
+    pub rules: Vec<Arc<Rule>>,
+    /// How live clients are disconnected on a graceful stop.
+    pub drop: ConnDrop,
+}
+
+/// One `listen` section.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listen {
+    /// Host name, address or `*`; None listens on the unix socket `unix_socket_dir/.s.PGSQL.port`.
+    pub host: Option<String>,
+    /// 1..=65535.
+    pub port: u16,
+    /// Length of the kernel's queue of connections not accepted yet.
+    pub backlog: u32,
+    /// Time for everything before the first query; None waits for ever.
+    pub client_login_timeout: Option<Duration>,
+    /// What was asked for; only what plain text can honour passes the check.
+    pub tls: TlsMode,
+    /// Certificates of authorities that sign clients.
+    pub tls_ca_file: Option<PathBuf>,
+    /// Our private key.
+    pub tls_key_file: Option<PathBuf>,
+    /// Our certificate.
+    pub tls_cert_file: Option<PathBuf>,
+}
+
+/// How much a side insists on TLS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum TlsMode {
+    /// Never.
+    Disable,
+    /// If the other side asks for it.
+    Allow,
+    /// If the other side can.
+    Prefer,
+    /// Always, without checking certificates.
+    Require,
+    /// Always, with a certificate signed by a known authority.
+    VerifyCa,
+    /// Always, with a certificate signed by a known authority for this host name.
+    VerifyFull,
+}
+
+/// One `storage` section: where servers are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Storage {
+    /// Its name in the file.
+    pub name: String,
+    /// PostgreSQL servers or the console.
+    pub kind: StorageKind,
+    /// In file order; at least one for remote storages, none for local ones. Only the first is used yet.
+    pub endpoints: Vec<Endpoint>,
+    /// What was asked for; only what plain text can honour passes the check.
+    pub tls: TlsMode,
+    /// How many logins to servers may be under way at once; already resolved (0 in the file = workers).
+    pub server_max_routing: usize,
+}
+
+/// What answers behind a storage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum StorageKind {
+    /// PostgreSQL servers.
+    Remote,
+    /// The pooler's own console.
+    Local,
+}
+
+/// One server of a storage.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Endpoint {
+    /// Over TCP.
+    Tcp {
+        /// Name or address, without brackets.
+        host: String,
+        /// 1..=65535.
+        port: u16,
+    },
+    /// A unix socket.
+    Unix {
+        /// The socket itself, e.g. `/tmp/.s.PGSQL.5432`.
+        path: PathBuf,
+    },
+}
+
+/// `host:port`, `[v6]:port` or the path.
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Endpoint::Tcp { host, port } if host.contains(':') => write!(f, "[{host}]:{port}"),
+            Endpoint::Tcp { host, port } => write!(f, "{host}:{port}"),
+            Endpoint::Unix { path } => write!(f, "{}", path.display()),
+        }
+    }
+}
+
+/// `conn_drop_options`: how live clients are disconnected on a graceful stop.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConnDrop {
+    /// No: they stay until they leave or the shutdown timeout fires.
+    pub enabled: bool,
+    /// Clients dropped per worker in each interval.
+    pub rate: usize,
+    /// Length of the interval.
+    pub interval: Duration,
+}

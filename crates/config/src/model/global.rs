@@ -1,0 +1,85 @@
+//! Options of the whole process, checked, defaults filled in.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Options of the whole process. A name is the option's name in the file, with its unit where the type has none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Global {
+    /// Worker threads ("machines"); `auto` is already resolved.
+    pub workers: usize,
+    /// Threads for calls that block.
+    pub resolvers: usize,
+    /// Bytes of a coroutine's stack; at least 64 KiB.
+    pub coroutine_stack_bytes: usize,
+    /// Finished coroutine stacks kept per worker.
+    pub cache_coroutine: usize,
+
+    /// Appended to.
+    pub log_file: Option<PathBuf>,
+    /// The template of a log line; backslash sequences still unexpanded.
+    pub log_format: String,
+    /// Also (or only) write to standard output.
+    pub log_to_stdout: bool,
+    /// Debug lines.
+    pub log_debug: bool,
+    /// Connect, route and disconnect lines.
+    pub log_session: bool,
+    /// Texts of queries.
+    pub log_query: bool,
+    /// The configuration at start.
+    pub log_config: bool,
+    /// Statistics lines each `stats_interval_s`.
+    pub log_stats: bool,
+    /// Seconds between two computations of statistics; at least 1.
+    pub stats_interval_s: u64,
+    /// Lines that may wait for the log writer before lines are dropped.
+    pub log_queue_depth: usize,
+
+    /// Fork into the background.
+    pub daemonize: bool,
+    /// Where our process id is written.
+    pub pid_file: Option<PathBuf>,
+    /// Directory of unix sockets, ours and by default the servers'.
+    pub unix_socket_dir: Option<PathBuf>,
+    /// Mode bits of the sockets we create.
+    pub unix_socket_mode: Option<u32>,
+
+    /// TCP_NODELAY on clients and servers.
+    pub nodelay: bool,
+    /// Seconds of silence before the first keepalive probe; 0 = no keepalive.
+    pub keepalive_s: u32,
+    /// Seconds between two probes.
+    pub keepalive_interval_s: u32,
+    /// Unanswered probes before the connection is given up.
+    pub keepalive_probes: u32,
+    /// TCP_USER_TIMEOUT: 0 = the kernel's default; a negative value in the file is already replaced by the computed one.
+    pub keepalive_user_timeout_ms: i64,
+    /// No: accepted sockets get SO_LINGER{1,0}, as Odyssey does.
+    pub disable_nolinger: bool,
+    /// SO_REUSEPORT on TCP listeners.
+    pub bindwith_reuseport: bool,
+
+    /// Clients at once; None = unlimited.
+    pub client_max: Option<usize>,
+    /// Connections between accept and the end of routing; already resolved (0 in the file = 64 per worker).
+    pub client_max_routing: usize,
+    /// File order decides between rules, not their specificity.
+    pub sequential_routing: bool,
+
+    /// For each attempt to connect to a server.
+    pub backend_connect_timeout: Duration,
+    /// Pause before another attempt when a server says 53300.
+    pub server_login_retry: Duration,
+    /// For one cancel connection; None = for ever.
+    pub cancel_timeout: Option<Duration>,
+    /// Wait for room among the cancels in flight; None = for ever.
+    pub cancel_queue_timeout: Option<Duration>,
+    /// Parallel cancels; already resolved.
+    pub cancel_max_inflight: usize,
+
+    /// That many SIGTERM or SIGINT end the process at once.
+    pub max_sigterms_to_die: usize,
+    /// For clients to leave after the first one; None = for ever.
+    pub graceful_shutdown_timeout: Option<Duration>,
+}

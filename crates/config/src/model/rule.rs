@@ -1,0 +1,244 @@
+//! A rule: which clients it is for, how they prove who they are, and which servers and pool they get.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Storage;
+use crate::Secret;
+
+/// One `user` or `group` block inside a `database` block.
+#[derive(Clone, Debug)]
+pub struct Rule {
+    /// File of the block, as named by the operator.
+    pub file: Arc<str>,
+    /// Line of the block.
+    pub line: usize,
+    /// Column of the block.
+    pub column: usize,
+
+    /// Which database clients ask for.
+    pub database: Name,
+    /// As which user.
+    pub user: UserName,
+    /// From where.
+    pub address: AddressSelector,
+    /// Over what.
+    pub connection: ConnectionType,
+
+    /// How a client proves who it is.
+    pub authentication: Authentication,
+    /// Plain, `md5…` or a SCRAM verifier.
+    pub password: Option<Secret>,
+    /// Console rights; always set on local storages, never on remote ones.
+    pub role: Option<Role>,
+
+    /// Where the servers are.
+    pub storage: Arc<Storage>,
+    /// The server's database; None = the one the client asked for.
+    pub storage_db: Option<String>,
+    /// The server's user; None = the client's.
+    pub storage_user: Option<String>,
+    /// Our password at the server; None = what `password` allows.
+    pub storage_password: Option<Secret>,
+
+    /// How long a client keeps a server.
+    pub pool: PoolMode,
+    /// Servers per route; None = unlimited.
+    pub pool_size: Option<usize>,
+    /// Servers kept open.
+    pub min_pool_size: usize,
+    /// How long a client waits for a server; None = for ever.
+    pub pool_timeout: Option<Duration>,
+    /// Idle servers are closed after this; None = never.
+    pub pool_ttl: Option<Duration>,
+    /// Idle servers older than this are closed; None = never.
+    pub server_lifetime: Option<Duration>,
+    /// DISCARD ALL on release; already off where smart discard replaces it.
+    pub pool_discard: bool,
+    /// The list of resets that keeps prepared statements, on release.
+    pub pool_smart_discard: bool,
+    /// Replaces that list; with `pool_discard` it runs in addition.
+    pub pool_discard_query: Option<String>,
+    /// Cancel the running query of a client that went away.
+    pub pool_cancel: bool,
+    /// ROLLBACK on release inside a transaction; no = close the server.
+    pub pool_rollback: bool,
+    /// For each step of a reset; None = for ever.
+    pub pool_reset_timeout: Option<Duration>,
+    /// Keep clients' prepared statements working across servers; already off for session pools.
+    pub pool_reserve_prepared_statement: bool,
+    /// Bring a server's parameters to the client's values on checkout.
+    pub maintain_params: bool,
+    /// Client parameters set by force; they win over the client's own.
+    pub options: Vec<(String, String)>,
+    /// Put into the startup message to the server.
+    pub backend_startup_options: Vec<(String, String)>,
+
+    /// Clients per route; None = unlimited.
+    pub client_max: Option<usize>,
+    /// Error texts carry the client's id.
+    pub client_show_id: bool,
+    /// Forward the error of a server that refuses us.
+    pub client_fwd_error: bool,
+    /// Debug lines for these clients (or-ed with the global flag).
+    pub log_debug: bool,
+    /// Query texts of these clients (or-ed with the global flag).
+    pub log_query: bool,
+}
+
+/// `db.user address connection`, as Odyssey names rules in messages.
+impl fmt::Display for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{} {}", self.database, self.user, self.address)
+    }
+}
+
+/// A name or everything that has no rule of its own.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Name {
+    /// Exactly this one.
+    Named(String),
+    /// The bare word `default`.
+    Default,
+}
+
+/// Odyssey's pseudo name for the default: `default_db`.
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Name::Named(name) => f.write_str(name),
+            Name::Default => f.write_str("default_db"),
+        }
+    }
+}
+
+/// Which users a rule is for.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum UserName {
+    /// Exactly this one.
+    Named(String),
+    /// The bare word `default`.
+    Default,
+    /// Members of a group; nobody is a member yet.
+    Group(String),
+}
+
+/// Odyssey's pseudo names: `default_user`, `group_g`.
+impl fmt::Display for UserName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            UserName::Named(name) => f.write_str(name),
+            UserName::Default => f.write_str("default_user"),
+            UserName::Group(name) => write!(f, "group_{name}"),
+        }
+    }
+}
+
+/// From where clients of a rule come.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum AddressSelector {
+    /// Anywhere, unix sockets too.
+    All,
+    /// A network; unix sockets never match.
+    Network {
+        /// Host bits are zero.
+        address: IpAddr,
+        /// 0..=32 or 0..=128.
+        prefix: u8,
+    },
+}
+
+impl AddressSelector {
+    /// Whether a client from there is meant; None is a unix socket. Families must be equal.
+    pub fn contains(&self, client: Option<IpAddr>) -> bool {
+        match (self, client) {
+            (AddressSelector::All, _) => true,
+            (AddressSelector::Network { address, prefix }, Some(client)) => {
+                client.is_ipv4() == address.is_ipv4() && masked(client, *prefix) == *address
+            }
+            (AddressSelector::Network { .. }, None) => false,
+        }
+    }
+}
+
+/// The address with everything behind the prefix zeroed.
+pub(crate) fn masked(address: IpAddr, prefix: u8) -> IpAddr {
+    match address {
+        IpAddr::V4(v4) => {
+            let mask = u32::MAX.checked_shl(32 - u32::from(prefix.min(32))).unwrap_or(0);
+            IpAddr::V4((u32::from(v4) & mask).into())
+        }
+        IpAddr::V6(v6) => {
+            let mask = u128::MAX.checked_shl(128 - u32::from(prefix.min(128))).unwrap_or(0);
+            IpAddr::V6((u128::from(v6) & mask).into())
+        }
+    }
+}
+
+/// `all` or `address/prefix`.
+impl fmt::Display for AddressSelector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            AddressSelector::All => f.write_str("all"),
+            AddressSelector::Network { address, prefix } => write!(f, "{address}/{prefix}"),
+        }
+    }
+}
+
+/// Over what clients of a rule come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ConnectionType {
+    /// Anything.
+    Any,
+    /// A unix socket.
+    Local,
+    /// TCP.
+    Host,
+    /// TCP, and the client asked for TLS.
+    HostSsl,
+    /// TCP, and the client did not ask for TLS.
+    HostNoSsl,
+}
+
+/// How a client proves who it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Authentication {
+    /// Not at all.
+    None,
+    /// Nobody may pass.
+    Block,
+    /// The password, readable on the wire.
+    ClearText,
+    /// PostgreSQL's md5.
+    Md5,
+    /// SCRAM-SHA-256.
+    ScramSha256,
+    /// A client certificate (refused: not built yet).
+    Cert,
+    /// A helper daemon (refused: not built yet).
+    External,
+}
+
+/// How long a client keeps a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum PoolMode {
+    /// Until it leaves.
+    Session,
+    /// For a transaction.
+    Transaction,
+    /// For a statement.
+    Statement,
+}
+
+/// What a client may do on the console.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Role {
+    /// Everything.
+    Admin,
+    /// Only look.
+    Stat,
+    /// Nothing.
+    NotAllow,
+}
