@@ -1,1 +1,21 @@
 //! The decisions: rules, routes and pools. No I/O, no clock, no threads.
+//!
+//! Every decision is a plain call that takes `now` where it needs time and returns what to do; the
+//! pooler does it. Nothing here waits, and nothing here knows SQL, SQLSTATEs or sockets.
+
+mod cancel;
+mod chain;
+mod limits;
+mod pool;
+mod queue;
+mod refusal;
+mod slot;
+mod stats;
+
+pub use cancel::{CancelKeys, ClientKey};
+pub use limits::{Admission, ClientLimit};
+pub use pool::{Asker, Checkin, Checkout, Claim, ClientId, GaveUp, Grant, Limits, Pool, SlotView};
+pub use queue::Ticket;
+pub use refusal::{Refusal, Scope};
+pub use slot::{SlotKey, State};
+pub use stats::{Counters, Counts};

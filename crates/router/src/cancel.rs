@@ -1,0 +1,121 @@
+//! Cancel keys: which client a CancelRequest means. It maps our own keys to a route and a client,
+//! and refuses to know servers' keys, randomness or connections.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::fmt;
+use std::sync::{Mutex, MutexGuard};
+
+use crate::pool::ClientId;
+
+// Logins of all machines register here; sixteen locks make two of them meet seldom.
+const SHARDS: usize = 16;
+
+/// The eight bytes a client is given in BackendKeyData: process id and secret.
+///
+/// `Debug` shows nothing of it: who knows the key can cancel that client's queries.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ClientKey(pub [u8; 8]);
+
+impl fmt::Debug for ClientKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ClientKey(..)")
+    }
+}
+
+/// All keys given out, each with the client's route `R` and its id.
+///
+/// A key is here while its client lives, so their number is bounded by the number of clients.
+pub struct CancelKeys<R> {
+    shards: [Mutex<HashMap<ClientKey, (R, ClientId)>>; SHARDS],
+}
+
+impl<R: Clone> CancelKeys<R> {
+    /// No keys.
+    pub fn new() -> CancelKeys<R> {
+        CancelKeys { shards: std::array::from_fn(|_| Mutex::default()) }
+    }
+
+    /// Gives `key` to `client`; false when somebody has it, then try again with new randomness.
+    #[must_use = "a key that is taken belongs to another client"]
+    pub fn register(&self, key: ClientKey, route: R, client: ClientId) -> bool {
+        match self.shard(key).entry(key) {
+            Entry::Occupied(_) => false,
+            Entry::Vacant(place) => {
+                place.insert((route, client));
+                true
+            }
+        }
+    }
+
+    /// Forgets `key`; true if it was known.
+    pub fn remove(&self, key: ClientKey) -> bool {
+        let removed = self.shard(key).remove(&key);
+        // `removed` may be the last owner of a route: it is dropped here, outside the lock.
+        removed.is_some()
+    }
+
+    /// Whom a cancel with `key` means.
+    pub fn find(&self, key: ClientKey) -> Option<(R, ClientId)> {
+        self.shard(key).get(&key).cloned()
+    }
+
+    /// Keys given out now.
+    pub fn len(&self) -> usize {
+        self.shards.iter().map(|shard| lock(shard).len()).sum()
+    }
+
+    /// True when no key is given out.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn shard(&self, key: ClientKey) -> MutexGuard<'_, HashMap<ClientKey, (R, ClientId)>> {
+        // The last byte: the first four may be a process id somebody wants to look like one.
+        lock(&self.shards[usize::from(key.0[7]) % SHARDS])
+    }
+}
+
+impl<R: Clone> Default for CancelKeys<R> {
+    fn default() -> CancelKeys<R> {
+        CancelKeys::new()
+    }
+}
+
+/// A panic inside left the map as it was: every change of it is one call.
+fn lock<T>(shard: &Mutex<T>) -> MutexGuard<'_, T> {
+    shard.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_names_its_client_until_it_is_removed() {
+        let keys = CancelKeys::new();
+        let key = ClientKey([1, 2, 3, 4, 5, 6, 7, 8]);
+        assert!(keys.is_empty());
+        assert!(keys.register(key, "route", ClientId(7)));
+        assert_eq!(keys.find(key), Some(("route", ClientId(7))));
+        assert_eq!(keys.find(ClientKey([1, 2, 3, 4, 5, 6, 7, 9])), None);
+        assert!(keys.remove(key));
+        assert!(!keys.remove(key));
+        assert_eq!(keys.find(key), None);
+    }
+
+    #[test]
+    fn a_taken_key_stays_with_its_first_owner() {
+        let keys = CancelKeys::new();
+        let key = ClientKey([0; 8]);
+        assert!(keys.register(key, "first", ClientId(1)));
+        assert!(!keys.register(key, "second", ClientId(2)));
+        assert_eq!(keys.find(key), Some(("first", ClientId(1))));
+        assert_eq!(keys.len(), 1);
+    }
+
+    #[test]
+    fn a_printed_key_tells_nothing() {
+        assert_eq!(format!("{:?}", ClientKey([9; 8])), "ClientKey(..)");
+    }
+}

@@ -1,0 +1,474 @@
+//! A pool: the servers of one route and the clients that want them. Every call decides and returns
+//! what to do; it does no I/O, reads no clock, and refuses to look into a server (`S`), a waker
+//! (`W`) or a cancel target (`C`).
+
+use std::time::{Duration, Instant};
+
+use crate::queue::{Handover, Queue, Ticket};
+use crate::refusal::Refusal;
+use crate::slot::{self, Place, SLOTS_MAX, SlotKey, Slots, State};
+use crate::stats::{Counters, Counts};
+
+/// A client of the process; never used twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ClientId(pub u64);
+
+/// How much of everything a pool may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Servers; `None`: as many as clients want.
+    pub size: Option<usize>,
+    /// Clients waiting; who comes when the queue is full is refused.
+    pub waiters_max: usize,
+    /// An idle server is closed after this time without use.
+    pub ttl: Option<Duration>,
+    /// An idle server is closed at this age.
+    pub lifetime: Option<Duration>,
+}
+
+/// Who asks for a server.
+#[derive(Clone, Copy, Debug)]
+pub struct Asker {
+    /// The client that will hold it.
+    pub client: ClientId,
+    /// The machine on which the client runs.
+    pub machine: usize,
+    /// The server it had last, whose settings are its own already.
+    pub last: Option<SlotKey>,
+}
+
+/// The answer to a checkout.
+#[derive(Debug, PartialEq, Eq)]
+#[must_use = "the slot is held, or the client queued, until this is acted upon"]
+pub enum Checkout<S> {
+    /// Use this server; the slot is `Leased`.
+    Take(SlotKey, S),
+    /// Connect a server, then `opened` or `lost`; the slot is `Opening`.
+    Open(SlotKey),
+    /// Wait until the waker is returned by some call, then `claim`; or `give_up`.
+    Wait(Ticket),
+    /// No.
+    Refuse(Refusal),
+}
+
+/// What a waiter was granted.
+#[derive(Debug, PartialEq, Eq)]
+#[must_use = "the slot is held until this is acted upon"]
+pub enum Grant<S> {
+    /// Use this server; the slot is `Leased`.
+    Take(SlotKey, S),
+    /// Connect a server, then `opened` or `lost`; the slot is `Opening`.
+    Open(SlotKey),
+}
+
+/// The answer to a claim.
+#[derive(Debug, PartialEq, Eq)]
+#[must_use = "the slot is held until this is acted upon"]
+pub enum Claim<S> {
+    /// The ticket is used up; this is yours.
+    Granted(Grant<S>),
+    /// Nothing yet; the ticket stays valid.
+    Pending,
+    /// The ticket was claimed or given up before.
+    Stale,
+}
+
+/// The answer to a waiter that leaves; the ticket is used up.
+#[derive(Debug, PartialEq, Eq)]
+#[must_use = "a grant that came first is still held"]
+pub enum GaveUp<S> {
+    /// It left in time.
+    Left,
+    /// The grant came first: use it, or `checkin` the server, or report the slot `lost`.
+    Granted(Grant<S>),
+    /// The ticket was claimed or given up before.
+    Stale,
+}
+
+/// What became of a server that came back.
+#[derive(Debug, PartialEq, Eq)]
+#[must_use = "somebody may have to be woken or closed"]
+pub enum Checkin<S, W> {
+    /// It is idle.
+    Parked,
+    /// It was handed to a waiter: wake it.
+    Wake(W),
+    /// A cancel may still hit it; it serves nobody until the last `cancel_done`.
+    Quarantined,
+    /// Close it: the slot is free, and was given to a waiter if there is one to wake.
+    Close(S, Option<W>),
+    /// The key names an earlier server of the slot: close this one.
+    Stale(S),
+}
+
+/// One slot, for those who only look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SlotView {
+    /// Its key.
+    pub slot: SlotKey,
+    /// What it is doing.
+    pub state: State,
+    /// Whose hands it is in.
+    pub holder: Option<ClientId>,
+    /// The machine of an idle or quarantined server.
+    pub home: Option<usize>,
+    /// When the server was opened; `None` while opening.
+    pub born: Option<Instant>,
+    /// When an idle server became idle.
+    pub idle_since: Option<Instant>,
+    /// Cancels in flight.
+    pub cancels: u32,
+}
+
+/// The servers of one route and the clients that want them.
+pub struct Pool<S, W, C> {
+    limits: Limits,
+    slots: Slots<S, C>,
+    queue: Queue<S, W>,
+    counters: Counters,
+}
+
+impl<S> From<Grant<S>> for Checkout<S> {
+    fn from(grant: Grant<S>) -> Checkout<S> {
+        match grant {
+            Grant::Take(slot, server) => Checkout::Take(slot, server),
+            Grant::Open(slot) => Checkout::Open(slot),
+        }
+    }
+}
+
+/// Servers and those who take them.
+impl<S, W, C: Clone> Pool<S, W, C> {
+    /// An empty pool.
+    pub fn new(limits: Limits) -> Pool<S, W, C> {
+        let (slots, queue) = (Slots::new(), Queue::new());
+        Pool { limits, slots, queue, counters: Counters::default() }
+    }
+
+    /// A client wants a server: its own last one if that is idle, else an idle one of its machine
+    /// (the most recently used), else any idle one, else a new one if there is room, else it waits.
+    ///
+    /// `waker` is asked only when it waits. It comes back from the call that grants it something.
+    pub fn checkout(
+        &mut self,
+        asker: Asker,
+        waker: impl FnOnce() -> W,
+        now: Instant,
+    ) -> Checkout<S> {
+        if let Some(index) = self.choose_idle(&asker) {
+            debug_assert!(self.queue.waiting() == 0, "nobody waits while a server is idle");
+            let leased = Place::Leased { holder: Some(asker.client) };
+            let Place::Idle { server, .. } = slot::move_to(&mut self.slots, index, leased) else {
+                unreachable!("an idle slot was chosen");
+            };
+            return Checkout::Take(self.slots.key(index), server);
+        }
+        if self.has_room() {
+            debug_assert!(self.queue.waiting() == 0, "nobody waits while there is room");
+            self.counters.opens += 1;
+            return Checkout::Open(self.slots.open(Some(asker.client)));
+        }
+        if self.queue.waiting() >= self.limits.waiters_max {
+            self.counters.refused += 1;
+            return Checkout::Refuse(Refusal::WaitersFull { limit: self.limits.waiters_max });
+        }
+        self.counters.waits += 1;
+        Checkout::Wait(self.queue.join(&asker, waker(), now))
+    }
+
+    /// What the waiter with this ticket was granted.
+    pub fn claim(&mut self, ticket: Ticket) -> Claim<S> {
+        self.queue.claim(ticket)
+    }
+
+    /// A waiter leaves: its client is gone or out of time.
+    pub fn give_up(&mut self, ticket: Ticket, now: Instant) -> GaveUp<S> {
+        let (answer, waited) = self.queue.leave(ticket, now);
+        if let Some(waited) = waited {
+            self.counters.gave_up += 1;
+            self.counters.wait_total += waited;
+        }
+        answer
+    }
+
+    /// The server of an `Opening` slot is connected; the slot is `Leased` by whom it was opened
+    /// for. `cancel` is what a canceller of this server needs. False for a late key.
+    pub fn opened(&mut self, slot: SlotKey, cancel: C, born: Instant) -> bool {
+        let Some(index) = self.slots.live(slot) else { return false };
+        let holder = self.slots.get(index).place().holder();
+        let was = slot::move_to(&mut self.slots, index, Place::Leased { holder });
+        assert!(matches!(was, Place::Opening { .. }), "only an opening slot is opened");
+        let slot = self.slots.get_mut(index);
+        (slot.cancel, slot.born) = (Some(cancel), Some(born));
+        self.counters.opened += 1;
+        true
+    }
+
+    /// A server comes back from its client or from its reset, parked on machine `home`: to the
+    /// oldest waiter, or to a waiter of `home` that is at most 1 ms younger, else it is idle.
+    pub fn checkin(
+        &mut self,
+        slot: SlotKey,
+        server: S,
+        home: usize,
+        now: Instant,
+    ) -> Checkin<S, W> {
+        match self.slots.live(slot) {
+            Some(index) => self.settle(index, server, home, now),
+            None => Checkin::Stale(server),
+        }
+    }
+
+    /// A `Leased` slot's client is done with it, its server is being cleaned; then `checkin` or
+    /// `lost`. False for a late key.
+    pub fn resetting(&mut self, slot: SlotKey) -> bool {
+        let Some(index) = self.slots.live(slot) else { return false };
+        let was = slot::move_to(&mut self.slots, index, Place::Resetting);
+        assert!(matches!(was, Place::Leased { .. }), "only a leased slot is reset");
+        true
+    }
+
+    /// The server is gone or was never connected: the slot is free, and the oldest waiter may open
+    /// a new one (wake it). Whoever holds the slot calls this; a late key does nothing.
+    pub fn lost(&mut self, slot: SlotKey, now: Instant) -> Option<W> {
+        let index = self.slots.live(slot)?;
+        drop(self.free(index));
+        self.grant_open(now)
+    }
+
+    /// The watcher of an idle server heard something: the slot is `Resetting` while it looks, then
+    /// `checkin` or `lost`. None when somebody took the server meanwhile: he will hear it himself.
+    pub fn take_idle(&mut self, slot: SlotKey) -> Option<S> {
+        let index = self.slots.live(slot)?;
+        match self.slots.get(index).place() {
+            // A quarantined server is looked at too: when it comes back it is quarantined again.
+            Place::Idle { .. } | Place::Quarantined { .. } => Some(self.examine(index)),
+            Place::Free | Place::Opening { .. } | Place::Leased { .. } | Place::Resetting => None,
+        }
+    }
+
+    /// Room for a server nobody asked for, while the pool has fewer than `min`; then `opened` and
+    /// `checkin`, or `lost`.
+    pub fn prewarm(&mut self, min: usize) -> Option<SlotKey> {
+        if self.slots.len() >= min || !self.has_room() {
+            return None;
+        }
+        self.counters.opens += 1;
+        Some(self.slots.open(None))
+    }
+}
+
+/// Cancels.
+impl<S, W, C: Clone> Pool<S, W, C> {
+    /// Somebody cancels what `client` runs: the server to cancel, if that client holds one now.
+    /// Until [`Pool::cancel_done`] with the same key, the server is handed to nobody else.
+    pub fn begin_cancel(&mut self, client: ClientId) -> Option<(SlotKey, C)> {
+        // A scan: a cancel costs a connection to the server, beside which this is nothing.
+        let held = |index: &u32| {
+            let place = self.slots.get(*index).place();
+            place.state() == Some(State::Leased) && place.holder() == Some(client)
+        };
+        let index = self.slots.taken().find(held)?;
+        let slot = self.slots.get_mut(index);
+        let target = slot.cancel.clone()?;
+        slot.cancels += 1;
+        self.counters.cancels += 1;
+        Some((self.slots.key(index), target))
+    }
+
+    /// The connection of a cancel has ended, so it can hit nothing any more. Returns what became
+    /// of the server if it was quarantined for this cancel only.
+    pub fn cancel_done(&mut self, slot: SlotKey, now: Instant) -> Option<Checkin<S, W>> {
+        let index = self.slots.live(slot)?;
+        let slot = self.slots.get_mut(index);
+        debug_assert!(slot.cancels > 0, "a cancel that is done was begun");
+        slot.cancels = slot.cancels.saturating_sub(1);
+        if slot.cancels > 0 {
+            return None;
+        }
+        let &Place::Quarantined { home, .. } = slot.place() else { return None };
+        let server = self.examine(index);
+        Some(self.settle(index, server, home, now))
+    }
+}
+
+/// The end of servers.
+impl<S, W, C: Clone> Pool<S, W, C> {
+    /// Idle servers which are idle too long or too old, for the caller to close; their slots are
+    /// free. The least recently used come last.
+    #[must_use = "the servers are to be closed"]
+    pub fn expire(&mut self, now: Instant) -> Vec<(SlotKey, S)> {
+        let is_due = |index: &u32| self.expiry(*index).is_some_and(|at| at <= now);
+        let due: Vec<u32> = self.slots.idle().filter(is_due).collect();
+        due.into_iter().filter_map(|index| self.evict(index)).collect()
+    }
+
+    /// When the next idle server expires, if none is used until then.
+    pub fn next_expiry(&self) -> Option<Instant> {
+        self.slots.idle().filter_map(|index| self.expiry(index)).min()
+    }
+
+    /// Marks a server for closing: an idle one is returned (its slot is free), any other answers
+    /// `Close` at its checkin.
+    #[must_use = "an idle server is to be closed"]
+    pub fn retire(&mut self, slot: SlotKey) -> Option<S> {
+        let index = self.slots.live(slot)?;
+        self.slots.get_mut(index).closing = true;
+        self.evict(index).map(|(_, server)| server)
+    }
+
+    /// [`Pool::retire`] for every server there is; later ones are not concerned.
+    #[must_use = "the idle servers are to be closed"]
+    pub fn retire_all(&mut self) -> Vec<(SlotKey, S)> {
+        let taken: Vec<u32> = self.slots.taken().collect();
+        for index in &taken {
+            self.slots.get_mut(*index).closing = true;
+        }
+        taken.into_iter().filter_map(|index| self.evict(index)).collect()
+    }
+}
+
+/// Looking.
+impl<S, W, C: Clone> Pool<S, W, C> {
+    /// The limits it was made with.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// Slots by state and waiters, now.
+    pub fn counts(&self) -> Counts {
+        Counts { waiting: self.queue.waiting(), ..self.slots.counts() }
+    }
+
+    /// What happened so far.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// When the oldest waiter joined the queue.
+    pub fn oldest_wait(&self) -> Option<Instant> {
+        self.queue.oldest()
+    }
+
+    /// The slots in use, in no order of meaning.
+    pub fn slots(&self) -> impl Iterator<Item = SlotView> {
+        self.slots.taken().map(|index| {
+            let slot = self.slots.get(index);
+            let (home, idle_since) = match slot.place() {
+                Place::Idle { home, since, .. } => (Some(*home), Some(*since)),
+                Place::Quarantined { home, .. } => (Some(*home), None),
+                _ => (None, None),
+            };
+            SlotView {
+                slot: self.slots.key(index),
+                state: slot.place().state().expect("free slots are not listed"),
+                holder: slot.place().holder(),
+                home,
+                born: slot.born,
+                idle_since,
+                cancels: slot.cancels,
+            }
+        })
+    }
+}
+
+impl<S, W, C: Clone> Pool<S, W, C> {
+    fn has_room(&self) -> bool {
+        self.slots.len() < self.limits.size.unwrap_or(SLOTS_MAX).min(SLOTS_MAX)
+    }
+
+    fn choose_idle(&mut self, asker: &Asker) -> Option<u32> {
+        let last = asker.last.and_then(|key| self.slots.live(key));
+        let is_idle = |index: &u32| self.slots.get(*index).place().state() == Some(State::Idle);
+        if let Some(index) = last.filter(is_idle) {
+            self.counters.takes_last += 1;
+            return Some(index);
+        }
+        if let Some(index) = self.slots.idle_near(asker.machine) {
+            self.counters.takes_near += 1;
+            return Some(index);
+        }
+        let index = self.slots.idle_any()?;
+        self.counters.takes_far += 1;
+        Some(index)
+    }
+
+    /// Finds a place for a server whose slot is `Leased` or `Resetting`.
+    fn settle(&mut self, index: u32, server: S, home: usize, now: Instant) -> Checkin<S, W> {
+        let slot = self.slots.get(index);
+        if slot.closing {
+            drop(self.free(index));
+            return Checkin::Close(server, self.grant_open(now));
+        }
+        if slot.cancels > 0 {
+            slot::move_to(&mut self.slots, index, Place::Quarantined { server, home });
+            self.counters.quarantines += 1;
+            return Checkin::Quarantined;
+        }
+        let Some(next) = self.queue.next_near(home) else {
+            slot::move_to(&mut self.slots, index, Place::Idle { server, home, since: now });
+            return Checkin::Parked;
+        };
+        slot::move_to(&mut self.slots, index, Place::Leased { holder: Some(next.client) });
+        match next.how {
+            Handover::Near => self.counters.handovers_near += 1,
+            Handover::Passed => self.counters.handovers_passed += 1,
+            Handover::Far => self.counters.handovers_far += 1,
+        }
+        let grant = Grant::Take(self.slots.key(index), server);
+        let (waker, waited) = self.queue.grant(&next, grant, now);
+        self.counters.wait_total += waited;
+        Checkin::Wake(waker)
+    }
+
+    /// A slot came free: the oldest waiter, if any, may open a server.
+    fn grant_open(&mut self, now: Instant) -> Option<W> {
+        if !self.has_room() {
+            return None;
+        }
+        let next = self.queue.next_oldest()?;
+        let grant = Grant::Open(self.slots.open(Some(next.client)));
+        let (waker, waited) = self.queue.grant(&next, grant, now);
+        self.counters.opens += 1;
+        self.counters.grants_open += 1;
+        self.counters.wait_total += waited;
+        Some(waker)
+    }
+
+    /// Takes the server out of an idle or quarantined slot, which is `Resetting` then.
+    fn examine(&mut self, index: u32) -> S {
+        match slot::move_to(&mut self.slots, index, Place::Resetting) {
+            Place::Idle { server, .. } | Place::Quarantined { server, .. } => server,
+            _ => unreachable!("the slot holds its server"),
+        }
+    }
+
+    /// Frees an idle slot; nobody waits while one is idle, so nobody is granted the room.
+    fn evict(&mut self, index: u32) -> Option<(SlotKey, S)> {
+        if self.slots.get(index).place().state() != Some(State::Idle) {
+            return None;
+        }
+        let key = self.slots.key(index);
+        match self.free(index) {
+            Place::Idle { server, .. } => Some((key, server)),
+            _ => unreachable!("the slot is idle"),
+        }
+    }
+
+    fn free(&mut self, index: u32) -> Place<S> {
+        self.counters.closed += 1;
+        slot::move_to(&mut self.slots, index, Place::Free)
+    }
+
+    /// When an idle slot expires.
+    fn expiry(&self, index: u32) -> Option<Instant> {
+        let slot = self.slots.get(index);
+        let Place::Idle { since, .. } = slot.place() else { return None };
+        let unused = self.limits.ttl.and_then(|ttl| since.checked_add(ttl));
+        let old = self.limits.lifetime.and_then(|life| slot.born?.checked_add(life));
+        unused.into_iter().chain(old).min()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,65 @@
+//! What a pool counted: how things are now (`Counts`) and what happened since it was made
+//! (`Counters`). It only adds; rates and quantiles are made by whoever reads it.
+
+use std::time::Duration;
+
+/// Slots by state, and clients that wait, at this moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Slots whose server is being connected.
+    pub opening: usize,
+    /// Slots whose server is free.
+    pub idle: usize,
+    /// Slots in a client's hands, including servers handed to a waiter that did not claim yet.
+    pub leased: usize,
+    /// Slots whose server is cleaned or examined; no client holds them.
+    pub resetting: usize,
+    /// Slots whose server is free but may still be hit by a cancel.
+    pub quarantined: usize,
+    /// Clients that wait and were granted nothing yet.
+    pub waiting: usize,
+}
+
+impl Counts {
+    /// Slots in use, whatever for; never more than the pool's size.
+    pub fn servers(&self) -> usize {
+        self.opening + self.idle + self.leased + self.resetting + self.quarantined
+    }
+}
+
+/// What happened since the pool was made. Numbers only grow.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Checkouts that got the client's own last server.
+    pub takes_last: u64,
+    /// Checkouts that got an idle server of the caller's machine.
+    pub takes_near: u64,
+    /// Checkouts that got an idle server of another machine.
+    pub takes_far: u64,
+    /// Times a slot began to open: a checkout, a waiter's grant, a prewarm.
+    pub opens: u64,
+    /// Opens that succeeded.
+    pub opened: u64,
+    /// Servers and failed opens that left the pool, for whatever reason.
+    pub closed: u64,
+    /// Checkouts that had to wait.
+    pub waits: u64,
+    /// Time between joining the queue and the grant (or the leaving), summed over `waits`.
+    pub wait_total: Duration,
+    /// Waiters that left ungranted.
+    pub gave_up: u64,
+    /// Checkouts refused because the queue was full.
+    pub refused: u64,
+    /// Servers handed to the oldest waiter, which is of the releasing machine.
+    pub handovers_near: u64,
+    /// Servers handed to a waiter of the releasing machine past an older one (by 1 ms at most).
+    pub handovers_passed: u64,
+    /// Servers handed to the oldest waiter, which is of another machine.
+    pub handovers_far: u64,
+    /// Waiters that were granted the opening of a server.
+    pub grants_open: u64,
+    /// Cancels begun.
+    pub cancels: u64,
+    /// Servers that were quarantined because of a cancel in flight.
+    pub quarantines: u64,
+}
