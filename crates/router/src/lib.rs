@@ -9,6 +9,8 @@ mod limits;
 mod pool;
 mod queue;
 mod refusal;
+mod route;
+mod rules;
 mod slot;
 mod stats;
 
@@ -17,5 +19,7 @@ pub use limits::{Admission, ClientLimit};
 pub use pool::{Asker, Checkin, Checkout, Claim, ClientId, GaveUp, Grant, Limits, Pool, SlotView};
 pub use queue::Ticket;
 pub use refusal::{Refusal, Scope};
+pub use route::{Parameters, ROUTES_MAX, Route, RouteKey, Routes, WAITERS_MAX};
+pub use rules::{Ask, Rules, Verdict};
 pub use slot::{SlotKey, State};
 pub use stats::{Counters, Counts};

@@ -1,0 +1,289 @@
+//! A route: one rule, one backend database, one backend user, and the pool they share behind one
+//! short lock. It refuses to be waited in: the lock is held for a decision, never for I/O.
+
+use std::collections::HashMap;
+use std::hash::{Hash, Hasher};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
+
+use config::{Name, Rule, UserName};
+
+use crate::limits::{Admission, ClientLimit};
+use crate::pool::{Limits, Pool};
+use crate::refusal::{Refusal, Scope};
+
+/// Clients waiting in one pool. More than one process has coroutines for, so it never refuses
+/// whom Odyssey would let wait; it is the bound of the queue's memory (about 100 bytes each).
+pub const WAITERS_MAX: usize = 1 << 16;
+
+/// Routes at once. A rule for default users makes one for each name anybody sends before he proves
+/// to be that user, so the number must have a bound; an empty route is about 1 KB.
+pub const ROUTES_MAX: usize = 1 << 14;
+
+/// An empty route of a default rule is kept this long: its client may reconnect, and what was
+/// learned from its server would have to be learned again.
+const EMPTY_KEPT: Duration = Duration::from_secs(60);
+
+/// What makes two clients share a pool.
+#[derive(Clone, Debug)]
+pub struct RouteKey {
+    rule: Arc<Rule>,
+    /// The database at the server.
+    pub database: String,
+    /// The user at the server.
+    pub user: String,
+}
+
+/// What a server tells every client at login: names and values of ParameterStatus, in its order.
+pub type Parameters = Vec<(String, String)>;
+
+/// One rule × backend database × backend user, with its pool.
+///
+/// `S` is an idle server, `W` wakes a waiter, `C` is what a canceller needs of a server.
+pub struct Route<S, W, C> {
+    key: RouteKey,
+    clients: ClientLimit,
+    /// The rule is gone from the configuration; the route goes when it is empty.
+    retired: AtomicBool,
+    /// None until a server of this route told.
+    learned: Mutex<Option<Arc<Parameters>>>,
+    pool: Mutex<Pool<S, W, C>>,
+}
+
+/// All routes of the process. Its own lock is taken before any route's: no closure given to
+/// [`Route::with`] may call it.
+pub struct Routes<S, W, C> {
+    max: usize,
+    known: Mutex<HashMap<RouteKey, Known<S, W, C>>>,
+}
+
+struct Known<S, W, C> {
+    route: Arc<Route<S, W, C>>,
+    /// When a collection first found it empty; None when the last one did not.
+    empty_since: Option<Instant>,
+}
+
+impl RouteKey {
+    /// The rule's `storage_db` and `storage_user` win over what the client named.
+    fn new(rule: &Arc<Rule>, database: &str, user: &str) -> RouteKey {
+        RouteKey {
+            rule: Arc::clone(rule),
+            database: rule.storage_db.as_deref().unwrap_or(database).to_owned(),
+            user: rule.storage_user.as_deref().unwrap_or(user).to_owned(),
+        }
+    }
+
+    /// The rule, which is the same one only if it is the same object: two rules that say the same
+    /// have different limits to keep.
+    pub fn rule(&self) -> &Arc<Rule> {
+        &self.rule
+    }
+}
+
+impl PartialEq for RouteKey {
+    fn eq(&self, other: &RouteKey) -> bool {
+        Arc::ptr_eq(&self.rule, &other.rule)
+            && self.database == other.database
+            && self.user == other.user
+    }
+}
+
+impl Eq for RouteKey {}
+
+impl Hash for RouteKey {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        // The key keeps the rule alive, so no other rule can get its address.
+        Arc::as_ptr(&self.rule).hash(state);
+        self.database.hash(state);
+        self.user.hash(state);
+    }
+}
+
+impl<S, W, C: Clone> Route<S, W, C> {
+    fn new(key: RouteKey) -> Route<S, W, C> {
+        let limits = Limits {
+            size: key.rule.pool_size,
+            waiters_max: WAITERS_MAX,
+            ttl: key.rule.pool_ttl,
+            lifetime: key.rule.server_lifetime,
+        };
+        Route {
+            clients: ClientLimit::new(Scope::Route, key.rule.client_max),
+            retired: AtomicBool::new(false),
+            learned: Mutex::new(None),
+            pool: Mutex::new(Pool::new(limits)),
+            key,
+        }
+    }
+
+    /// Decides something about the pool: the only door to it. Act on the answer after this
+    /// returned; never wait inside.
+    ///
+    /// A panic inside ends the process: it may have left a server in two hands, and the next
+    /// client would read another one's rows.
+    pub fn with<R>(&self, decide: impl FnOnce(&mut Pool<S, W, C>) -> R) -> R {
+        let mut pool = lock(&self.pool);
+        let bomb = AbortOnUnwind;
+        let answer = decide(&mut pool);
+        std::mem::forget(bomb);
+        answer
+    }
+
+    /// Which route this is.
+    pub fn key(&self) -> &RouteKey {
+        &self.key
+    }
+
+    /// The rule it follows.
+    pub fn rule(&self) -> &Arc<Rule> {
+        &self.key.rule
+    }
+
+    /// Counts a client in for as long as the admission lives.
+    ///
+    /// # Errors
+    /// [`Refusal::ClientMax`] when the rule's `client_max` is reached.
+    pub fn admit(&self) -> Result<Admission, Refusal> {
+        self.clients.admit()
+    }
+
+    /// Clients admitted now.
+    pub fn clients(&self) -> usize {
+        self.clients.live()
+    }
+
+    /// What a server of this route told at login; `None` before the first.
+    pub fn learned(&self) -> Option<Arc<Parameters>> {
+        lock(&self.learned).clone()
+    }
+
+    /// Remembers what a server told at login; the last one counts.
+    pub fn learn(&self, parameters: Parameters) {
+        let before = lock(&self.learned).replace(Arc::new(parameters));
+        drop(before); // outside the lock: it may be the last owner of a long list
+    }
+
+    /// The rule is gone from the configuration: the route is collected as soon as it is empty.
+    pub fn retire(&self) {
+        self.retired.store(true, Ordering::Release);
+    }
+
+    /// Whether [`Route::retire`] was called.
+    pub fn is_retired(&self) -> bool {
+        self.retired.load(Ordering::Acquire)
+    }
+
+    /// Made for a name that somebody sent rather than for one that stands in the file.
+    pub fn is_dynamic(&self) -> bool {
+        self.key.rule.database == Name::Default || !matches!(self.key.rule.user, UserName::Named(_))
+    }
+
+    fn is_empty(&self) -> bool {
+        self.clients() == 0
+            && self.with(|pool| pool.counts().servers() + pool.counts().waiting == 0)
+    }
+}
+
+impl<S, W, C: Clone> Routes<S, W, C> {
+    /// No routes, and room for [`ROUTES_MAX`].
+    pub fn new() -> Routes<S, W, C> {
+        Routes::with_max(ROUTES_MAX)
+    }
+
+    pub(crate) fn with_max(max: usize) -> Routes<S, W, C> {
+        Routes { max, known: Mutex::default() }
+    }
+
+    /// The route of a client that met `rule` and named `database` and `user`.
+    ///
+    /// # Errors
+    /// [`Refusal::RoutesFull`] when it would be one too many and no empty one can go.
+    pub fn get_or_create(
+        &self,
+        rule: &Arc<Rule>,
+        database: &str,
+        user: &str,
+    ) -> Result<Arc<Route<S, W, C>>, Refusal> {
+        let key = RouteKey::new(rule, database, user);
+        let mut known = lock(&self.known);
+        if let Some(found) = known.get(&key) {
+            return Ok(Arc::clone(&found.route));
+        }
+        if known.len() >= self.max {
+            known.retain(|_, one| !one.is_collectable());
+        }
+        if known.len() >= self.max {
+            return Err(Refusal::RoutesFull { limit: self.max });
+        }
+        let route = Arc::new(Route::new(key.clone()));
+        known.insert(key, Known { route: Arc::clone(&route), empty_since: None });
+        Ok(route)
+    }
+
+    /// All routes there are now, in no order of meaning.
+    pub fn snapshot(&self) -> Vec<Arc<Route<S, W, C>>> {
+        lock(&self.known).values().map(|one| Arc::clone(&one.route)).collect()
+    }
+
+    /// Routes there are now.
+    pub fn len(&self) -> usize {
+        lock(&self.known).len()
+    }
+
+    /// True when there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Forgets routes nobody uses: retired ones at once, those of default rules when they were
+    /// empty for a minute. To be called now and then; returns how many went.
+    pub fn collect(&self, now: Instant) -> usize {
+        let mut known = lock(&self.known);
+        let before = known.len();
+        known.retain(|_, one| !one.is_over(now));
+        before - known.len()
+    }
+}
+
+impl<S, W, C: Clone> Default for Routes<S, W, C> {
+    fn default() -> Routes<S, W, C> {
+        Routes::new()
+    }
+}
+
+impl<S, W, C: Clone> Known<S, W, C> {
+    /// Nobody has it and nobody can get it before the lock of `Routes` is released: two routes for
+    /// one key would be two pools, each with the whole `pool_size`.
+    fn is_collectable(&self) -> bool {
+        (self.route.is_dynamic() || self.route.is_retired())
+            && Arc::strong_count(&self.route) == 1
+            && self.route.is_empty()
+    }
+
+    fn is_over(&mut self, now: Instant) -> bool {
+        if !self.is_collectable() {
+            self.empty_since = None;
+            return false;
+        }
+        let since = *self.empty_since.get_or_insert(now);
+        self.route.is_retired() || now.saturating_duration_since(since) >= EMPTY_KEPT
+    }
+}
+
+/// Ends the process when it is dropped, which happens only when a panic unwinds past it.
+struct AbortOnUnwind;
+
+impl Drop for AbortOnUnwind {
+    fn drop(&mut self) {
+        std::process::abort();
+    }
+}
+
+/// Nobody goes on with what a panic left behind.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(|_| std::process::abort())
+}
+
+#[cfg(test)]
+mod tests;
