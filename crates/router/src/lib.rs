@@ -13,6 +13,8 @@ mod route;
 mod rules;
 mod slot;
 mod stats;
+#[cfg(test)]
+mod testing;
 
 pub use cancel::{CancelKeys, ClientKey};
 pub use limits::{Admission, ClientLimit};

@@ -1,1 +1,222 @@
+//! Who shares a pool, how many routes there may be, and what the lock orders.
 
+use std::process::Command;
+use std::sync::atomic::AtomicU64;
+use std::thread;
+
+use super::*;
+use crate::pool::{Asker, Checkin, Checkout, ClientId};
+use crate::testing::rule;
+
+type TestRoutes = Routes<usize, (), usize>;
+
+fn get(routes: &TestRoutes, rule: &Arc<Rule>, who: (&str, &str)) -> Arc<Route<usize, (), usize>> {
+    routes.get_or_create(rule, who.0, who.1).unwrap()
+}
+
+fn asker(client: u64) -> Asker {
+    Asker { client: ClientId(client), machine: 0, last: None }
+}
+
+#[test]
+fn clients_share_a_route_when_rule_and_backend_identity_are_the_same() {
+    let routes = TestRoutes::new();
+    let plain = Arc::new(rule("* *"));
+    let same_text = Arc::new(rule("* *"));
+    let funnel = Arc::new(Rule {
+        storage_db: Some("d".into()),
+        storage_user: Some("u".into()),
+        ..rule("* *")
+    });
+    for (one, other, shared) in [
+        ((&plain, ("db", "bob")), (&plain, ("db", "bob")), true),
+        ((&plain, ("db", "bob")), (&plain, ("db", "joe")), false),
+        ((&plain, ("db", "bob")), (&plain, ("x", "bob")), false),
+        ((&plain, ("db", "bob")), (&same_text, ("db", "bob")), false),
+        ((&funnel, ("db", "bob")), (&funnel, ("x", "joe")), true),
+        ((&funnel, ("d", "u")), (&plain, ("d", "u")), false),
+    ] {
+        let one = get(&routes, one.0, one.1);
+        let other = get(&routes, other.0, other.1);
+        assert_eq!(Arc::ptr_eq(&one, &other), shared, "{:?} {:?}", one.key(), other.key());
+    }
+    let route = get(&routes, &funnel, ("db", "bob"));
+    assert_eq!((route.key().database.as_str(), route.key().user.as_str()), ("d", "u"));
+    assert_eq!(routes.snapshot().len(), routes.len());
+}
+
+#[test]
+fn a_route_keeps_its_rule_s_limits() {
+    let limited = Rule {
+        pool_size: Some(3),
+        client_max: Some(1),
+        pool_ttl: Some(Duration::from_secs(5)),
+        ..rule("db bob")
+    };
+    let route = get(&TestRoutes::new(), &Arc::new(limited), ("db", "bob"));
+    let first = route.admit().unwrap();
+    let refusal = Refusal::ClientMax { scope: Scope::Route, limit: 1 };
+    assert_eq!(route.admit().unwrap_err(), refusal);
+    drop(first);
+    assert_eq!(route.clients(), 0);
+    let limits = route.with(|pool| *pool.limits());
+    assert_eq!((limits.size, limits.ttl), (Some(3), Some(Duration::from_secs(5))));
+}
+
+#[test]
+fn the_last_thing_learned_counts() {
+    let route = get(&TestRoutes::new(), &Arc::new(rule("db bob")), ("db", "bob"));
+    assert_eq!(route.learned(), None);
+    route.learn(vec![("server_version".to_owned(), "16".to_owned())]);
+    route.learn(vec![("server_version".to_owned(), "17".to_owned())]);
+    assert_eq!(route.learned().unwrap()[0].1, "17");
+}
+
+#[test]
+fn a_full_house_forgets_empty_routes_of_default_rules_only() {
+    let routes = TestRoutes::with_max(3);
+    let (named, anybody) = (Arc::new(rule("db bob")), Arc::new(rule("* *")));
+    drop(get(&routes, &named, ("db", "bob")));
+    let held = get(&routes, &anybody, ("db", "held"));
+    drop(get(&routes, &anybody, ("db", "gone")));
+    drop(get(&routes, &anybody, ("db", "new")));
+    assert_eq!(routes.len(), 3, "the one that was gone made room");
+
+    let admitted = get(&routes, &anybody, ("db", "new")).admit().unwrap();
+    let full = Refusal::RoutesFull { limit: 3 };
+    assert_eq!(routes.get_or_create(&anybody, "db", "one more").err(), Some(full.clone()));
+    drop(held);
+    drop(get(&routes, &anybody, ("db", "one more")));
+
+    let busy = get(&routes, &anybody, ("db", "one more"));
+    let opened = busy.with(|pool| pool.checkout(asker(1), || (), Instant::now()));
+    assert!(matches!(opened, Checkout::Open(_)));
+    drop(busy);
+    assert_eq!(routes.get_or_create(&anybody, "db", "last").err(), Some(full));
+    drop(admitted);
+    assert!(routes.get_or_create(&anybody, "db", "last").is_ok());
+}
+
+#[test]
+fn an_empty_dynamic_route_is_kept_for_a_minute() {
+    let start = Instant::now();
+    let at = |seconds| start + Duration::from_secs(seconds);
+    let routes = TestRoutes::new();
+    let (named, anybody) = (Arc::new(rule("db bob")), Arc::new(rule("* *")));
+    drop(get(&routes, &named, ("db", "bob")));
+    let held = get(&routes, &anybody, ("db", "joe"));
+    assert_eq!(routes.collect(at(0)), 0);
+    drop(held);
+    assert_eq!(routes.collect(at(100)), 0, "empty from now on");
+    let back = get(&routes, &anybody, ("db", "joe"));
+    assert_eq!(routes.collect(at(130)), 0);
+    drop(back);
+    assert_eq!(routes.collect(at(150)), 0);
+    assert_eq!(routes.collect(at(209)), 0);
+    assert_eq!(routes.collect(at(210)), 1);
+    let named_route = routes.snapshot().pop().unwrap();
+    named_route.retire();
+    assert_eq!(routes.collect(at(211)), 0, "somebody has it");
+    drop(named_route);
+    assert_eq!(routes.collect(at(212)), 1, "its rule is gone");
+    assert!(routes.is_empty());
+}
+
+/// Real threads: owners take and return servers while cancellers cancel. While a cancel is in
+/// flight its server is its target's or nobody's.
+#[test]
+fn the_lock_orders_cancels_and_returns() {
+    const CLIENTS: usize = 4;
+    const ROUNDS: usize = 3_000;
+    let sized = Rule { pool_size: Some(2), ..rule("db bob") };
+    let route = get(&TestRoutes::new(), &Arc::new(sized), ("db", "bob"));
+    // Which client runs a query on which server; 0 is nobody.
+    let owners: [AtomicU64; 2] = Default::default();
+    let running = AtomicU64::new(CLIENTS as u64);
+    thread::scope(|scope| {
+        for client in 1..=CLIENTS as u64 {
+            let (route, owners, running) = (&route, &owners, &running);
+            scope.spawn(move || {
+                let mut rounds = 0;
+                while rounds < ROUNDS {
+                    rounds += usize::from(use_a_server(route, client, owners));
+                }
+                running.fetch_sub(1, Ordering::SeqCst);
+            });
+        }
+        for _ in 0..2 {
+            scope.spawn(|| {
+                let mut target = 0;
+                while running.load(Ordering::SeqCst) > 0 {
+                    target = target % CLIENTS as u64 + 1;
+                    cancel(&route, target, &owners);
+                }
+            });
+        }
+    });
+    let (counts, counters) = route.with(|pool| (pool.counts(), *pool.counters()));
+    assert_eq!((counts.idle, counts.servers(), counts.waiting), (2, 2, 0));
+    assert!(counters.cancels > 0, "the test cancelled something");
+}
+
+/// True when there was a server; else the client left the queue again.
+fn use_a_server(route: &Route<usize, (), usize>, client: u64, owners: &[AtomicU64; 2]) -> bool {
+    let now = Instant::now();
+    let (slot, server) = match route.with(|pool| pool.checkout(asker(client), || (), now)) {
+        Checkout::Take(slot, server) => (slot, server),
+        Checkout::Open(slot) => {
+            let server = slot.index() as usize;
+            assert!(route.with(|pool| pool.opened(slot, server, now)));
+            (slot, server)
+        }
+        Checkout::Wait(ticket) => {
+            thread::yield_now();
+            match route.with(|pool| pool.give_up(ticket, now)) {
+                crate::GaveUp::Granted(crate::Grant::Take(slot, server)) => (slot, server),
+                crate::GaveUp::Left => return false,
+                other => panic!("no server is ever lost here: {other:?}"),
+            }
+        }
+        Checkout::Refuse(refusal) => panic!("{refusal}"),
+    };
+    let before = owners[server].swap(client, Ordering::SeqCst);
+    assert_eq!(before, 0, "one server, one owner");
+    thread::yield_now();
+    owners[server].store(0, Ordering::SeqCst);
+    let back = route.with(|pool| pool.checkin(slot, server, 0, now));
+    assert!(matches!(back, Checkin::Parked | Checkin::Quarantined | Checkin::Wake(())));
+    true
+}
+
+fn cancel(route: &Route<usize, (), usize>, target: u64, owners: &[AtomicU64; 2]) {
+    let Some((slot, server)) = route.with(|pool| pool.begin_cancel(ClientId(target))) else {
+        return thread::yield_now();
+    };
+    for _ in 0..3 {
+        let hit = owners[server].load(Ordering::SeqCst);
+        assert!(hit == 0 || hit == target, "a cancel for {target} hits {hit}");
+        thread::yield_now();
+    }
+    let _ = route.with(|pool| pool.cancel_done(slot, Instant::now()));
+}
+
+#[test]
+fn a_panic_under_the_lock_ends_the_process() {
+    const CHILD: &str = "ROUTER_TEST_PANIC_UNDER_THE_LOCK";
+    if std::env::var_os(CHILD).is_some() {
+        let route = get(&TestRoutes::new(), &Arc::new(rule("db bob")), ("db", "bob"));
+        // Without the abort this thread would die alone and the test would pass.
+        let panicked = thread::spawn(move || route.with(|_| panic!("on purpose"))).join();
+        assert!(panicked.is_err());
+        return;
+    }
+    let name = "route::tests::a_panic_under_the_lock_ends_the_process";
+    let output = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", name, "--nocapture"])
+        .env(CHILD, "1")
+        .output()
+        .unwrap();
+    use std::os::unix::process::ExitStatusExt;
+    const SIGABRT: i32 = 6;
+    assert_eq!(output.status.signal(), Some(SIGABRT), "{output:?}");
+}
