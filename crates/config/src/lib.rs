@@ -4,17 +4,31 @@
 //! leaves this crate is either a [`Config`] that holds together or every complaint about it at once. This crate
 //! knows words, not their effect: it opens no socket, starts nothing, and no other crate of the workspace.
 
+mod build;
+mod conf;
 mod diagnostic;
+mod fields;
+mod files;
+mod inspect;
 mod model;
+mod options;
+mod raw;
 mod secret;
+mod yaml;
 
+use std::fs;
 use std::path::Path;
 
-pub use diagnostic::{Diagnostic, Diagnostics};
+use diagnostic::{Complaints, Place};
+use files::Files;
+use raw::Block;
+
+pub use diagnostic::{Diagnostic, Diagnostics, Severity};
 pub use model::{
     AddressSelector, Authentication, Config, ConnDrop, ConnectionType, Endpoint, Global, Listen,
     Name, PoolMode, Role, Rule, Storage, StorageKind, TlsMode, UserName,
 };
+pub use options::reference as options_reference;
 pub use secret::Secret;
 
 /// In which of the two languages a text is written.
@@ -51,10 +65,11 @@ pub struct Loaded {
 /// Every complaint at once, except that a file whose syntax is broken is reported alone.
 pub fn load(path: &Path) -> Result<Loaded, Diagnostics> {
     let name = path.display().to_string();
-    match std::fs::read_to_string(path) {
-        Ok(text) => parse(&name, &text, Format::of(path)),
-        Err(error) => Err(Diagnostic::new(&name, 0, 0, format!("cannot read: {error}")).into()),
-    }
+    let bytes = fs::read(path).map_err(|error| {
+        let place = Place { file_index: 0, file: name.as_str().into(), line: 0, column: 0 };
+        Diagnostic::at(&place, format!("cannot read the file: {error}"))
+    })?;
+    parse(&name, &files::utf8(&name, bytes)?, Format::of(path))
 }
 
 /// Reads a text as if it were the file `name`; the files it includes are read from disk.
@@ -62,6 +77,14 @@ pub fn load(path: &Path) -> Result<Loaded, Diagnostics> {
 /// # Errors
 /// As [`load`].
 pub fn parse(name: &str, text: &str, format: Format) -> Result<Loaded, Diagnostics> {
-    let _ = (text, format);
-    Err(Diagnostic::new(name, 1, 1, "the reader is not written yet").into())
+    let mut complaints = Complaints::default();
+    let whole = Place { file_index: 0, file: name.into(), line: 0, column: 0 };
+    let mut root = Block::new(None, whole);
+    Files::new(&mut complaints).text(name, text, format, &mut root)?;
+    inspect::inspect(&root, &mut complaints);
+    let config = build::config(&root, &mut complaints);
+    match complaints.finish() {
+        (errors, warnings) if errors.is_empty() => Ok(Loaded { config, warnings }),
+        (errors, _) => Err(Diagnostics(errors)),
+    }
 }

@@ -9,12 +9,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use global::Global;
+pub(crate) use rule::masked;
 pub use rule::{
     AddressSelector, Authentication, ConnectionType, Name, PoolMode, Role, Rule, UserName,
 };
 
 /// Everything the files said, checked.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
     /// Options of the whole process.
     pub global: Global,

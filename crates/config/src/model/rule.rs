@@ -9,7 +9,7 @@ use super::Storage;
 use crate::Secret;
 
 /// One `user` or `group` block inside a `database` block.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rule {
     /// File of the block, as named by the operator.
     pub file: Arc<str>,

@@ -1,0 +1,162 @@
+//! Options of the whole process.
+
+use std::num::NonZero;
+use std::path::Path;
+use std::thread;
+use std::time::Duration;
+
+use crate::diagnostic::Complaints;
+use crate::fields::Fields;
+use crate::model::Global;
+use crate::raw::Value;
+
+const PAGE_BYTES: usize = 4096;
+const STACK_PAGES_MIN: usize = 16; // less than 64 KiB does not carry a TLS handshake and a name resolution
+const LOG_QUEUE_DEPTH: usize = 30_000; // Odyssey's, also for 0 and less
+const ZONE_BYTES_MAX: usize = 15; // Odyssey's
+
+pub(super) fn read(fields: Fields<'_>, complaints: &mut Complaints) -> Global {
+    check(fields, complaints);
+    let workers = workers(fields, complaints);
+    let cancel_timeout = fields.time_limit("cancel_timeout_ms");
+    Global {
+        workers,
+        resolvers: at_least_one("resolvers", fields, complaints),
+        coroutine_stack_bytes: stack_pages(fields, complaints) * PAGE_BYTES,
+        cache_coroutine: fields.count("cache_coroutine"),
+        log_file: fields.path("log_file"),
+        log_format: fields.string("log_format").unwrap_or_default(),
+        log_to_stdout: fields.flag("log_to_stdout"),
+        log_debug: fields.flag("log_debug"),
+        log_session: fields.flag("log_session"),
+        log_query: fields.flag("log_query"),
+        log_config: fields.flag("log_config"),
+        log_stats: fields.flag("log_stats"),
+        stats_interval_s: u64::from(fields.small("stats_interval").max(1)),
+        log_queue_depth: fields.limit("log_queue_depth").unwrap_or(LOG_QUEUE_DEPTH),
+        daemonize: fields.flag("daemonize"),
+        pid_file: fields.path("pid_file"),
+        unix_socket_dir: fields.path("unix_socket_dir"),
+        unix_socket_mode: unix_socket_mode(fields, complaints),
+        nodelay: fields.flag("nodelay"),
+        keepalive_s: fields.small("keepalive"),
+        keepalive_interval_s: fields.small("keepalive_keep_interval"),
+        keepalive_probes: fields.small("keepalive_probes"),
+        keepalive_user_timeout_ms: user_timeout_ms(fields),
+        disable_nolinger: fields.flag("disable_nolinger"),
+        bindwith_reuseport: fields.flag("bindwith_reuseport"),
+        client_max: fields.limit("client_max"),
+        client_max_routing: fields.limit("client_max_routing").unwrap_or(workers * 64),
+        sequential_routing: fields.flag("sequential_routing"),
+        backend_connect_timeout: fields.duration("backend_connect_timeout_ms"),
+        server_login_retry: fields.duration("server_login_retry"),
+        cancel_timeout,
+        cancel_queue_timeout: cancel_queue_timeout(fields, cancel_timeout),
+        cancel_max_inflight: fields.limit("cancel_max_inflight").unwrap_or(workers * 2),
+        max_sigterms_to_die: fields.count("max_sigterms_to_die"),
+        graceful_shutdown_timeout: fields.time_limit("graceful_shutdown_timeout_ms"),
+    }
+}
+
+/// What has no field of its own, or is about two of them.
+fn check(fields: Fields<'_>, complaints: &mut Complaints) {
+    if !fields.is_set("log_format") {
+        let hint = r#"Odyssey's examples use "%p %t %l [%i %s] (%c) %m\n""#;
+        complaints.error_with_hint(&fields.block.place, "log_format is not defined", hint);
+    }
+    if fields.is_set("unix_socket_dir") && !fields.is_set("unix_socket_mode") {
+        complaints.error(fields.place("unix_socket_dir"), "unix_socket_mode is not set");
+    }
+    if !fields.flag("bindwith_reuseport") && fields.flag("enable_online_restart") {
+        let message = "online restart feature works only with SO_REUSEPORT";
+        let hint = "set enable_online_restart to no, or bindwith_reuseport to yes";
+        complaints.error_with_hint(fields.place("bindwith_reuseport"), message, hint);
+    }
+    if fields.is_set("system_coroutine_stack_size")
+        && fields.integer("system_coroutine_stack_size") < 4
+    {
+        let place = fields.place("system_coroutine_stack_size");
+        complaints.error(place, "bad system_coroutine_stack_size number");
+    }
+    if fields.text("availability_zone").is_some_and(|zone| zone.len() > ZONE_BYTES_MAX) {
+        let message = format!("availability_zone is longer than {ZONE_BYTES_MAX} characters");
+        complaints.error(fields.place("availability_zone"), message);
+    }
+}
+
+fn workers(fields: Fields<'_>, complaints: &mut Complaints) -> usize {
+    let place = fields.place("workers");
+    match fields.setting("workers").map(|setting| &setting.value) {
+        Some(Value::Text(text)) if text == "auto" => {
+            usize::midpoint(1, thread::available_parallelism().map_or(1, NonZero::get))
+        }
+        Some(Value::Text(text)) => {
+            complaints.error(place, format!("'{text}' is invalid value for workers"));
+            1
+        }
+        Some(Value::Integer(number)) => match usize::try_from(*number) {
+            Ok(count) if count > 0 && i32::try_from(count).is_ok() => count,
+            _ => {
+                complaints.error(place, "bad workers number");
+                1
+            }
+        },
+        _ => 1,
+    }
+}
+
+fn at_least_one(name: &str, fields: Fields<'_>, complaints: &mut Complaints) -> usize {
+    if fields.integer(name) <= 0 {
+        complaints.error(fields.place(name), format!("bad {name} number"));
+    }
+    fields.count(name).max(1)
+}
+
+fn stack_pages(fields: Fields<'_>, complaints: &mut Complaints) -> usize {
+    let place = fields.place("coroutine_stack_size");
+    match fields.integer("coroutine_stack_size") {
+        pages if pages < 4 => complaints.error(place, "bad coroutine_stack_size number"),
+        pages if pages < 16 => {
+            let message = format!("coroutine_stack_size {pages} is too small, 16 is used");
+            complaints.warning(place, message);
+        }
+        _ => {}
+    }
+    fields.count("coroutine_stack_size").max(STACK_PAGES_MIN)
+}
+
+fn unix_socket_mode(fields: Fields<'_>, complaints: &mut Complaints) -> Option<u32> {
+    let text = fields.text("unix_socket_mode")?;
+    let digits = text.strip_prefix("0o").unwrap_or(text); // YAML's way to write octal numbers
+    let mode = u32::from_str_radix(digits, 8).ok().filter(|mode| *mode <= 0o7777);
+    if mode.is_none() {
+        let message = format!("unix_socket_mode '{text}' is not an octal mode");
+        complaints.error(fields.place("unix_socket_mode"), message);
+    }
+    mode
+}
+
+/// A negative value asks for half a second less than the keepalive probes need to give up.
+fn user_timeout_ms(fields: Fields<'_>) -> i64 {
+    match fields.integer("keepalive_usr_timeout") {
+        asked if asked >= 0 => asked,
+        _ => {
+            let probes_s =
+                fields.integer("keepalive_keep_interval") * fields.integer("keepalive_probes");
+            (1000 * (fields.integer("keepalive") + probes_s) - 500).max(0)
+        }
+    }
+}
+
+/// -1 is twice the time one cancel may take.
+fn cancel_queue_timeout(fields: Fields<'_>, cancel_timeout: Option<Duration>) -> Option<Duration> {
+    if fields.integer("cancel_queue_timeout_ms") < 0 {
+        return cancel_timeout.map(|timeout| timeout * 2);
+    }
+    fields.time_limit("cancel_queue_timeout_ms")
+}
+
+/// Where PostgreSQL and we put the socket of a port.
+pub(super) fn socket_path(dir: &Path, port: u16) -> std::path::PathBuf {
+    dir.join(format!(".s.PGSQL.{port}"))
+}

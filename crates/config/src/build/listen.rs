@@ -1,0 +1,52 @@
+//! A `listen` section.
+
+use std::path::Path;
+
+use super::{Known, check_session_attrs, tls};
+use crate::diagnostic::Complaints;
+use crate::fields::Fields;
+use crate::model::Listen;
+use crate::options::Scope;
+use crate::raw::{Block, Value};
+
+// The last three end Odyssey when a query arrives, but its parser takes them.
+const METHODS: [&str; 5] =
+    ["roundrobin", "leastconn", "weighted", "weightedleastconn", "responsetime"];
+
+pub(super) fn read(
+    block: &Block,
+    socket_dir: Option<&Path>,
+    known: &Known<'_>,
+    complaints: &mut Complaints,
+) -> Listen {
+    let fields = Fields::new(Scope::Listen, block);
+    if !fields.is_set("port") {
+        complaints.error(&block.place, "listen section is missing 'port'");
+    }
+    if !fields.is_set("host") && socket_dir.is_none() {
+        let message = "listen host is not set and no unix_socket_dir is specified";
+        complaints.error(&block.place, message);
+    }
+    if let Some(method) = fields.text("balancing_method").filter(|word| !METHODS.contains(word)) {
+        let message = format!("not implemented balancing method '{method}'");
+        complaints.error(fields.place("balancing_method"), message);
+    }
+    for setting in block.settings.iter().filter(|setting| setting.row.name == "storage") {
+        if let Value::Text(name) = &setting.value
+            && !known.storages.iter().any(|storage| storage.name == *name)
+        {
+            complaints.error(&setting.place, format!("unknown storage '{name}'"));
+        }
+    }
+    check_session_attrs(fields, complaints);
+    Listen {
+        host: fields.string("host"),
+        port: u16::try_from(fields.integer("port")).unwrap_or(0),
+        backlog: fields.small("backlog"),
+        client_login_timeout: fields.time_limit("client_login_timeout"),
+        tls: tls(fields, complaints),
+        tls_ca_file: fields.path("tls_ca_file"),
+        tls_key_file: fields.path("tls_key_file"),
+        tls_cert_file: fields.path("tls_cert_file"),
+    }
+}

@@ -1,0 +1,279 @@
+//! A rule: one `user` or `group` block of a `database` block.
+
+use std::sync::Arc;
+
+use super::{Known, address, rule_check};
+use crate::diagnostic::Complaints;
+use crate::fields::Fields;
+use crate::model::{
+    AddressSelector, Authentication, Name, PoolMode, Role, Rule, Storage, StorageKind, UserName,
+};
+use crate::options::Scope;
+use crate::raw::{Block, Value};
+use crate::secret::Secret;
+
+/// What became of a block.
+pub(super) enum Outcome {
+    /// It may still have been complained about.
+    Rule(Box<Rule>),
+    /// It is for clients inside the pooler, of which there are none yet.
+    Internal,
+    /// A complaint left nothing to make a rule of.
+    Broken,
+}
+
+/// A rule while it is read: its block and its name in messages.
+pub(super) struct Reading<'a> {
+    pub fields: Fields<'a>,
+    pub database: Name,
+    pub user: UserName,
+    pub address: AddressSelector,
+    pub complaints: &'a mut Complaints,
+}
+
+pub(super) fn read(
+    database: &Block,
+    block: &Block,
+    known: &Known<'_>,
+    complaints: &mut Complaints,
+) -> Outcome {
+    let user = match (&block.name, block.keyword()) {
+        (Some(Name::Named(name)), "group") => UserName::Group(name.clone()),
+        (Some(Name::Named(name)), _) => UserName::Named(name.clone()),
+        _ => UserName::Default,
+    };
+    let scope = if block.keyword() == "group" { Scope::Group } else { Scope::Rule };
+    let address = match &block.address {
+        Some((text, place)) => address::parse(text, place, complaints),
+        None => Some(AddressSelector::All),
+    };
+    let broken = address.is_none();
+    let mut reading = Reading {
+        fields: Fields::new(scope, block),
+        database: database.name.clone().unwrap_or(Name::Default),
+        user,
+        address: address.unwrap_or(AddressSelector::All),
+        complaints,
+    };
+    let internal = reading.is_internal();
+    match reading.rule(known) {
+        Some(rule) if !broken => {
+            if internal {
+                return Outcome::Internal;
+            }
+            Outcome::Rule(Box::new(rule))
+        }
+        _ => Outcome::Broken,
+    }
+}
+
+impl Reading<'_> {
+    /// Everything is read and checked before a missing part ends it, so that all complaints are made.
+    fn rule(&mut self, known: &Known<'_>) -> Option<Rule> {
+        let storage = self.storage(known);
+        let pool = self.pool();
+        let authentication = self.authentication();
+        let role = self.role(storage.as_deref());
+        self.check(known, pool, authentication);
+        let reserve = self.reserve_prepared_statement(pool);
+        let (pool_discard, pool_smart_discard) = self.discards(reserve);
+        let fields = self.fields;
+        let place = &fields.block.place;
+        Some(Rule {
+            file: place.file.clone(),
+            line: place.line,
+            column: place.column,
+            database: self.database.clone(),
+            user: self.user.clone(),
+            address: self.address.clone(),
+            connection: fields.block.connection,
+            authentication: authentication?,
+            password: fields.text("password").map(Secret::new),
+            role,
+            storage: storage?,
+            storage_db: fields.string("storage_db"),
+            storage_user: fields.string("storage_user"),
+            storage_password: fields.text("storage_password").map(Secret::new),
+            pool: pool?,
+            pool_size: fields.limit("pool_size"),
+            min_pool_size: fields.count("min_pool_size"),
+            pool_timeout: fields.time_limit("pool_timeout"),
+            pool_ttl: fields.time_limit("pool_ttl"),
+            server_lifetime: fields.time_limit("server_lifetime"),
+            pool_discard,
+            pool_smart_discard,
+            pool_discard_query: fields.string("pool_discard_query"),
+            pool_cancel: fields.flag("pool_cancel"),
+            pool_rollback: fields.flag("pool_rollback"),
+            pool_reset_timeout: fields.time_limit("pool_reset_timeout_ms"),
+            pool_reserve_prepared_statement: reserve,
+            maintain_params: fields.flag("maintain_params"),
+            options: fields.pairs("options"),
+            backend_startup_options: fields.pairs("backend_startup_options"),
+            client_max: fields.limit("client_max"),
+            client_show_id: fields.flag("client_show_id"),
+            client_fwd_error: fields.flag("client_fwd_error"),
+            log_debug: fields.flag("log_debug"),
+            log_query: fields.flag("log_query"),
+        })
+    }
+
+    fn storage(&mut self, known: &Known<'_>) -> Option<Arc<Storage>> {
+        let Some(name) = self.fields.text("storage") else {
+            self.error("storage", "no rule storage is specified");
+            return None;
+        };
+        let storage = known.storages.iter().find(|storage| storage.name == name);
+        if storage.is_none() {
+            let message = format!("unknown storage '{name}'");
+            self.complaints.error(self.fields.place("storage"), message);
+        }
+        storage.cloned()
+    }
+
+    fn pool(&mut self) -> Option<PoolMode> {
+        match self.fields.text("pool") {
+            Some("session") => return Some(PoolMode::Session),
+            Some("transaction") => return Some(PoolMode::Transaction),
+            Some("statement") => return Some(PoolMode::Statement),
+            Some(_) => self.error("pool", "unknown pooling mode"),
+            None => self.error("pool", "pooling mode is not set"),
+        }
+        None
+    }
+
+    fn authentication(&mut self) -> Option<Authentication> {
+        let place = self.fields.place("authentication");
+        let method = match self.fields.text("authentication") {
+            Some("none") => Authentication::None,
+            Some("block") => Authentication::Block,
+            Some("clear_text") => Authentication::ClearText,
+            Some("md5") => Authentication::Md5,
+            Some("scram-sha-256") => Authentication::ScramSha256,
+            Some(word @ ("cert" | "external")) => {
+                let message = format!("authentication '{word}' is not built yet");
+                self.complaints.error(place, message);
+                if word == "cert" { Authentication::Cert } else { Authentication::External }
+            }
+            Some(_) => {
+                self.error("authentication", "has unknown authentication mode");
+                return None;
+            }
+            None => {
+                self.error("authentication", "authentication mode is not defined");
+                return None;
+            }
+        };
+        Some(method)
+    }
+
+    fn role(&mut self, storage: Option<&Storage>) -> Option<Role> {
+        let role = match self.fields.text("role") {
+            Some("admin") => Some(Role::Admin),
+            Some("stat") => Some(Role::Stat),
+            Some("notallow") => Some(Role::NotAllow),
+            Some(other) => {
+                self.error("role", &format!("unknown role '{other}'"));
+                return None;
+            }
+            None => None,
+        };
+        match (storage?.kind, role) {
+            (StorageKind::Remote, Some(_)) => {
+                self.error("role", "role set for non-local storage");
+                None
+            }
+            (StorageKind::Local, None) => {
+                self.warning("role", "force stat role for local storage");
+                Some(Role::Stat)
+            }
+            (_, role) => role,
+        }
+    }
+
+    fn is_internal(&mut self) -> bool {
+        match self.fields.text("pool_routing") {
+            Some("internal") => {
+                if self.fields.block.address.is_some() {
+                    self.error("pool_routing", "internal rules must have default address_range");
+                }
+                self.warning("pool_routing", "internal rules are accepted but serve nobody yet");
+                true
+            }
+            Some("client_visible") | None => false,
+            Some(_) => {
+                self.error("pool_routing", "unknown pool routing mode");
+                false
+            }
+        }
+    }
+
+    /// Whether clients' prepared statements are kept; not in session pools, as in Odyssey.
+    fn reserve_prepared_statement(&mut self, pool: Option<PoolMode>) -> bool {
+        let name = "pool_reserve_prepared_statement";
+        let asked = self.fields.flag(name);
+        if asked && pool == Some(PoolMode::Session) {
+            // Only those who wrote it want to hear about it: it is the default.
+            if self.fields.is_set(name) {
+                let message = "disable prepared statements reserving due to session pooling";
+                self.warning(name, message);
+            }
+            return false;
+        }
+        asked
+    }
+
+    /// `pool_discard` and `pool_smart_discard`: DISCARD ALL would forget the statements that are kept.
+    fn discards(&mut self, reserve: bool) -> (bool, bool) {
+        let discard = self.fields.flag("pool_discard");
+        let smart = self.fields.flag("pool_smart_discard");
+        if smart && !reserve {
+            let message =
+                "pool smart discard is forbidden without using prepared statements support";
+            self.error("pool_smart_discard", message);
+        }
+        if !(discard && reserve) {
+            return (discard, smart);
+        }
+        if self.fields.is_set("pool_discard") {
+            let message = "replace pool_discard with pool_smart_discard due to prepared \
+                           statements reserving";
+            self.warning("pool_discard", message);
+        }
+        (false, true)
+    }
+
+    fn check(
+        &mut self,
+        known: &Known<'_>,
+        pool: Option<PoolMode>,
+        authentication: Option<Authentication>,
+    ) {
+        rule_check::references(self, known);
+        rule_check::passwords(self, authentication);
+        rule_check::pool(self, pool);
+        rule_check::group(self, authentication);
+        rule_check::values(self);
+    }
+
+    /// Complains about an option of this rule, naming the rule as Odyssey does.
+    pub fn error(&mut self, option: &str, message: &str) {
+        let message = format!("rule '{}': {message}", self.title());
+        self.complaints.error(self.fields.place(option), message);
+    }
+
+    pub fn warning(&mut self, option: &str, message: &str) {
+        let message = format!("rule '{}': {message}", self.title());
+        self.complaints.warning(self.fields.place(option), message);
+    }
+
+    fn title(&self) -> String {
+        format!("{}.{} {}", self.database, self.user, self.address)
+    }
+
+    /// Whether the option is there and is not the flag `no`.
+    pub fn asks_for(&self, option: &str) -> bool {
+        let setting = self.fields.setting(option);
+        setting.is_some_and(|setting| !matches!(setting.value, Value::Flag(false)))
+    }
+}

@@ -1,0 +1,118 @@
+//! What a rule must not say, and in which words Odyssey says so.
+
+use super::rule::Reading;
+use super::{Known, check_session_attrs};
+use crate::model::{Authentication, PoolMode, UserName};
+
+/// Names of other sections.
+pub(super) fn references(reading: &mut Reading<'_>, known: &Known<'_>) {
+    for (option, what, names) in [
+        ("shared_pool", "shared_pool", &known.shared_pools),
+        ("ldap_endpoint_name", "ldap_endpoint", &known.ldap_endpoints),
+    ] {
+        if let Some(name) = reading.fields.text(option).filter(|name| !names.contains(name)) {
+            let message = format!("unknown {what} '{name}'");
+            reading.complaints.error(reading.fields.place(option), message);
+        }
+    }
+}
+
+/// Every method needs something to compare a password with.
+pub(super) fn passwords(reading: &mut Reading<'_>, authentication: Option<Authentication>) {
+    let sources: &[&str] = match authentication {
+        Some(Authentication::ClearText) => &[
+            "password",
+            "auth_query",
+            "auth_pam_service",
+            "auth_module",
+            "ldap_endpoint_name",
+            "enable_mdb_iamproxy_auth",
+        ],
+        Some(Authentication::Md5 | Authentication::ScramSha256) => &["password", "auth_query"],
+        _ => return auth_query(reading),
+    };
+    if !sources.iter().any(|source| reading.asks_for(source)) {
+        reading.error("authentication", "password is not set");
+    }
+    if authentication == Some(Authentication::ClearText)
+        && reading.asks_for("auth_query")
+        && reading.asks_for("auth_pam_service")
+    {
+        let message = "auth query and pam service auth method cannot be used simultaneously";
+        reading.complaints.error(reading.fields.place("auth_pam_service"), message);
+    }
+    auth_query(reading);
+}
+
+fn auth_query(reading: &mut Reading<'_>) {
+    for option in ["auth_query_user", "auth_query_db"] {
+        if reading.asks_for("auth_query") && !reading.asks_for(option) {
+            reading.error("auth_query", &format!("{option} is not set"));
+        }
+    }
+}
+
+pub(super) fn pool(reading: &mut Reading<'_>, pool: Option<PoolMode>) {
+    let fields = reading.fields;
+    if pool == Some(PoolMode::Session) && fields.flag("pool_pin_on_listen") {
+        let message = format!(
+            "setting pool_pin_on_listen with session pool for {}.{} makes no sense",
+            reading.database, reading.user
+        );
+        reading.complaints.error(fields.place("pool_pin_on_listen"), message);
+    }
+    if fields.is_set("shared_pool") && fields.is_set("pool_size") {
+        let message = "shared_pool and pool_size can't be set simultaneously";
+        reading.complaints.error(fields.place("shared_pool"), message);
+    }
+    let reserves =
+        fields.flag("pool_reserve_prepared_statement") && pool != Some(PoolMode::Session);
+    let query = fields.text("pool_discard_query").unwrap_or("").to_ascii_uppercase();
+    if reserves && query.contains("DEALLOCATE ALL") {
+        let message = "cannot support prepared statements when 'DEALLOCATE ALL' present in \
+                       discard string";
+        reading.error("pool_discard_query", message);
+    }
+}
+
+/// Groups need a query for their members. As nobody is asked yet, a group that keeps people out keeps nobody out.
+pub(super) fn group(reading: &mut Reading<'_>, authentication: Option<Authentication>) {
+    let options = ["group_query", "group_query_user", "group_query_db"];
+    let place = &reading.fields.block.place;
+    let UserName::Group(name) = &reading.user else {
+        for option in options.into_iter().filter(|option| reading.fields.is_set(option)) {
+            let message = format!(
+                "{option} is not allowed outside group, rule {}.{}",
+                reading.database, reading.user
+            );
+            reading.complaints.error(reading.fields.place(option), message);
+        }
+        return;
+    };
+    if authentication == Some(Authentication::Block) {
+        let message = format!("blocking members of group '{name}' is not built yet");
+        reading.complaints.error(place, message);
+    } else {
+        let message = format!("group '{name}' is accepted but has no members yet");
+        reading.complaints.warning(place, message);
+    }
+    for option in options {
+        if !reading.fields.is_set(option) {
+            reading.error(option, &format!("{option} is not set"));
+        }
+    }
+}
+
+/// Values of options that are not built: typos are told all the same.
+pub(super) fn values(reading: &mut Reading<'_>) {
+    let fields = reading.fields;
+    check_session_attrs(fields, reading.complaints);
+    if let Some(list) = fields.text("quantiles") {
+        let is_quantile =
+            |text: &str| text.trim().parse().is_ok_and(|it| (0.0..=1.0).contains(&it));
+        if !list.split(',').all(is_quantile) {
+            let message = format!("can't parse quantiles from '{list}'");
+            reading.complaints.error(fields.place("quantiles"), message);
+        }
+    }
+}

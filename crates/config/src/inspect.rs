@@ -1,0 +1,93 @@
+//! What the table alone can judge: options given twice, ranges, and options that are not built yet.
+
+use crate::diagnostic::Complaints;
+use crate::options::{Kind, Row, Status};
+use crate::raw::{Block, Setting, Value};
+
+/// Walks over the whole tree.
+pub(crate) fn inspect(root: &Block, complaints: &mut Complaints) {
+    Inspector { complaints }.block(root, false);
+}
+
+struct Inspector<'a> {
+    complaints: &'a mut Complaints,
+}
+
+impl Inspector<'_> {
+    /// `unused`: a section around it is not built yet, which has been said once and is enough.
+    fn block(&mut self, block: &Block, unused: bool) {
+        for (index, setting) in block.settings.iter().enumerate() {
+            let row = setting.row;
+            let twice = block.settings[..index].iter().any(|other| std::ptr::eq(other.row, row));
+            if twice && !row.repeats {
+                self.complaints.error(&setting.place, format!("duplicate option '{}'", row.name));
+            }
+            self.range(setting);
+            self.fate(setting, unused);
+        }
+        for (index, inner) in block.blocks.iter().enumerate() {
+            let Some(row) = inner.row else { continue };
+            let twice = block.blocks[..index].iter().any(|other| other.keyword() == row.name);
+            if twice && !row.repeats {
+                let name = if row.name == "method" { "balancing method" } else { row.name };
+                self.complaints.error(&inner.place, format!("{name} is redefined"));
+            }
+            let later = matches!(row.status, Status::Later { .. });
+            if later && !unused {
+                let message = format!("section '{}' is accepted but not built yet", row.name);
+                self.complaints.warning(&inner.place, message);
+            }
+            self.block(inner, unused || later);
+        }
+    }
+
+    fn range(&mut self, setting: &Setting) {
+        let (Kind::Integer { min, max }, Value::Integer(number)) =
+            (setting.row.kind, &setting.value)
+        else {
+            return;
+        };
+        let name = setting.row.name;
+        let message = if i32::try_from(*number).is_err() {
+            format!("value for option '{name}' is out of int range")
+        } else if (min..=max).contains(number) {
+            return;
+        } else if min == 0 && max == i64::from(i32::MAX) {
+            format!("{name} must be non-negative")
+        } else {
+            format!("value for option '{name}' must be between {min} and {max}")
+        };
+        self.complaints.error(&setting.place, message);
+    }
+
+    fn fate(&mut self, setting: &Setting, unused: bool) {
+        let Setting { row, place, value } = setting;
+        let name = row.name;
+        match row.status {
+            Status::Deprecated => {
+                let message = format!("option '{name}' is deprecated and ignored");
+                self.complaints.warning(place, message);
+            }
+            Status::Later { quiet } if !unused && !asks_for_nothing(row, value, quiet) => {
+                let message = format!("option '{name}' is accepted but not built yet");
+                self.complaints.warning(place, message);
+            }
+            Status::Refused { quiet } if !unused && !asks_for_nothing(row, value, quiet) => {
+                let message = format!("option '{name}' is not built yet");
+                let hint = "running without it would be less secure than this file asks for";
+                self.complaints.error_with_hint(place, message, hint);
+            }
+            _ => {}
+        }
+    }
+}
+
+fn asks_for_nothing(row: &Row, value: &Value, quiet: &[&str]) -> bool {
+    match value {
+        Value::Flag(flag) => quiet.contains(&if *flag { "yes" } else { "no" }),
+        Value::Integer(number) => quiet.contains(&number.to_string().as_str()),
+        Value::Text(text) => quiet.contains(&text.as_str()),
+        Value::Pairs(pairs) => pairs.is_empty(),
+        Value::Default => quiet.contains(&row.default),
+    }
+}

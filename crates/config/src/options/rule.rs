@@ -1,0 +1,98 @@
+//! Options of rules: inside `user`, `group` and `watchdog`.
+
+use super::{Kind, Label, Row, Scope};
+use super::{between, flag, integer, natural, row, section, text};
+
+pub(super) const ROWS: &[Row] = &[
+    // who clients are
+    text("authentication").doc("none, block, clear_text, md5, scram-sha-256. Mandatory."),
+    text("password").doc("Plain, md5… or a SCRAM verifier."),
+    row("auth_common_name", Kind::TextOrDefault).repeats().later(&[]).doc("Names of certificates."),
+    text("auth_module").refused(&[]).doc("A module that checks passwords."),
+    flag("enable_mdb_iamproxy_auth", "no").refused(&["no"]).doc("Ask a token service."),
+    text("mdb_iamproxy_socket_path")
+        .default("/var/run/iam-auth-proxy/iam-auth-proxy.sock")
+        .harmless()
+        .doc("Socket of the token service."),
+    text("auth_pam_service").refused(&[]).doc("Ask PAM."),
+    text("auth_query").refused(&[]).doc("Ask the database for the password."),
+    text("auth_query_db").harmless().doc("In which database."),
+    text("auth_query_user").harmless().doc("As which user."),
+    flag("password_passthrough", "no").later(&["no"]).doc("Use the client's password at servers."),
+    text("ldap_endpoint_name").refused(&[]).doc("Ask LDAP."),
+    text("ldap_storage_credentials_attr").later(&[]).doc("Where LDAP keeps servers' passwords."),
+    section("ldap_storage_credentials", Scope::LdapCredentials, Label::Name)
+        .repeats()
+        .later(&[])
+        .doc("A server's user and password for LDAP."),
+    integer("ldap_pool_size", "").deprecated(),
+    integer("ldap_pool_timeout", "").deprecated(),
+    integer("ldap_pool_ttl", "").deprecated(),
+    text("role").doc("On the console: admin, stat, notallow."),
+    // what clients may do and see
+    between("client_max", 1, i32::MAX as i64, "").doc("Clients per route; unset = unlimited."),
+    flag("client_fwd_error", "no").doc("Forward the error of a server that refuses us."),
+    flag("client_show_id", "yes").doc("Error texts carry the client's id."),
+    flag("reserve_session_server_connection", "yes").harmless().doc("Odyssey only stores it."),
+    text("quantiles").later(&[]).doc("Latency quantiles to compute, such as 0.99,0.95."),
+    flag("application_name_add_host", "no").later(&["no"]).doc("Add the client's address to it."),
+    flag("log_debug", "no").doc("Debug lines for these clients."),
+    flag("log_query", "no").doc("Query texts of these clients."),
+    natural("keepalive", "0").unit("s").later(&["0"]).doc("As the global one; 0 = inherit."),
+    natural("keepalive_keep_interval", "0").unit("s").later(&["0"]).doc("As the global one."),
+    natural("keepalive_probes", "0").later(&["0"]).doc("As the global one."),
+    integer("keepalive_usr_timeout", "0").unit("ms").later(&["0"]).doc("As the global one."),
+    // servers
+    text("storage").doc("Where the servers are. Mandatory."),
+    text("storage_db").doc("The server's database; unset = the client's."),
+    text("storage_user").doc("The server's user; unset = the client's."),
+    text("storage_password").doc("Our password at the server."),
+    natural("server_lifetime", "3600").unit("s").doc("Older idle servers are closed; 0 = never."),
+    flag("server_drop_on_cached_plan_error", "yes").later(&["yes"]).doc("Close it after 0A000."),
+    flag("maintain_params", "yes").doc("Bring a server's parameters to the client's values."),
+    row("options", Kind::Pairs).later(&[]).doc("Client parameters set by force."),
+    row("backend_startup_options", Kind::Pairs).later(&[]).doc("Sent when a server is opened."),
+    text("target_session_attrs").later(&["any"]).doc("read-write, read-only, prefer-standby, any."),
+    natural("catchup_timeout", "0").unit("s").later(&["0"]).doc("How far a server may lag behind."),
+    integer("catchup_checks", "").deprecated(),
+    // the pool
+    text("pool").doc("session, transaction or statement. Mandatory."),
+    text("pool_routing").default("client_visible").doc("internal: not for clients."),
+    natural("pool_size", "0").doc("Servers per route; 0 = unlimited."),
+    natural("min_pool_size", "0").doc("Servers kept open."),
+    natural("pool_timeout", "0").unit("ms").doc("Wait for a free server; 0 = for ever."),
+    natural("pool_ttl", "0").unit("s").doc("Idle servers are closed after it; 0 = never."),
+    text("shared_pool").later(&[]).doc("Takes servers from a shared budget; not with pool_size."),
+    flag("pool_discard", "yes").doc("DISCARD ALL on release."),
+    flag("pool_smart_discard", "no").doc("On release, what keeps prepared statements."),
+    text("pool_discard_query").doc("Replaces the list of pool_smart_discard."),
+    flag("pool_cancel", "yes").doc("Cancel the query of a client that went away."),
+    flag("pool_rollback", "yes").doc("ROLLBACK on release; no = close the server."),
+    natural("pool_reset_timeout_ms", "1000").unit("ms").doc("Each step of a reset; 0 = for ever."),
+    flag("pool_reserve_prepared_statement", "yes")
+        .later(&["no"])
+        .doc("Prepared statements work across servers; off in session pools."),
+    flag("pool_pin_on_listen", "no").later(&["no"]).doc("Keep the server after LISTEN."),
+    flag("pool_attach_check", "yes").harmless().doc("Servers that hang up are always noticed."),
+    flag("pool_acquire_fail_fast", "no").harmless().doc("Of several hosts, the free one first."),
+    natural("pool_notice_after_waiting_ms", "").unit("ms").later(&[]).doc("Tell those who wait."),
+    natural("pool_client_idle_timeout", "0").unit("s").later(&["0"]).doc("Session pools only."),
+    natural("pool_idle_in_transaction_timeout", "0")
+        .unit("s")
+        .later(&["0"])
+        .doc("Idle clients inside a transaction are disconnected."),
+    // groups only, but refused elsewhere by name
+    text("group_query").harmless().doc("Its rows are the members of the group."),
+    text("group_query_user").harmless().doc("As which user it runs."),
+    text("group_query_db").harmless().doc("In which database it runs."),
+];
+
+pub(super) const WATCHDOG: &[Row] = &[
+    text("watchdog_lag_query").doc("Returns the unix time of the last heartbeat."),
+    natural("watchdog_lag_interval", "10").unit("s").doc("Odyssey never uses it."),
+];
+
+pub(super) const LDAP_CREDENTIALS: &[Row] = &[
+    text("ldap_storage_username").doc("The server's user."),
+    text("ldap_storage_password").doc("The server's password."),
+];

@@ -1,0 +1,107 @@
+//! Options inside sections, except for rules.
+
+use super::{Alias, Kind, Label, Row, Scope};
+use super::{between, flag, integer, natural, row, section, text};
+
+const INT_MAX: i64 = i32::MAX as i64;
+
+pub(super) const LISTEN: &[Row] = &[
+    text("host").doc("Name, address or *; without it the unix socket of that port."),
+    between("port", 1, 65535, "").doc("Mandatory."),
+    natural("backlog", "128").doc("The kernel's queue of connections not accepted yet."),
+    natural("client_login_timeout", "15000")
+        .unit("ms")
+        .doc("Everything before the first query; 0 = for ever."),
+    text("tls").default("disable").doc("disable, allow, prefer; more is not built yet."),
+    text("tls_ca_file").harmless().doc("Authorities that sign clients."),
+    text("tls_key_file").harmless().doc("Our private key."),
+    text("tls_cert_file").harmless().doc("Our certificate."),
+    text("tls_protocols").harmless().doc("Odyssey never applies it."),
+    text("target_session_attrs").later(&["any"]).doc("Which servers clients of this port want."),
+    text("balancing_method").later(&["roundrobin"]).doc("Overrides the storage's method."),
+    natural("catchup_timeout", "0").unit("s").later(&["0"]).doc("How far servers may lag behind."),
+    text("storage").repeats().later(&[]).doc("Storages instead of the rule's, in order."),
+    flag("compression", "").deprecated(),
+];
+
+pub(super) const STORAGE: &[Row] = &[
+    text("type").doc("remote for PostgreSQL, local for the console. Mandatory."),
+    text("host").doc("[tcp://|unix://]host[:port][:zone], several with commas."),
+    between("port", 1, 65535, "").doc("Of hosts without a port of their own."),
+    text("tls").default("disable").doc("disable, allow, prefer; more is not built yet."),
+    text("tls_ca_file").harmless().doc("Authorities that sign servers."),
+    text("tls_key_file").harmless().doc("Our private key."),
+    text("tls_cert_file").harmless().doc("Our certificate."),
+    text("tls_protocols").harmless().doc("Odyssey never applies it."),
+    natural("server_max_routing", "0").doc("Logins to servers under way; 0 = one per worker."),
+    between("endpoints_status_poll_interval", 1, INT_MAX, "1000")
+        .unit("ms")
+        .harmless()
+        .doc("Age of what is known about a host; there is one host yet."),
+    section("balancing", Scope::Balancing, Label::None).doc("Which of several hosts to take."),
+    section("watchdog", Scope::Watchdog, Label::None).later(&[]).doc("Asks hosts how they are."),
+];
+
+pub(super) const BALANCING: &[Row] = &[
+    section("method", Scope::BalancingMethod, Label::Name).doc("roundrobin or leastconn."),
+    flag("show_notice_messages", "no").later(&["no"]).doc("Tell clients which host was taken."),
+];
+
+pub(super) const BALANCING_METHOD: &[Row] =
+    &[flag("az_aware", "yes").harmless().doc("Hosts of our own zone come first.")];
+
+pub(super) const DATABASE: &[Row] = &[
+    section("user", Scope::Rule, Label::NameOrDefault)
+        .repeats()
+        .aliases(&[Alias::Yaml("users")])
+        .doc("Rule for one user, or for all without one."),
+    section("group", Scope::Group, Label::Name)
+        .repeats()
+        .aliases(&[Alias::Yaml("groups")])
+        .doc("Rule for the members of a group. Nobody is a member yet."),
+];
+
+pub(super) const LDAP_ENDPOINT: &[Row] = &[
+    text("ldapserver").doc("Its host."),
+    between("ldapport", 0, 65535, "0").doc("Its port."),
+    text("ldapscheme").default("ldap").doc("ldap or ldaps."),
+    text("ldapbinddn").doc("Who asks."),
+    text("ldapbindpasswd").doc("With which password."),
+    text("ldapbasedn").doc("Where to search."),
+    text("ldapprefix").doc("In front of the user to make a DN."),
+    text("ldapsuffix").doc("Behind the user to make a DN."),
+    text("ldapsearchattribute").default("uid").doc("The attribute that holds the user."),
+    text("ldapsearchfilter").doc("A further condition."),
+    text("ldapscope").doc("Odyssey ignores it."),
+];
+
+pub(super) const SHARED_POOL: &[Row] = &[natural("pool_size", "0").doc("Servers of all routes.")];
+
+pub(super) const CONN_DROP: &[Row] = &[
+    flag("drop_enabled", "yes").doc("No: clients stay until they leave or time is up."),
+    between("rate", 1, INT_MAX, "1").doc("Clients dropped per worker in each interval."),
+    between("interval_ms", 1, INT_MAX, "1000").unit("ms").doc("Length of the interval."),
+];
+
+pub(super) const SOFT_OOM: &[Row] = &[
+    row("limit", Kind::Size).unit("bytes").doc("Above it logins are refused. Mandatory."),
+    text("process").doc("Part of the names of processes that count; empty = all memory."),
+    natural("check_interval_ms", "1000").unit("ms").doc("Between two looks."),
+    section("drop", Scope::SoftOomDrop, Label::None).doc("Also signal the largest processes."),
+];
+
+pub(super) const SOFT_OOM_DROP: &[Row] = &[
+    text("signal").default("SIGTERM").doc("Which signal."),
+    integer("max_rate", "3").doc("To how many in one look."),
+];
+
+pub(super) const QUERY_PARSING: &[Row] = &[
+    row("mode", Kind::Bare(&["disabled", "minimal", "full"]))
+        .default("minimal")
+        .harmless()
+        .doc("Which statements are recognised; full does not exist."),
+    row("mem_limit", Kind::Size)
+        .default("1m")
+        .harmless()
+        .doc("Memory for it; none is needed here."),
+];

@@ -1,0 +1,117 @@
+//! Options and sections at the top level of the file.
+
+use super::{Alias, Kind, Label, Row, Scope};
+use super::{between, flag, integer, natural, row, section, text};
+
+pub(super) const ROWS: &[Row] = &[
+    row("include", Kind::Include).repeats().doc("Another file, relative to the working directory."),
+    // the process
+    flag("daemonize", "no").doc("Fork into the background."),
+    integer("priority", "0").later(&["0"]).doc("Scheduling priority of the process."),
+    text("pid_file").doc("Where our process id is written."),
+    text("unix_socket_dir").doc("Directory of our unix sockets and by default of the servers'."),
+    text("unix_socket_mode").doc("Mode of the sockets we create, octal."),
+    text("locks_dir").harmless().doc("Odyssey never uses it."),
+    text("cpu_affinity").later(&["off", "no", ""]).doc("CPUs of the workers."),
+    text("availability_zone").later(&[""]).doc("Where we are; servers nearby come first."),
+    // logging
+    text("log_file").doc("Appended to."),
+    text("log_format").doc("The template of a log line. Mandatory."),
+    flag("log_to_stdout", "yes").doc("Log to standard output."),
+    flag("log_syslog", "no").later(&["no"]).doc("Log to syslog."),
+    text("log_syslog_ident").default("odyssey").harmless().doc("Our name in syslog."),
+    text("log_syslog_facility").default("daemon").harmless().doc("The facility in syslog."),
+    flag("log_debug", "no").doc("Debug lines."),
+    flag("log_config", "no").doc("Print the configuration at start."),
+    flag("log_session", "yes").doc("Lines for connect, route and disconnect."),
+    flag("log_query", "no").doc("Texts of queries."),
+    flag("log_stats", "yes").doc("Statistics lines each stats_interval."),
+    integer("stats_interval", "3").unit("s").doc("Period of the statistics; 0 or less means 1."),
+    flag("log_async", "yes").harmless().doc("Lines always go through a writer thread here."),
+    integer("log_queue_depth", "30000").doc("Lines waiting for the writer; more are dropped."),
+    flag("log_general_stats_prom", "no").later(&["no"]).doc("Prometheus text in the log."),
+    flag("log_route_stats_prom", "no").later(&["no"]).doc("Prometheus text per route in the log."),
+    between("promhttp_server_port", 1, 65535, "").later(&[]).doc("Port of the metrics server."),
+    flag("enable_host_watcher", "no").later(&["no"]).doc("Sample CPU and memory of the host."),
+    // threads and memory
+    row("workers", Kind::IntegerOrText).default("1").doc("Worker threads, or \"auto\"."),
+    integer("resolvers", "1").doc("Threads for name resolution and other blocking calls."),
+    integer("dns_cache_ttl", "30000").unit("ms").later(&[]).doc("Life of a resolved name."),
+    integer("readahead", "4096").unit("bytes").harmless().doc("Buffers have one size here."),
+    natural("cache_coroutine", "1024").doc("Finished coroutine stacks kept per worker."),
+    integer("cache_msg_gc_size", "0").harmless().doc("There is no message cache here."),
+    integer("coroutine_stack_size", "16").unit("pages").doc("Stack of a coroutine, at least 16."),
+    integer("system_coroutine_stack_size", "32")
+        .unit("pages")
+        .harmless()
+        .doc("All coroutines have the same stacks here."),
+    // sockets
+    flag("nodelay", "yes").doc("TCP_NODELAY on clients and servers."),
+    flag("disable_nolinger", "no").doc("No: clients are closed with a reset, as Odyssey does."),
+    natural("keepalive", "15").unit("s").doc("Silence before the first probe; 0 = none."),
+    natural("keepalive_keep_interval", "5").unit("s").doc("Between two probes."),
+    natural("keepalive_probes", "3").doc("Unanswered probes before giving up."),
+    integer("keepalive_usr_timeout", "0")
+        .unit("ms")
+        .doc("TCP_USER_TIMEOUT; 0 = the kernel's, negative = from the three above."),
+    flag("bindwith_reuseport", "yes").doc("SO_REUSEPORT on TCP listeners."),
+    flag("enable_online_restart", "yes").later(&["no"]).doc("Replace the program on SIGUSR2."),
+    // limits and timeouts
+    integer("client_max", "0").doc("Clients at once; 0 or less = unlimited."),
+    natural("client_max_routing", "0").doc("Clients between accept and route; 0 = 64 per worker."),
+    natural("server_login_retry", "1").unit("ms").doc("Pause after a server said 53300."),
+    natural("backend_connect_timeout_ms", "30000").unit("ms").doc("Each connect to a server."),
+    natural("cancel_timeout_ms", "1000").unit("ms").doc("One cancel connection; 0 = for ever."),
+    integer("cancel_queue_timeout_ms", "-1")
+        .unit("ms")
+        .doc("Wait to send a cancel; -1 = twice cancel_timeout_ms, 0 = for ever."),
+    integer("cancel_max_inflight", "-1").doc("Parallel cancels; 0 or less = 2 per worker."),
+    natural("max_sigterms_to_die", "3").doc("That many SIGTERM end the process at once."),
+    natural("graceful_shutdown_timeout_ms", "30000")
+        .unit("ms")
+        .doc("For clients to leave after the first SIGTERM; 0 = for ever."),
+    // routing and queries
+    flag("sequential_routing", "no").doc("File order decides between rules, not specificity."),
+    flag("smart_search_path_enquoting", "no").later(&["no"]).doc("Send search_path unquoted."),
+    flag("virtual_processing", "no").later(&["no"]).doc("SHOW and SET of odyssey's variables."),
+    flag("virtual_transaction", "yes").harmless().doc("BEGIN is sent with what follows it."),
+    integer("group_checker_interval", "7000").unit("ms").harmless().doc("Period of group queries."),
+    // authentication
+    text("external_auth_socket_path").later(&[]).doc("Socket of the authentication daemon."),
+    text("hba_file").refused(&[]).doc("A second, allow and deny only, filter of clients."),
+    // what Odyssey ignores too
+    flag("graceful_die_on_errors", "").deprecated(),
+    integer("pipeline", "").deprecated(),
+    integer("cache", "").deprecated(),
+    integer("cache_chunk", "").deprecated(),
+    integer("packet_read_size", "").deprecated(),
+    integer("packet_write_queue", "").deprecated(),
+    // sections
+    section("listen", Scope::Listen, Label::None)
+        .repeats()
+        .aliases(&[Alias::Yaml("listens")])
+        .doc("Where clients connect to. At least one."),
+    section("storage", Scope::Storage, Label::Name)
+        .repeats()
+        .aliases(&[Alias::Yaml("storages")])
+        .doc("Where servers are. At least one."),
+    section("database", Scope::Database, Label::NameOrDefault)
+        .repeats()
+        .aliases(&[Alias::Yaml("databases")])
+        .doc("Rules for clients of one database, or of all without one."),
+    section("ldap_endpoint", Scope::LdapEndpoint, Label::Name)
+        .repeats()
+        .aliases(&[Alias::Yaml("ldap_endpoints")])
+        .later(&[])
+        .doc("An LDAP server."),
+    section("shared_pool", Scope::SharedPool, Label::Name)
+        .repeats()
+        .aliases(&[Alias::Yaml("shared_pools")])
+        .later(&[])
+        .doc("One budget of servers for several routes."),
+    section("conn_drop_options", Scope::ConnDrop, Label::None)
+        .aliases(&[Alias::Both("online_restart_drop_options")])
+        .doc("How clients are disconnected on a graceful stop."),
+    section("soft_oom", Scope::SoftOom, Label::None).later(&[]).doc("Refuse logins at low memory."),
+    section("query_parsing", Scope::QueryParsing, Label::None).doc("How much of queries is read."),
+];
