@@ -71,7 +71,7 @@ impl<R: Clone> CancelKeys<R> {
     }
 
     fn shard(&self, key: ClientKey) -> MutexGuard<'_, HashMap<ClientKey, (R, ClientId)>> {
-        // The last byte: the first four may be a process id somebody wants to look like one.
+        // The last byte is of the secret half, which is random even if the first is a made-up pid.
         lock(&self.shards[usize::from(key.0[7]) % SHARDS])
     }
 }

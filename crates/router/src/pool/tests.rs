@@ -11,6 +11,9 @@ struct Server(u32);
 
 type TestPool = Pool<Server, u64, u32>;
 
+/// Machine and moment, in µs, of each waiter's arrival.
+type Arrivals = &'static [(usize, u64)];
+
 const MS: Duration = Duration::from_millis(1);
 
 fn pool(size: usize) -> TestPool {
@@ -109,8 +112,8 @@ fn a_pool_without_size_always_opens() {
 
 #[test]
 fn a_returned_server_goes_to_the_oldest_or_past_it_by_a_millisecond() {
-    // waiters (machine, joined at µs), the releasing machine, who gets it
-    let cases: [(&[(usize, u64)], usize, u64); 7] = [
+    // waiters, the releasing machine, who gets it
+    let cases: [(Arrivals, usize, u64); 7] = [
         (&[(0, 0), (0, 10)], 0, 0),
         (&[(0, 0), (0, 10)], 1, 0),
         (&[(0, 0), (1, 1000)], 1, 1),

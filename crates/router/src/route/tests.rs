@@ -18,6 +18,14 @@ fn asker(client: u64) -> Asker {
     Asker { client: ClientId(client), machine: 0, last: None }
 }
 
+/// Machines share routes, whatever they put in, as long as it may move between threads.
+#[test]
+fn a_route_is_shared_between_threads() {
+    fn shared<T: Send + Sync>() {}
+    shared::<Route<std::cell::Cell<u8>, std::cell::Cell<u8>, std::cell::Cell<u8>>>();
+    shared::<Routes<std::cell::Cell<u8>, std::cell::Cell<u8>, std::cell::Cell<u8>>>();
+}
+
 #[test]
 fn clients_share_a_route_when_rule_and_backend_identity_are_the_same() {
     let routes = TestRoutes::new();

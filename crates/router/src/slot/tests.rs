@@ -63,11 +63,11 @@ fn open(slots: &mut Slots<u32, ()>) -> SlotKey {
 #[test]
 fn only_the_moves_of_the_table_are_possible() {
     let now = Instant::now();
-    for from in 0..KINDS {
-        for to in 0..KINDS {
+    for (from, from_name) in NAMES.iter().enumerate() {
+        for (to, to_name) in NAMES.iter().enumerate() {
             let (mut slots, index) = slot_in(from, now);
             slots.get_mut(index).cancels = u32::from(to == 5);
-            let name = format!("{} > {}", NAMES[from], NAMES[to]);
+            let name = format!("{from_name} > {to_name}");
             let next = place(to, now);
             let moved = catch_unwind(AssertUnwindSafe(|| {
                 move_to(&mut slots, index, next);
@@ -75,7 +75,7 @@ fn only_the_moves_of_the_table_are_possible() {
             assert_eq!(moved.is_ok(), ALLOWED.contains(&name.as_str()), "{name}");
             if let Err(panic) = moved {
                 let message = panic.downcast_ref::<String>().expect("a message");
-                assert!(message.contains(NAMES[from]) && message.contains(NAMES[to]), "{message}");
+                assert!(message.contains(from_name) && message.contains(to_name), "{message}");
             } else {
                 assert_eq!(slots.counts().servers(), usize::from(to != FREE), "{name}");
                 assert_eq!(slots.idle_any().is_some(), to == 2, "{name}");

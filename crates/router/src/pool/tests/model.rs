@@ -74,7 +74,7 @@ fn op() -> impl Strategy<Value = Op> {
         1 => nth.clone().prop_map(|nth| Op::Stir { nth }),
         2 => client.prop_map(|client| Op::Cancel { client }),
         2 => nth.clone().prop_map(|nth| Op::CancelDone { nth }),
-        3 => prop_oneof![0..2_000_u64, 0..40_000_u64].prop_map(|us| Op::Tick { us }),
+        3 => prop_oneof![0..8_u64, 0..160_u64].prop_map(|n| Op::Tick { us: n * 250 }),
         1 => Just(Op::Expire),
         1 => nth.clone().prop_map(|nth| Op::Retire { nth }),
         1 => prop_oneof![9 => Just(Op::Expire), 1 => Just(Op::RetireAll)],
