@@ -47,8 +47,7 @@ impl SlotKey {
         u64::from(self.generation) << 32 | u64::from(self.index)
     }
 
-    /// The key from [`SlotKey::as_u64`]; any other number makes a key that names nothing, or worse
-    /// a slot it should not.
+    /// The key of which [`SlotKey::as_u64`] made this number; other numbers are not keys.
     pub fn from_u64(key: u64) -> SlotKey {
         SlotKey { index: key as u32, generation: (key >> 32) as u32 }
     }
