@@ -1,0 +1,392 @@
+//! How sessions end when nobody says goodbye: clients that are killed in every state, servers that
+//! die or lie. Afterwards nothing of the dead is left on the server, and the next owner of it
+//! notices nothing.
+
+use crate::support::fake::{error, one_row};
+use crate::support::{
+    Answer, CLEANUP, Client, FakeServer, Login, PATIENCE, Pooler, Postgres, Seeded, Setup, Wire,
+    let_pass,
+};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+fn wire() -> Wire {
+    Wire::new()
+}
+
+/// A state in which a client is killed: what it had sent, and the last tag it had read.
+struct Scene {
+    name: &'static str,
+    sends: Wire,
+    reads: u8,
+}
+
+fn scenes() -> Vec<Scene> {
+    let scene = |name, sends, reads| Scene { name, sends, reads };
+    let sleep = "select pg_sleep(60)";
+    let locked = wire().query("begin; lock table victims");
+    let endless = "select repeat('x', 1000) from generate_series(1, 100000000)";
+    vec![
+        scene("idle", wire().query("select 1"), b'Z'),
+        scene("in a transaction", locked.clone(), b'Z'),
+        scene("in a failed transaction", locked.clone().query("selec"), b'E'),
+        scene("in a query", wire().query(sleep), 0),
+        scene("in a query in a transaction", locked.clone().query(sleep), b'Z'),
+        scene("in an extended query", wire().extended(sleep, &[]).sync(), 0),
+        scene("between Flush and Sync", wire().extended("lock table victims", &[]).flush(), 0),
+        scene("between Flush and Sync, answered", wire().extended("select 1", &[]).flush(), b'C'),
+        scene("between Flush and Sync, running", wire().extended(sleep, &[]).flush(), b'2'),
+        scene("between Flush and Sync, failed", wire().parse("", "selec").flush(), b'E'),
+        scene("in COPY in", wire().query("copy victims from stdin").copy_data(b"1\n"), b'G'),
+        scene(
+            "in COPY in, extended",
+            wire().extended("copy victims from stdin", &[]).flush().copy_data(b"1\n"),
+            b'G',
+        ),
+        scene("in COPY out", wire().query(&format!("copy ({endless}) to stdout")), b'd'),
+        scene("in a long result", wire().query(endless), b'D'),
+        scene("in the middle of a message", locked.clone().raw(b"Q\0\0\x10\0sele"), b'Z'),
+        scene("in the middle of a header", locked.raw(b"Q\0\0"), b'Z'),
+    ]
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Death {
+    Reset,
+    Close,
+    Terminate,
+}
+
+fn kill(mut client: Client, death: Death) {
+    match death {
+        Death::Reset => client.vanish_by_reset(),
+        Death::Close => client.vanish_by_close(),
+        Death::Terminate => {
+            let _ = client.try_send(&wire().terminate());
+        }
+    }
+}
+
+/// Kills a client in each scene and waits for the server to have forgotten it.
+fn nothing_is_left(role: &str, setup: &Setup, death: Death) {
+    let postgres = Postgres::shared();
+    let login = postgres.role(role);
+    let pooler = setup.start();
+    let table = format!("{role}_table");
+    let mut admin = postgres.admin();
+    admin.query(&format!("create table {table} (i int); alter table {table} owner to {role}"));
+    for scene in scenes() {
+        // A Terminate behind half a message is part of that message.
+        let sleeps = scene.reads == 0 || scene.name.contains("running");
+        let cut = scene.name.contains("middle") || sleeps;
+        if matches!(death, Death::Terminate) && (cut || scene.name.contains("long")) {
+            continue;
+        }
+        println!("{} killed by {death:?} {}", scene.name, role);
+        let mut client = pooler.login(&login);
+        let bytes = scene.sends.0.clone();
+        client.send(&wire().raw(&replace(&bytes, "victims", &table)));
+        if scene.reads != 0 {
+            client.until_tag(scene.reads);
+        }
+        if scene.name != "idle" && !scene.name.contains("COPY") {
+            postgres.wait_for_backends(&format!("usename = '{role}'"), 1, PATIENCE);
+        }
+        if sleeps && !scene.name.contains("Flush") {
+            let active = format!("usename = '{role}' and state = 'active'");
+            postgres.wait_for_backends(&active, 1, PATIENCE);
+        }
+        kill(client, death);
+        postgres.wait_for_backends(&format!("usename = '{role}' and state <> 'idle'"), 0, CLEANUP);
+        let mut next = pooler.login(&login);
+        assert_eq!(next.scalar(&format!("select count(*) from {table}")), "0", "{}", scene.name);
+        next.leave();
+    }
+    pooler.stop();
+}
+
+/// Same text of another length inside a stream of messages would break their headers, so the
+/// name is replaced message by message.
+fn replace(bytes: &[u8], from: &str, to: &str) -> Vec<u8> {
+    let mut out = wire();
+    let mut rest = bytes;
+    while let Some(header) = rest.get(..5) {
+        let size = u32::from_be_bytes(header[1..].try_into().unwrap()) as usize;
+        let Some(body) = rest.get(5..=size) else { break };
+        let is_data = header[0] == b'd' || header[0] == b'B';
+        let text = String::from_utf8_lossy(body).replace(from, to).into_bytes();
+        out = out.message(header[0], if is_data { body } else { &text });
+        rest = &rest[size + 1..];
+    }
+    out.raw(rest).0
+}
+
+#[test]
+fn a_client_killed_by_reset_leaves_nothing_in_transaction_pooling() {
+    nothing_is_left("reset_transaction", &Setup::transaction(1), Death::Reset);
+}
+
+#[test]
+fn a_client_killed_by_close_leaves_nothing_in_transaction_pooling() {
+    nothing_is_left("close_transaction", &Setup::transaction(1), Death::Close);
+}
+
+#[test]
+fn a_client_killed_by_reset_leaves_nothing_in_session_pooling() {
+    nothing_is_left("reset_session", &Setup::session(1), Death::Reset);
+}
+
+#[test]
+fn a_client_killed_by_close_leaves_nothing_in_session_pooling() {
+    nothing_is_left("close_session", &Setup::session(1), Death::Close);
+}
+
+#[test]
+fn a_client_that_terminates_in_any_state_leaves_nothing() {
+    nothing_is_left("terminate_transaction", &Setup::transaction(1), Death::Terminate);
+    nothing_is_left("terminate_session", &Setup::session(1), Death::Terminate);
+}
+
+/// The obvious wrong implementation: a cancel is sent to the server's key and the server goes to
+/// the next client at once. Then the cancel arrives late and hits the next client's query (365 of
+/// 400 were hit).
+#[test]
+fn cancel_after_release_hits_nobody() {
+    const ROUNDS: usize = 500;
+    let pooler = Setup::transaction(1).start();
+    let mut random = Seeded::new(11);
+    let mut bystander = pooler.client();
+    let mut victim = pooler.client();
+    let mut cancelled = 0;
+    for round in 0..ROUNDS {
+        // The victim's query lasts about as long as it takes a cancel to come through.
+        victim.send(&wire().query(&format!("select pg_sleep({})", ms(&mut random, 2))));
+        let_pass(Duration::from_micros(random.below(1500) as u64));
+        let answer = match round % 2 {
+            0 => cancel_beside(&mut victim, &mut bystander),
+            _ => {
+                let next = pooler.client();
+                kill(std::mem::replace(&mut victim, next), Death::Reset);
+                None
+            }
+        };
+        cancelled += usize::from(answer.is_some_and(|a| a.code() == "57014"));
+        let sql = format!("select {round}, pg_sleep(0.003)");
+        let untouched = bystander.query(&sql);
+        assert_eq!(untouched.error(), None, "round {round}: a stranger's cancel");
+        assert_eq!(untouched.column(), [round.to_string()]);
+    }
+    println!("{cancelled} of {} cancels came in time", ROUNDS / 2);
+    pooler.stop();
+}
+
+/// A cancel for the victim while the bystander already waits for its server.
+fn cancel_beside(victim: &mut Client, bystander: &mut Client) -> Option<Answer> {
+    let answer = thread::scope(|scope| {
+        let victim = &*victim;
+        scope.spawn(move || victim.cancel());
+        bystander.send(&wire().query("select pg_sleep(0.003), 'waiting'"));
+        bystander.until_ready()
+    });
+    assert_eq!(answer.error(), None, "a stranger's cancel hit the waiting client");
+    Some(victim.until_ready())
+}
+
+fn ms(random: &mut Seeded, up_to: usize) -> String {
+    format!("0.00{}", random.below(up_to + 1))
+}
+
+/// The obvious wrong implementation: a short read clears the readable bit, so that an end of stream
+/// which came with the data is never read (100 of 100 clients hung).
+#[test]
+fn a_server_that_answers_and_closes_at_once_hangs_nobody() {
+    const THREADS: usize = 8;
+    const CLIENTS: usize = 125;
+    let server = FakeServer::start(|mut session| {
+        let asked = session.greet().and_then(|()| session.read_until(b"QS"));
+        let extended = wire().message(b'1', b"").message(b'2', b"").raw(&one_row().0);
+        match asked {
+            Some((b'Q', _)) => session.send_and_close(&one_row()),
+            Some(_) => session.send_and_close(&extended),
+            None => {}
+        }
+    });
+    let pooler = Setup::in_front_of(server.port, 4).global("log_session no").start();
+    let answered = AtomicUsize::new(0);
+    thread::scope(|scope| {
+        for _ in 0..THREADS {
+            scope.spawn(|| {
+                for number in 0..CLIENTS {
+                    answered.fetch_add(usize::from(asks_once(&pooler, number)), Ordering::Relaxed);
+                }
+            });
+        }
+    });
+    let answered = answered.into_inner();
+    println!("{answered} of {} answered, 0 hang", THREADS * CLIENTS);
+    assert!(answered * 10 >= THREADS * CLIENTS * 9, "most answers came whole: {answered}");
+    pooler.stop();
+}
+
+/// True for an answer, false for an error; fails on silence.
+fn asks_once(pooler: &Pooler, number: usize) -> bool {
+    let mut client = pooler.connect();
+    if client.start(&Login::new("app", "postgres")).is_err() {
+        return false;
+    }
+    match number % 2 {
+        0 => client.send(&wire().query("select 'x'")),
+        _ => client.send(&wire().extended("select 'x'", &[]).sync()),
+    }
+    let answer = client.until_ready();
+    answer.error().is_none() && answer.column() == ["x"]
+}
+
+#[test]
+fn a_server_that_closes_in_the_middle_of_an_answer_is_an_error() {
+    let whole = one_row().0;
+    for cut in [1, 7, 30, whole.len() - 6, whole.len() - 1] {
+        let part = wire().raw(&whole[..cut]);
+        let server = FakeServer::start(move |mut session| {
+            if session.greet().and_then(|()| session.read_until(b"Q")).is_some() {
+                session.send_and_close(&part);
+            }
+        });
+        let pooler = Setup::in_front_of(server.port, 1).start();
+        for _ in 0..3 {
+            let mut client = pooler.client();
+            client.send(&wire().query("select 'x'"));
+            // Whole messages before the cut may come through; a half one has nothing behind it.
+            if let Some(lost) = client.until_closed().error() {
+                let (severity, code, text) = lost.whole();
+                assert_eq!((severity, code), ("ERROR", "08006"), "cut at {cut}");
+                assert!(text.starts_with("remote server read/write error s"), "{text}");
+            } else {
+                assert!((6..whole.len()).contains(&cut), "silent close at {cut}");
+            }
+        }
+        pooler.stop();
+    }
+}
+
+#[test]
+fn a_server_that_dies_idle_is_replaced_in_silence() {
+    for setup in [Setup::transaction(3), Setup::transaction(3).global("workers 1")] {
+        let pooler = setup.start();
+        let mut client = pooler.client();
+        for round in 0..20 {
+            let pid = client.scalar("select pg_backend_pid()");
+            Postgres::shared().admin().query(&format!("select pg_terminate_backend({pid})"));
+            Postgres::shared().wait_for_backends(&format!("pid = {pid}"), 0, PATIENCE);
+            if round % 2 == 0 {
+                let_pass(Duration::from_millis(20));
+            }
+            assert_ne!(client.scalar("select pg_backend_pid()"), pid);
+        }
+        pooler.stop();
+    }
+}
+
+#[test]
+fn a_server_that_dies_in_use_is_reported_and_replaced() {
+    let pooler = Setup::transaction(1).start();
+    for sql in ["begin; select pg_backend_pid()", "select pg_sleep(60)"] {
+        let mut client = pooler.client();
+        client.query("select 1");
+        client.send(&wire().query(&format!("/* dies in use */ {sql}")));
+        let victim = "query like '/* dies in use */%' and pid <> pg_backend_pid()";
+        Postgres::shared().wait_for_backends(victim, 1, PATIENCE);
+        let kill = format!("select pg_terminate_backend(pid) from pg_stat_activity where {victim}");
+        Postgres::shared().admin().query(&kill);
+        let answer = client.until_closed();
+        let codes: Vec<String> =
+            answer.0.iter().filter(|m| m.tag == b'E').map(|m| m.error().code).collect();
+        assert_eq!(codes.first().map(String::as_str), Some("57P01"), "{sql}: the server's words");
+        assert_eq!(pooler.client().scalar("select 1"), "1", "{sql}");
+    }
+    pooler.stop();
+}
+
+#[test]
+fn a_server_that_is_down_is_a_clear_error() {
+    let nobody = crate::support::process::free_port();
+    let pooler = Setup::in_front_of(nobody, 1).start();
+    for _ in 0..5 {
+        let started = Instant::now();
+        expect_no_server(&pooler);
+        assert!(started.elapsed() < Duration::from_secs(5));
+    }
+    pooler.stop();
+}
+
+#[test]
+fn a_server_that_says_nothing_costs_no_more_than_the_connect_timeout() {
+    let silent = FakeServer::start(|session| session.stay_silent());
+    let half = FakeServer::start(|mut session| {
+        session.read_packet();
+        session.send(&wire().message(b'R', &[0, 0, 0, 0]).raw(b"S\0"));
+        session.stay_silent();
+    });
+    for server in [&silent, &half] {
+        let setup = Setup::in_front_of(server.port, 1).global("backend_connect_timeout_ms 400");
+        let pooler = setup.start();
+        for _ in 0..3 {
+            let started = Instant::now();
+            expect_no_server(&pooler);
+            let took = started.elapsed();
+            assert!(
+                took >= Duration::from_millis(380) && took < Duration::from_secs(4),
+                "{took:?}"
+            );
+        }
+        pooler.stop();
+    }
+}
+
+fn expect_no_server(pooler: &Pooler) {
+    let mut client = pooler.connect();
+    let refused = match client.start(&Login::new("app", "postgres")) {
+        Err(refused) => refused,
+        Ok(()) => client.query("select 1").error().expect("no server, no answer"),
+    };
+    let (severity, code, text) = refused.whole();
+    assert_eq!((severity, code), ("FATAL", "08006"));
+    assert!(text.starts_with("failed to connect to remote server s"), "{text}");
+}
+
+#[test]
+fn a_fatal_error_of_the_server_reaches_the_client() {
+    let server = FakeServer::start(|mut session| {
+        if session.greet().and_then(|()| session.read_until(b"Q")).is_some() {
+            session.send_and_close(&error("FATAL", "57P01", "terminating on purpose"));
+        }
+    });
+    let pooler = Setup::in_front_of(server.port, 1).start();
+    let mut client = pooler.client();
+    client.send(&wire().query("select 1"));
+    let first = client.until_closed().error().expect("an error");
+    assert_eq!((first.code.as_str(), first.message.as_str()), ("57P01", "terminating on purpose"));
+    pooler.stop();
+}
+
+#[test]
+fn a_client_killed_while_it_waits_for_a_server_is_forgotten() {
+    let postgres = Postgres::shared();
+    let login = postgres.role("waits_for_a_server");
+    let pooler = Setup::transaction(1).start();
+    let mut holder = pooler.login(&login);
+    holder.query("begin");
+    for death in [Death::Reset, Death::Close, Death::Terminate] {
+        let mut waiting = pooler.login(&login);
+        waiting.send(&wire().query("create table never_made ()"));
+        let_pass(Duration::from_millis(50));
+        kill(waiting, death);
+        let_pass(Duration::from_millis(50));
+    }
+    holder.query("commit");
+    let_pass(Duration::from_millis(200));
+    let made = holder.scalar("select count(*) from pg_class where relname = 'never_made'");
+    assert_eq!(made, "0", "a query of a dead client was run");
+    pooler.stop();
+}

@@ -1,0 +1,350 @@
+//! What a query looks like from both sides: simple, extended, pipelined, failing, copying, huge.
+
+use crate::support::{Answer, Client, PATIENCE, Postgres, Setup, Wire};
+use std::time::Duration;
+
+const MB: usize = 1024 * 1024;
+
+/// Sends each step, reads as many ReadyForQuery as it asks for, and compares the shape of the
+/// answer with the expectation and with what PostgreSQL itself answers.
+fn check(clients: &mut [Client; 2], steps: &[(Wire, usize, &str)]) {
+    for (number, (wire, readies, expected)) in steps.iter().enumerate() {
+        for (client, who) in clients.iter_mut().zip(["PostgreSQL", "the pooler"]) {
+            client.send(wire);
+            let shapes: Vec<String> = (0..*readies).map(|_| client.until_ready().shape()).collect();
+            assert_eq!(shapes.join(" "), *expected, "{who}, step {number}");
+        }
+    }
+}
+
+fn wire() -> Wire {
+    Wire::new()
+}
+
+/// One table of scripts for every kind of pool: nothing may look different from PostgreSQL itself.
+fn both_pools(name: &str, steps: &[(Wire, usize, &str)]) {
+    for (pool, setup) in [("transaction", Setup::transaction(2)), ("session", Setup::session(2))] {
+        println!("{name} in {pool} pooling");
+        let pooler = setup.start();
+        check(&mut [Postgres::shared().admin(), pooler.client()], steps);
+        pooler.stop();
+    }
+}
+
+#[test]
+fn simple_queries_and_transaction_states() {
+    both_pools(
+        "simple",
+        &[
+            (wire().query("select 1"), 1, "T D C Z/I"),
+            (wire().query(""), 1, "I Z/I"),
+            (wire().query(";"), 1, "I Z/I"),
+            (wire().query("select 1; select 2; select 3"), 1, "T D C T D C T D C Z/I"),
+            (wire().query("select 1/0"), 1, "T E/22012 Z/I"),
+            (wire().query("select 1; selec"), 1, "E/42601 Z/I"),
+            (wire().query("begin"), 1, "C Z/T"),
+            (wire().query("select 1"), 1, "T D C Z/T"),
+            (wire().query("select nonsense"), 1, "E/42703 Z/E"),
+            (wire().query("select 1"), 1, "E/25P02 Z/E"),
+            (wire().query("rollback"), 1, "C Z/I"),
+            (wire().query("begin; select 1"), 1, "C T D C Z/T"),
+            (wire().query("commit"), 1, "C Z/I"),
+            (wire().query("commit"), 1, "N C Z/I"),
+            (wire().query("begin; selec"), 1, "E/42601 Z/I"),
+            (wire().query("begin"), 1, "C Z/T"),
+            (wire().query("selec"), 1, "E/42601 Z/E"),
+            (wire().query("abort"), 1, "C Z/I"),
+            (wire().query("do $$ begin raise notice 'hear'; end $$"), 1, "N C Z/I"),
+            (wire().query("set datestyle to german"), 1, "C Z/I"),
+        ],
+    );
+}
+
+#[test]
+fn extended_queries() {
+    both_pools(
+        "extended",
+        &[
+            (wire().extended("select $1::int", &["1"]).sync(), 1, "1 2 T D C Z/I"),
+            (wire().sync(), 1, "Z/I"),
+            (wire().extended("select 1/$1::int", &["0"]).sync(), 1, "1 2 T E/22012 Z/I"),
+            (wire().extended("selec", &[]).sync(), 1, "E/42601 Z/I"),
+            (wire().parse("", "").bind("", "", &[]).execute("", 0).sync(), 1, "1 2 I Z/I"),
+            (wire().extended("begin", &[]).sync(), 1, "1 2 n C Z/T"),
+            (wire().extended("select 1", &[]).sync(), 1, "1 2 T D C Z/T"),
+            (wire().extended("select no", &[]).sync(), 1, "E/42703 Z/E"),
+            (wire().extended("rollback", &[]).sync(), 1, "1 2 n C Z/I"),
+            (wire().bind("", "nowhere", &[]).execute("", 0).sync(), 1, "E/26000 Z/I"),
+            (wire().parse("a", "select 1").describe_statement("a").sync(), 1, "1 t T Z/I"),
+        ],
+    );
+}
+
+#[test]
+fn named_statements_live_within_a_transaction() {
+    both_pools(
+        "named",
+        &[
+            (wire().query("begin"), 1, "C Z/T"),
+            (wire().parse("s", "select generate_series(1, 10)").sync(), 1, "1 Z/T"),
+            (wire().bind("p", "s", &[]).execute("p", 3).sync(), 1, "2 D s Z/T"),
+            (wire().execute("p", 3).sync(), 1, "D s Z/T"),
+            (wire().execute("p", 0).sync(), 1, "D C Z/T"),
+            (wire().close_statement("s").sync(), 1, "3 Z/T"),
+            (wire().query("commit"), 1, "C Z/I"),
+        ],
+    );
+}
+
+#[test]
+fn pipelines() {
+    let pair = wire().extended("select 1", &[]).extended("select 2", &[]);
+    let failing = wire().extended("select 1", &[]).extended("selec", &[]).extended("select 3", &[]);
+    let three = wire().query("select 1").query("select 1/0").query("select 3");
+    let syncs = wire()
+        .extended("select 1", &[])
+        .sync()
+        .extended("selec", &[])
+        .sync()
+        .extended("select 3", &[])
+        .sync();
+    let across = wire()
+        .extended("begin", &[])
+        .sync()
+        .extended("select 1", &[])
+        .sync()
+        .extended("commit", &[])
+        .sync();
+    let mixed = wire().query("select 1").extended("select 2", &[]).sync().query("select 3");
+    let three_good = "1 2 T D C Z/I E/42601 Z/I 1 2 T D C Z/I";
+    both_pools(
+        "pipelines",
+        &[
+            (pair.sync(), 1, "1 2 T D C 1 2 T D C Z/I"),
+            (failing.sync(), 1, "1 2 T D C E/42601 Z/I"),
+            (three, 3, "T D C Z/I T E/22012 Z/I T D C Z/I"),
+            (syncs, 3, three_good),
+            (across, 3, "1 2 n C Z/T 1 2 T D C Z/T 1 2 n C Z/I"),
+            (mixed, 3, "T D C Z/I 1 2 T D C Z/I T D C Z/I"),
+            (wire().sync().sync().sync(), 3, "Z/I Z/I Z/I"),
+            (wire().parse("", "selec").query("select 1").sync(), 1, "E/42601 Z/I"),
+        ],
+    );
+}
+
+#[test]
+fn a_thousand_pipelined_batches_keep_their_order() {
+    let pooler = Setup::transaction(2).start();
+    let mut client = pooler.client();
+    let mut batch = wire();
+    for number in 0..1000 {
+        batch = batch.extended("select $1::int", &[&number.to_string()]).sync();
+    }
+    client.send(&batch);
+    for number in 0..1000 {
+        assert_eq!(client.until_ready().column(), [number.to_string()]);
+    }
+    pooler.stop();
+}
+
+#[test]
+fn flush_brings_the_answer_and_keeps_the_server() {
+    let pooler = Setup::transaction(1).start();
+    let mut client = pooler.client();
+    client.send(&wire().extended("select pg_backend_pid()", &[]).flush());
+    assert_eq!(client.until_tag(b'C').shape(), "1 2 T D C");
+    assert!(client.is_silent_for(Duration::from_millis(50)), "no ReadyForQuery before a Sync");
+    client.send(&wire().parse("", "selec").flush());
+    assert_eq!(client.until_tag(b'E').shape(), "E/42601");
+    client.send(&wire().extended("select 1", &[]).flush());
+    assert!(client.is_silent_for(Duration::from_millis(50)), "skipped up to the Sync");
+    client.send(&wire().sync());
+    assert_eq!(client.until_ready().shape(), "Z/I");
+    assert_eq!(client.scalar("select 1"), "1");
+    pooler.stop();
+}
+
+#[test]
+fn function_calls() {
+    let oid = Postgres::shared().admin().scalar("select 'upper(text)'::regprocedure::oid::int");
+    let call = |values: &[&str]| wire().function_call(oid.parse().unwrap(), values);
+    both_pools(
+        "function call",
+        &[
+            (call(&["hear"]), 1, "V Z/I"),
+            (call(&["too", "many"]), 1, "E/08P01 Z/I"),
+            (call(&["a"]).query("select 1"), 2, "V Z/I T D C Z/I"),
+        ],
+    );
+}
+
+#[test]
+fn copy_in_out_and_fail() {
+    let copy = "copy pg_temp.t from stdin";
+    let rows = wire().copy_data(b"1\n2\n").copy_data(b"3\n");
+    let steps = [
+        (wire().query("begin; create temp table t (i int)"), 1, "C C Z/T"),
+        (wire().query(copy).raw(&rows.clone().copy_done().0), 1, "G C Z/T"),
+        (wire().query("copy t to stdout"), 1, "H d c C Z/T"),
+        (wire().query("select count(*) from t"), 1, "T D C Z/T"),
+        (wire().query("savepoint s"), 1, "C Z/T"),
+        (wire().query(copy).raw(&rows.clone().copy_fail("no").0), 1, "G E/57014 Z/E"),
+        (wire().query("rollback to s"), 1, "C Z/T"),
+        (wire().query(copy).raw(&wire().copy_data(b"x\n").copy_done().0), 1, "G E/22P02 Z/E"),
+        (wire().query("rollback"), 1, "C Z/I"),
+        (wire().query("copy (select generate_series(1, 1000)) to stdout"), 1, "H d c C Z/I"),
+        (wire().query("copy (select 1/0) to stdout"), 1, "H E/22012 Z/I"),
+        (wire().query("select 1; copy (select 2) to stdout; select 3"), 1, {
+            "T D C H d c C T D C Z/I"
+        }),
+    ];
+    both_pools("copy", &steps);
+}
+
+/// Drivers send Execute, the data, CopyDone and Sync in one go, or even a Sync before the data
+/// (which PostgreSQL ignores in COPY mode).
+#[test]
+fn copy_by_the_extended_protocol() {
+    let begin = wire().query("begin; create temp table t (i int)");
+    let copy = || wire().parse("", "copy t from stdin").bind("", "", &[]).execute("", 0);
+    let data = wire().copy_data(b"1\n2\n").0;
+    let wrong = wire().copy_data(b"wrong\n").0;
+    let done = wire().copy_done().sync().0;
+    let steps = [
+        (begin, 1, "C C Z/T"),
+        (copy().raw(&data).raw(&done), 1, "1 2 G C Z/T"),
+        (copy().sync().raw(&data).raw(&done), 1, "1 2 G C Z/T"),
+        (copy().flush().raw(&data).raw(&done), 1, "1 2 G C Z/T"),
+        (wire().query("savepoint s"), 1, "C Z/T"),
+        (copy().raw(&wrong).raw(&done), 1, "1 2 G E/22P02 Z/E"),
+        (wire().query("rollback to s"), 1, "C Z/T"),
+        (copy().raw(&wire().copy_fail("no").sync().0), 1, "1 2 G E/57014 Z/E"),
+        (wire().query("rollback"), 1, "C Z/I"),
+        (wire().extended("copy (select 7) to stdout", &[]).sync(), 1, "1 2 n H d c C Z/I"),
+    ];
+    both_pools("extended copy", &steps);
+}
+
+#[test]
+fn parameter_changes_and_notices_reach_the_client() {
+    let pooler = Setup::session(1).start();
+    let mut client = pooler.client();
+    assert_eq!(client.query("set timezone to 'Asia/Tokyo'").status(), 'I');
+    assert_eq!(client.parameters["TimeZone"], "Asia/Tokyo");
+    let answer = client.query("do $$ begin raise notice 'hear %', 'hear'; end $$");
+    let notice = answer.0.iter().find(|m| m.tag == b'N').expect("the notice");
+    assert_eq!(notice.error().message, "hear hear");
+
+    client.query("listen news");
+    Postgres::shared().admin().query("notify news, 'good'");
+    let news = client.read().expect("a notification comes without being asked for");
+    assert_eq!((news.tag, &news.body[4..]), (b'A', &b"news\0good\0"[..]));
+    pooler.stop();
+}
+
+#[test]
+fn messages_in_single_bytes_are_as_good_as_whole_ones() {
+    let pooler = Setup::transaction(1).start();
+    let mut client = pooler.client();
+    let all = wire().query("begin").extended("select $1::int", &["42"]).sync().query("commit");
+    for byte in all.0 {
+        client.send(&wire().raw(&[byte]));
+    }
+    let shapes: Vec<String> = (0..3).map(|_| client.until_ready().shape()).collect();
+    assert_eq!(shapes, ["C Z/T", "1 2 T D C Z/T", "C Z/I"]);
+    pooler.stop();
+}
+
+#[test]
+fn one_large_message_each_way() {
+    let pooler = Setup::transaction(1).start();
+    let mut client = pooler.client();
+    for size in [10_000, 16_384, 65_536, 1_000_000, 30 * MB] {
+        let answer = client.extended("select length($1), $1", &[&"x".repeat(size)]);
+        let row = &answer.rows()[0];
+        assert_eq!(row[0].as_deref(), Some(size.to_string().as_str()));
+        assert_eq!(row[1].as_ref().map(String::len), Some(size));
+    }
+    let text = "y".repeat(5 * MB);
+    assert_eq!(client.scalar(&format!("select length('{text}')")), (5 * MB).to_string());
+    pooler.stop();
+}
+
+/// The pooler streams: 100 MB in any direction may not stay in its memory.
+#[test]
+fn a_hundred_megabytes_each_way_in_bounded_memory() {
+    let pooler = Setup::transaction(2).start();
+    let mut client = pooler.client();
+    client.query("create temp table warm_up ()");
+    let before = pooler.memory_peak_kib();
+
+    let rows = client.query("select repeat('x', 10000) from generate_series(1, 10000)");
+    assert_eq!((rows.rows().len(), rows.status()), (10_000, 'I'));
+    drop(rows);
+    let after_result = pooler.memory_peak_kib();
+
+    let line = [vec![b'z'; 9_999], vec![b'\n']].concat();
+    client.query("begin; create temp table bulk (t text)");
+    client.send(&wire().query("copy bulk from stdin"));
+    assert_eq!(client.until_tag(b'G').shape(), "G");
+    for _ in 0..10_000 {
+        client.send(&wire().copy_data(&line));
+    }
+    client.send(&wire().copy_done());
+    assert_eq!(client.until_ready().commands(), ["COPY 10000"]);
+    let after_copy_in = pooler.memory_peak_kib();
+
+    let copied: Answer = client.query("copy bulk to stdout");
+    let bytes: usize = copied.0.iter().filter(|m| m.tag == b'd').map(|m| m.body.len()).sum();
+    assert_eq!(bytes, 100_000_000);
+    client.query("rollback");
+    let after_copy_out = pooler.memory_peak_kib();
+
+    println!(
+        "peak KiB: {before} before, {after_result} after a 100 MB result, {after_copy_in} after \
+         100 MB of COPY in, {after_copy_out} after 100 MB of COPY out"
+    );
+    assert!(after_copy_out - before < 8 * 1024, "100 MB each way took more than 8 MiB");
+    pooler.stop();
+}
+
+#[test]
+fn cancel_requests_stop_the_query_they_are_for() {
+    for setup in [Setup::transaction(1), Setup::session(1)] {
+        let pooler = setup.start();
+        let mut client = pooler.client();
+        client.send(&wire().query("select pg_sleep(60)"));
+        let sleeping = "query = 'select pg_sleep(60)' and state = 'active'";
+        Postgres::shared().wait_for_backends(sleeping, 1, PATIENCE);
+        client.cancel();
+        assert_eq!(client.until_ready().shape(), "T E/57014 Z/I");
+        assert_eq!(client.scalar("select 1"), "1");
+        client.cancel();
+        assert_eq!(client.scalar("select 2"), "2", "a late cancel hits nothing");
+
+        client.query("begin");
+        client.send(&wire().extended("select pg_sleep(60)", &[]).sync());
+        Postgres::shared().wait_for_backends(sleeping, 1, PATIENCE);
+        client.cancel();
+        assert_eq!(client.until_ready().status(), 'E');
+        client.query("rollback");
+        pooler.stop();
+    }
+}
+
+#[test]
+fn a_cancel_with_a_wrong_key_does_nothing() {
+    let pooler = Setup::transaction(1).start();
+    let mut client = pooler.client();
+    let (pid, mut secret) = client.key.clone().unwrap();
+    secret[0] ^= 1;
+    let body = [pid.to_be_bytes().to_vec(), secret].concat();
+    client.send(&wire().query("select pg_sleep(0.3), 'done'"));
+    for _ in 0..5 {
+        let mut other = pooler.connect();
+        other.send(&Wire::packet(80_877_102, &body));
+        assert_eq!(other.until_closed().0, vec![]);
+    }
+    assert_eq!(client.until_ready().shape(), "T D C Z/I");
+    pooler.stop();
+}

@@ -1,0 +1,50 @@
+//! What every black-box test stands on: a throw-away PostgreSQL, the real pooler, a client that
+//! speaks raw protocol, servers that misbehave on purpose. No test sleeps: it polls a condition
+//! with a limit.
+
+pub mod client;
+pub mod fake;
+pub mod login;
+pub mod message;
+pub mod pooler;
+pub mod postgres;
+pub mod process;
+pub mod seeded;
+
+pub use client::{Answer, Client};
+pub use fake::FakeServer;
+pub use login::Login;
+pub use message::{PgError, Wire};
+pub use pooler::{Pooler, Setup};
+pub use postgres::Postgres;
+pub use seeded::Seeded;
+
+use std::time::{Duration, Instant};
+
+/// How long an answer may take before a test calls it a hang. Generous: the machine is shared.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// How long the traces of a vanished client may live on the server.
+pub const CLEANUP: Duration = Duration::from_secs(1);
+
+const POLL: Duration = Duration::from_millis(5);
+
+/// Polls until `probe` has something, or fails the test after `limit`.
+pub fn until<T>(what: &str, limit: Duration, mut probe: impl FnMut() -> Option<T>) -> T {
+    let end = Instant::now() + limit;
+    loop {
+        if let Some(found) = probe() {
+            return found;
+        }
+        assert!(Instant::now() < end, "waited {limit:?} for {what}");
+        std::thread::park_timeout(POLL);
+    }
+}
+
+/// Lets `span` pass, for tests that prove that nothing happens meanwhile.
+pub fn let_pass(span: Duration) {
+    let end = Instant::now() + span;
+    while let Some(rest) = end.checked_duration_since(Instant::now()) {
+        std::thread::park_timeout(rest);
+    }
+}

@@ -1,0 +1,185 @@
+//! A throw-away PostgreSQL, one for each test process: trust, md5, SCRAM and cleartext users, no
+//! fsync. It runs as user `postgres` when we are root, because PostgreSQL refuses to be root.
+
+use super::client::{Address, Client};
+use super::login::Login;
+use super::process::{Watched, free_port, new_dir};
+use super::{PATIENCE, until};
+use std::os::unix::fs::MetadataExt;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+use std::time::Duration;
+
+pub const PASSWORD: &str = "a secret, with 'quotes'";
+
+const CONFIG: &str = "
+max_connections = 200
+fsync = off
+full_page_writes = off
+synchronous_commit = off
+shared_buffers = 64MB
+autovacuum = off
+listen_addresses = '127.0.0.1'
+unix_socket_permissions = 0777
+log_min_messages = fatal
+";
+
+const HBA: &str = "
+local all app_md5 md5
+local all app_scram scram-sha-256
+local all app_clear password
+local all all trust
+host all app_md5 127.0.0.1/32 md5
+host all app_scram 127.0.0.1/32 scram-sha-256
+host all app_clear 127.0.0.1/32 password
+host all all 127.0.0.1/32 trust
+";
+
+const ROLES: &str = "
+create role app login;
+grant create on schema public to public;
+set password_encryption = 'md5';
+create role app_md5 login password $p$PASSWORD$p$;
+set password_encryption = 'scram-sha-256';
+create role app_scram login password $p$PASSWORD$p$;
+create role app_clear login password $p$PASSWORD$p$;
+create database other;
+";
+
+pub struct Postgres {
+    pub port: u16,
+    pub socket_dir: PathBuf,
+    bin: PathBuf,
+    _process: Watched,
+}
+
+impl Postgres {
+    /// The cluster of this test process. It ends with the process (see `process::Watched`).
+    pub fn shared() -> &'static Postgres {
+        static SHARED: OnceLock<Postgres> = OnceLock::new();
+        SHARED.get_or_init(Postgres::start)
+    }
+
+    fn start() -> Postgres {
+        let bin = newest_bin();
+        let dir = new_dir("pooler-test-pg");
+        give_to_server(&dir);
+        let data = dir.join("data");
+        let mut initdb = as_server_user(&bin.join("initdb"));
+        initdb.args(["--no-sync", "-A", "trust", "-U", "postgres", "-E", "UTF8", "--locale=C"]);
+        let made = initdb.arg("-D").arg(&data).output().expect("initdb runs");
+        assert!(made.status.success(), "initdb: {}", String::from_utf8_lossy(&made.stderr));
+        let config = data.join("postgresql.conf");
+        let text = std::fs::read_to_string(&config).unwrap();
+        let ours = format!("{CONFIG}unix_socket_directories = '{}'\n", dir.display());
+        std::fs::write(&config, text + &ours).unwrap();
+        std::fs::write(data.join("pg_hba.conf"), HBA).unwrap();
+
+        let port = free_port();
+        let log = std::fs::File::create(dir.join("log")).unwrap();
+        let mut server = as_server_user(&bin.join("postgres"));
+        server.arg("-D").arg(&data).args(["-p", &port.to_string()]);
+        server.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
+        let process = Watched::spawn(&mut server, dir.clone());
+        let postgres = Postgres { port, socket_dir: dir, bin, _process: process };
+        postgres.prepare();
+        postgres
+    }
+
+    fn prepare(&self) {
+        let mut admin = until("PostgreSQL to accept", PATIENCE, || {
+            let mut client = Client::try_connect(&self.address()).ok()?;
+            client.start(&Login::new("postgres", "postgres")).ok()?;
+            Some(client)
+        });
+        for statement in ROLES.replace("PASSWORD", PASSWORD).split(";\n") {
+            let answer = admin.query(statement);
+            assert_eq!(answer.error(), None, "{statement}");
+        }
+    }
+
+    pub fn address(&self) -> Address {
+        Address::Tcp(self.port)
+    }
+
+    /// A superuser's connection past the pooler.
+    pub fn admin(&self) -> Client {
+        let mut client = Client::try_connect(&self.address()).expect("PostgreSQL accepts");
+        client.start(&Login::new("postgres", "postgres")).expect("PostgreSQL trusts us");
+        client
+    }
+
+    /// A trusted role of the test's own, so that its backends can be told from all others.
+    pub fn role(&self, name: &str) -> Login {
+        let mut admin = self.admin();
+        assert_eq!(admin.query(&format!("create role {name} login")).error(), None);
+        Login::new(name, "postgres")
+    }
+
+    /// A program of this PostgreSQL, such as psql.
+    pub fn program(&self, name: &str) -> Command {
+        let beside = self.bin.join(name);
+        let mut command = Command::new(if beside.exists() { beside } else { name.into() });
+        for (key, _) in std::env::vars().filter(|(key, _)| key.starts_with("PG")) {
+            command.env_remove(key);
+        }
+        command.env("PGCONNECT_TIMEOUT", "10").env("PSQLRC", "/dev/null");
+        command
+    }
+
+    /// Waits until as many backends as `want` match `condition` (SQL on pg_stat_activity).
+    pub fn wait_for_backends(&self, condition: &str, want: usize, limit: Duration) {
+        let mut admin = self.admin();
+        let mine = "pid <> pg_backend_pid() and backend_type = 'client backend'";
+        let sql = format!("select count(*) from pg_stat_activity where {mine} and ({condition})");
+        let mut last = String::new();
+        let end = std::time::Instant::now() + limit;
+        while last != want.to_string() {
+            last = admin.scalar(&sql);
+            let late = std::time::Instant::now() > end;
+            assert!(!late || last == want.to_string(), "{last} of {want}: {condition}");
+            super::let_pass(Duration::from_millis(10));
+        }
+    }
+}
+
+fn newest_bin() -> PathBuf {
+    if let Some(bin) = std::env::var_os("POOLER_PG_BIN") {
+        return bin.into();
+    }
+    let version = |path: &Path| -> Option<u32> {
+        path.parent()?.file_name()?.to_str()?.split('.').next()?.parse().ok()
+    };
+    let all = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    let bins = all.map(|entry| entry.path().join("bin")).filter(|bin| bin.join("initdb").exists());
+    let newest = bins.max_by_key(|bin| version(bin));
+    newest.expect("PostgreSQL in /usr/lib/postgresql, or its bin directory in POOLER_PG_BIN")
+}
+
+/// (uid, gid) of `postgres`, when we are root and have to step down.
+fn server_user() -> Option<(u32, u32)> {
+    if std::fs::metadata("/proc/self").unwrap().uid() != 0 {
+        return None;
+    }
+    let users = std::fs::read_to_string("/etc/passwd").unwrap();
+    let line = users.lines().find(|line| line.starts_with("postgres:"));
+    let fields: Vec<&str> = line.expect("a user postgres, as we are root").split(':').collect();
+    Some((fields[2].parse().unwrap(), fields[3].parse().unwrap()))
+}
+
+fn as_server_user(program: &Path) -> Command {
+    let mut command = Command::new(program);
+    command.current_dir("/").env("LC_ALL", "C");
+    if let Some((uid, gid)) = server_user() {
+        command.uid(uid).gid(gid);
+    }
+    command
+}
+
+fn give_to_server(dir: &Path) {
+    if let Some((uid, gid)) = server_user() {
+        std::os::unix::fs::chown(dir, Some(uid), Some(gid)).unwrap();
+    }
+}
