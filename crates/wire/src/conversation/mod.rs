@@ -1,79 +1,374 @@
-//! skeleton
-#![allow(missing_docs, dead_code, unused_variables, clippy::todo, reason = "skeleton")]
+//! The conversation: what one server connection still owes, and to whom. *The* protocol state
+//! machine: it knows type bytes and the status of ReadyForQuery, never a body, and does no I/O.
+//!
+//! It is a FIFO of expected answers, because PostgreSQL answers in order and clients pipeline. The
+//! obvious wrong implementation is a bool "in flight", set by a request and cleared by
+//! ReadyForQuery: with two queries under way the first ReadyForQuery clears it, the server goes to
+//! another client, and that client reads the answer to a query it never sent (`tests.rs` keeps that
+//! bool and shows it happen). A counter is wrong as well: a failed Parse takes the answers to all
+//! messages up to the next Sync with it, and COPY FROM STDIN swallows Syncs.
+//!
+//! ```text
+//!            Parse Bind Describe Execute Close              ErrorResponse, no Sync under way
+//!  Closed ────────────────────────────────────▶ Open ──────────────────────────────▶ Skipping
+//!     ▲  ◀───── Sync, Query, FunctionCall ───────┘                                       │
+//!     └──────────────────────────────── Sync ────────────────────────────────────────────┘
+//! ```
+
+mod table;
+#[cfg(test)]
+mod tests;
+
+use std::collections::VecDeque;
+
 use crate::backend::TransactionStatus;
 use crate::error::Unexpected;
+use crate::frame::Side;
+use crate::tag::{backend, frontend};
+use table::{Kind, Stage, Step};
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// How many answers may be outstanding.
+///
+/// Waiting at this bound cannot deadlock. Each owed answer is at least 5 bytes and at least every
+/// second entry owes one (see `copy_ended`), so a server that has read everything has written at
+/// least 10 KiB; it flushes whenever its 8 KiB of output are full, so some answers are on their
+/// way, and each makes room.
+pub const OUTSTANDING_MAX: usize = 4096;
+
+/// For whom a request was made, and so who gets its answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Owner {
+    /// The client: pass it on.
     Client,
+    /// The pooler itself: swallow it.
     Ours(Purpose),
 }
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+
+/// What the pooler asked for itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Purpose {
+    /// Ends a transaction its client left.
     Rollback,
+    /// Makes a used server like new.
     Reset,
+    /// Settings and statements a client's message needs in front.
     Preamble,
+    /// Finds out whether the server is alive, or settles a doubt.
     Probe,
 }
+
+/// What to do with a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub enum Sent {
+    /// Send it to the server.
     Forward,
+    /// Do not: the server would ignore it.
     Swallow,
+    /// [`OUTSTANDING_MAX`] answers are due; nothing was noted. Read answers and ask again.
     Full,
 }
+
+/// Proof that a server owes nothing to anybody and is in no transaction. Only
+/// [`Conversation::quiescent`] makes one.
+///
+/// ```compile_fail
+/// let forged = wire::Quiescent(());
+/// ```
 #[derive(Debug)]
+#[must_use]
 pub struct Quiescent(());
-pub const OUTSTANDING_MAX: usize = 4096;
-#[derive(Clone, Debug, Default)]
-pub struct Conversation {}
+
+/// Is there a batch of extended messages that only a Sync ends?
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Batch {
+    /// No: the last request was a Sync, a Query or a FunctionCall.
+    Closed,
+    /// Yes: extended messages were sent since.
+    Open,
+    /// Yes, and it failed: the server throws away whatever comes before a Sync.
+    Skipping,
+}
+
+/// An answer the server owes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Entry {
+    kind: Kind,
+    owner: Owner,
+}
+
+/// The state of one server connection that has been let in. See the module.
+#[derive(Clone, Debug)]
+pub struct Conversation {
+    /// Oldest first, at most [`OUTSTANDING_MAX`]; no heap before the first request. Its head is
+    /// never a `CopyEnd`.
+    expected: VecDeque<Entry>,
+    /// How far the answer to the head has come; `Untouched` when there is no head.
+    stage: Stage,
+    batch: Batch,
+    status: TransactionStatus,
+    /// Syncs behind the head that its COPY FROM STDIN swallowed, should it get as far as to read.
+    swallowed: usize,
+    /// ReadyForQueries that may or may not come: a COPY FROM STDIN failed, and nobody can see
+    /// whether it had read the Syncs behind it or will answer them.
+    doubt: usize,
+}
+
+impl Default for Conversation {
+    fn default() -> Conversation {
+        Conversation::new()
+    }
+}
+
 impl Conversation {
+    /// Behind the ReadyForQuery that ends startup.
     pub fn new() -> Conversation {
-        todo!()
+        Conversation {
+            expected: VecDeque::new(),
+            stage: Stage::Untouched,
+            batch: Batch::Closed,
+            status: TransactionStatus::Idle,
+            swallowed: 0,
+            doubt: 0,
+        }
     }
+
+    /// A request is about to be sent. To be called before its first byte is written.
+    #[inline]
     pub fn sent(&mut self, tag: u8, owner: Owner) -> Result<Sent, Unexpected> {
-        todo!()
+        match (self.stage, tag) {
+            (_, frontend::COPY_DATA | frontend::TERMINATE) => return Ok(Sent::Forward),
+            (_, frontend::COPY_DONE | frontend::COPY_FAIL) => return Ok(self.copy_ended(owner)),
+            // The server ignores both until the data ends. Sent, a Sync would race with an error:
+            // read before it, it brings nothing, read after it, a ReadyForQuery.
+            (Stage::CopyIn, frontend::FLUSH | frontend::SYNC) => return Ok(Sent::Swallow),
+            (Stage::CopyIn | Stage::CopyBoth, _) => {
+                return Err(self.unexpected(Side::Frontend, tag));
+            }
+            (_, frontend::FLUSH) => return Ok(Sent::Forward),
+            _ => {}
+        }
+        let Some(kind) = Kind::of_request(tag) else {
+            return Err(self.unexpected(Side::Frontend, tag));
+        };
+        if self.batch == Batch::Skipping && kind != Kind::Sync {
+            return match self.doubt {
+                0 => Ok(Sent::Forward),
+                // Skipped or obeyed? That hangs on the Sync nobody knows the fate of.
+                _ => Err(self.unexpected(Side::Frontend, tag)),
+            };
+        }
+        if self.expected.len() >= OUTSTANDING_MAX {
+            return Ok(Sent::Full);
+        }
+        self.expected.push_back(Entry { kind, owner });
+        self.batch = if kind.is_extended() { Batch::Open } else { Batch::Closed };
+        Ok(Sent::Forward)
     }
+
+    /// CopyDone or CopyFail. Outside a COPY the server ignores it, but a COPY may be what comes of
+    /// a request under way: then it must be known that its data has ended already.
+    fn copy_ended(&mut self, owner: Owner) -> Sent {
+        match (self.stage, self.expected.back()) {
+            (Stage::CopyIn, _) => self.stage = Stage::CopyInEnded,
+            (Stage::CopyBoth, _) => self.stage = Stage::CopyBothEnded,
+            (_, None) => {}
+            // An Execute runs one COPY at most, so this one is a stray. Markers owe nothing: a row
+            // of them behind answers that nothing flushes could fill the FIFO for ever.
+            (_, Some(last)) if last.kind == Kind::CopyEnd && self.batch == Batch::Open => {}
+            _ if self.expected.len() >= OUTSTANDING_MAX => return Sent::Full,
+            _ => self.expected.push_back(Entry { kind: Kind::CopyEnd, owner }),
+        }
+        Sent::Forward
+    }
+
+    /// A message came, any but ReadyForQuery: whose is it?
+    #[inline]
     pub fn received(&mut self, tag: u8) -> Result<Owner, Unexpected> {
-        todo!()
+        let Some(&head) = self.expected.front() else { return self.received_unasked(tag) };
+        if let Some(step) = table::step(head.kind, self.stage, tag) {
+            // What this head brings comes behind everything the server made of earlier requests.
+            self.doubt = 0;
+            match step {
+                Step::Stay(stage) => self.stage = stage,
+                Step::CopyIn => self.copy_began(head)?,
+                Step::Done => self.pop(),
+            }
+            return Ok(head.owner);
+        }
+        match tag {
+            backend::ERROR_RESPONSE => self.failed(head)?,
+            _ if table::is_unasked(tag) => {}
+            _ => return Err(self.unexpected(Side::Backend, tag)),
+        }
+        Ok(head.owner)
     }
+
+    /// With nothing outstanding, errors (57P01 and the like) and asynchronous messages only.
+    #[cold]
+    fn received_unasked(&mut self, tag: u8) -> Result<Owner, Unexpected> {
+        match tag {
+            backend::ERROR_RESPONSE => Ok(Owner::Client),
+            _ if table::is_unasked(tag) => Ok(Owner::Client),
+            _ => Err(self.unexpected(Side::Backend, tag)),
+        }
+    }
+
+    /// CopyInResponse: the server reads COPY data now. It ignores the Syncs that are under way,
+    /// and takes any other request for a fatal error, unless the COPY fails before.
+    fn copy_began(&mut self, head: Entry) -> Result<(), Unexpected> {
+        let behind = || self.expected.iter().skip(1);
+        let syncs = behind().take_while(|entry| entry.kind == Kind::Sync).count();
+        let ended = match behind().nth(syncs).map(|entry| entry.kind) {
+            None => false,
+            Some(Kind::CopyEnd) => true,
+            Some(_) => {
+                let (side, tag) = (Side::Backend, backend::COPY_IN_RESPONSE);
+                let state = "with a request sent behind COPY FROM STDIN";
+                return Err(Unexpected { side, tag, state });
+            }
+        };
+        self.expected.drain(..1 + syncs + usize::from(ended));
+        let is_marker = |entry: &Entry| entry.kind == Kind::CopyEnd;
+        if head.kind == Kind::Execute && self.expected.iter().all(is_marker) {
+            self.expected.clear(); // strays: an Execute runs one COPY at most
+            self.batch = Batch::Open; // its Sync counts for nothing
+        }
+        self.expected.push_front(head);
+        self.stage = if ended { Stage::CopyInEnded } else { Stage::CopyIn };
+        self.swallowed = syncs;
+        Ok(())
+    }
+
+    /// ErrorResponse for the head.
+    fn failed(&mut self, head: Entry) -> Result<(), Unexpected> {
+        let copying = matches!(self.stage, Stage::CopyIn | Stage::CopyInEnded);
+        let doubt = if copying { self.swallowed } else { 0 };
+        if head.kind == Kind::Sync {
+            self.stage = Stage::Failed;
+            return Ok(());
+        }
+        if !head.kind.is_extended() {
+            self.doubt = doubt; // an older one is settled, as in `received`
+            self.stage = Stage::Failed;
+            return Ok(());
+        }
+        let sync = self.expected.iter().position(|entry| entry.kind == Kind::Sync);
+        let skipped = sync.unwrap_or(self.expected.len());
+        let is_request = |entry: &Entry| entry.kind != Kind::CopyEnd;
+        if doubt > 0 && self.expected.range(1..skipped).any(is_request) {
+            let (side, tag) = (Side::Backend, backend::ERROR_RESPONSE);
+            let state = "with a Sync and requests sent behind COPY FROM STDIN";
+            return Err(Unexpected { side, tag, state }); // skipped, or obeyed behind that Sync?
+        }
+        self.doubt = doubt;
+        self.stage = Stage::Untouched;
+        self.expected.drain(..skipped);
+        if sync.is_none() {
+            self.batch = Batch::Skipping;
+        }
+        Ok(())
+    }
+
+    fn pop(&mut self) {
+        self.expected.pop_front();
+        self.stage = Stage::Untouched;
+        while self.expected.pop_front_if(|entry| entry.kind == Kind::CopyEnd).is_some() {}
+    }
+
+    /// ReadyForQuery came: whose is it?
+    #[inline]
     pub fn ready(&mut self, status: TransactionStatus) -> Result<Owner, Unexpected> {
-        todo!()
+        let owner = match self.expected.front() {
+            Some(head) if table::ends(head.kind, self.stage) => {
+                let owner = head.owner;
+                self.pop();
+                owner
+            }
+            head if self.doubt > 0 => {
+                self.doubt -= 1;
+                if head.is_none() {
+                    self.batch = Batch::Closed; // the Sync was answered, so nothing is skipped
+                }
+                Owner::Client
+            }
+            _ => return Err(self.unexpected(Side::Backend, backend::READY_FOR_QUERY)),
+        };
+        self.status = status;
+        Ok(owner)
     }
+
+    /// Proof that the server owes nothing, is in no batch, no COPY, no transaction and no doubt.
     pub fn quiescent(&self) -> Option<Quiescent> {
-        todo!()
+        let idle = self.status == TransactionStatus::Idle;
+        (idle && self.settled() && !self.in_doubt()).then_some(Quiescent(()))
     }
+
+    /// Nothing outstanding and the batch closed; there may be a transaction open.
+    #[inline]
     pub fn settled(&self) -> bool {
-        todo!()
+        self.expected.is_empty() && self.batch == Batch::Closed
     }
+
+    /// What the last ReadyForQuery said; nothing else says it.
+    #[inline]
     pub fn status(&self) -> TransactionStatus {
-        todo!()
+        self.status
     }
+
+    /// How many answers are due, at most [`OUTSTANDING_MAX`].
+    #[inline]
     pub fn outstanding(&self) -> usize {
-        todo!()
+        self.expected.len()
     }
-    /// whose answer comes next
+
+    /// Whose answer comes next; `None` when nothing is outstanding.
+    #[inline]
     pub fn head(&self) -> Option<Owner> {
-        todo!()
+        self.expected.front().map(|entry| entry.owner)
     }
-    /// the server discards everything until Sync
-    pub fn needs_sync(&self) -> bool {
-        todo!()
-    }
-    pub fn is_skipping(&self) -> bool {
-        todo!()
-    }
-    /// batch open: extended messages since the last Sync
+
+    /// Were extended messages sent that no Sync has ended (and that have not failed)?
     pub fn is_open(&self) -> bool {
-        todo!()
+        self.batch == Batch::Open
     }
-    /// client streams COPY data
+
+    /// Does the server throw away everything before the next Sync, which has not been sent?
+    pub fn is_skipping(&self) -> bool {
+        self.batch == Batch::Skipping
+    }
+
+    /// The same, as a question about what to do: nothing but a Sync brings the server back.
+    pub fn needs_sync(&self) -> bool {
+        self.is_skipping()
+    }
+
+    /// Does the server wait for COPY data whose end has not been sent?
     pub fn in_copy_in(&self) -> bool {
-        todo!()
+        self.stage == Stage::CopyIn
     }
-    /// A failed COPY FROM STDIN left it unknown whether a pipelined Sync will still be answered: no
-    /// Quiescent until an answer other than ReadyForQuery (send a Query "" as Probe) settles it.
+
+    /// Does copied data go both ways (replication)?
+    pub fn in_copy_both(&self) -> bool {
+        self.stage == Stage::CopyBoth
+    }
+
+    /// May a ReadyForQuery still come that nobody waits for? A COPY FROM STDIN of an Execute with
+    /// a Sync right behind it failed: if it failed before it read the Sync (a trigger, a
+    /// time-out), the Sync will be answered, else it was swallowed, and from here both look alike.
+    /// The first other answer settles it: to keep the server, send `Query ""` as a `Probe`.
     pub fn in_doubt(&self) -> bool {
-        todo!()
+        self.doubt > 0
+    }
+
+    #[cold]
+    fn unexpected(&self, side: Side, tag: u8) -> Unexpected {
+        let state = match (self.expected.front(), self.batch) {
+            (Some(head), _) => table::describe(head.kind, self.stage),
+            (None, Batch::Closed) => "when nothing is outstanding",
+            (None, Batch::Open) => "between the messages of a batch",
+            (None, Batch::Skipping) => "when the server skips to the next Sync",
+        };
+        Unexpected { side, tag, state }
     }
 }
