@@ -1,0 +1,308 @@
+//! Coroutines: a task is what is to be done, a stack is where it is done. A task that runs has a stack; a
+//! finished one gives its stack back to the machine for the next; a parked session is a task without one.
+//! No coroutine ever changes threads, so what it runs needs no `Send`.
+
+use crate::error::Error;
+use crate::machine::Machine;
+use crate::park::{self, Served, Session};
+use crate::slab::Key;
+use crate::substrate::{self, Sleeper};
+use crate::timer::{Timed, TimerSlot};
+use crate::wait::{Waiter, wait_until};
+use crate::{Deadline, overflow, panics};
+use std::cell::{Cell, RefCell};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// What a task does when it gets a stack.
+pub(crate) enum Job {
+    /// A coroutine of this machine.
+    Local(Box<dyn FnOnce()>),
+    /// A coroutine that came by mail, and counts against the mailbox until it runs.
+    Mailed(Box<dyn FnOnce() + Send>),
+    /// A session with something to say.
+    Serve(Box<dyn Session>),
+}
+
+/// Something to be done, from its spawn to its end.
+pub(crate) struct Task {
+    pub(crate) name: &'static str,
+    pub(crate) key: Key,
+    /// Taken while it runs; present before the first run and while parked.
+    job: Cell<Option<Job>>,
+    /// Where it runs; `None` while parked or starved.
+    pub(crate) stack: RefCell<Option<Rc<Stack>>>,
+    /// Somebody may wake it. Cleared by the first who does: it is queued once.
+    pub(crate) waiting: Cell<bool>,
+    pub(crate) cancelled: Cell<bool>,
+    /// Depth of [`shield`]s.
+    shields: Cell<u32>,
+    /// Waits in a row that found their reason there already.
+    pub(crate) streak: Cell<u32>,
+    pub(crate) timer: TimerSlot,
+}
+
+impl Timed for Task {
+    fn timer(&self) -> &TimerSlot {
+        &self.timer
+    }
+}
+
+impl Task {
+    pub(crate) fn new(name: &'static str, key: Key, job: Job) -> Task {
+        Task {
+            name,
+            key,
+            job: Cell::new(Some(job)),
+            stack: RefCell::new(None),
+            waiting: Cell::new(false),
+            cancelled: Cell::new(false),
+            shields: Cell::new(0),
+            streak: Cell::new(0),
+            timer: TimerSlot::new(),
+        }
+    }
+
+    pub(crate) fn is_cancelled(&self) -> bool {
+        self.cancelled.get() && !self.is_shielded()
+    }
+
+    pub(crate) fn is_shielded(&self) -> bool {
+        self.shields.get() > 0
+    }
+
+    /// Gives its session back to wait without a stack. The caller has registered who may wake it.
+    pub(crate) fn park(&self, session: Box<dyn Session>) {
+        self.stack.replace(None);
+        self.job.set(Some(Job::Serve(session)));
+        self.waiting.set(true);
+    }
+
+    /// The session, if this task is parked and nobody has woken it yet.
+    pub(crate) fn unpark_for_good(&self) -> Option<Job> {
+        if !self.waiting.get() || self.stack.borrow().is_some() {
+            return None;
+        }
+        let job = self.job.take()?;
+        self.waiting.set(false);
+        Some(job)
+    }
+}
+
+/// A stack and the loop that runs on it.
+pub(crate) struct Stack {
+    pub(crate) sleeper: Sleeper,
+    assigned: RefCell<Option<Rc<Task>>>,
+}
+
+impl Stack {
+    /// Maps a stack and runs it up to its first sleep.
+    pub(crate) fn start(machine: &'static Machine) -> Result<Rc<Stack>, Error> {
+        let hand = Rc::new(Cell::new(None));
+        let given = Rc::clone(&hand);
+        substrate::spawn_here(move || Stack::live(machine, given))?;
+        Ok(hand.take().expect("a new stack hands itself over before it sleeps"))
+    }
+
+    pub(crate) fn assign(self: &Rc<Stack>, task: &Rc<Task>) {
+        let before = self.assigned.replace(Some(Rc::clone(task)));
+        debug_assert!(before.is_none(), "an idle stack has no task");
+        task.stack.replace(Some(Rc::clone(self)));
+    }
+
+    fn live(machine: &'static Machine, hand: Rc<Cell<Option<Rc<Stack>>>>) {
+        let stack = Rc::new(Stack { sleeper: Sleeper::current(), assigned: RefCell::new(None) });
+        hand.set(Some(Rc::clone(&stack)));
+        drop(hand);
+        loop {
+            let task = stack.next_task();
+            machine.set_current(Some(Rc::clone(&task)));
+            overflow::enter(task.name, machine.common.stack_bytes);
+            run(machine, task);
+            machine.set_current(None);
+            if let Some(next) = machine.take_starved() {
+                stack.assign(&next);
+            } else if !machine.keep(&stack) {
+                break;
+            }
+        }
+        machine.stack_ends();
+    }
+
+    fn next_task(&self) -> Rc<Task> {
+        loop {
+            if let Some(task) = self.assigned.take() {
+                return task;
+            }
+            substrate::park();
+        }
+    }
+}
+
+/// Runs a task until it ends or parks. A panic ends it, and nothing else.
+fn run(machine: &'static Machine, task: Rc<Task>) {
+    task.streak.set(0);
+    let job = task.job.take().expect("a task that gets a stack has a job");
+    let outcome = catch_unwind(AssertUnwindSafe(|| match job {
+        Job::Local(body) => {
+            body();
+            Served::Ended
+        }
+        Job::Mailed(body) => {
+            machine.shared.spawn_started();
+            body();
+            Served::Ended
+        }
+        Job::Serve(session) => park::serve(machine, &task, session),
+    }));
+    match outcome {
+        Ok(Served::Parked(session)) => park::park(machine, &task, session),
+        Ok(Served::Ended) => machine.strike(&task),
+        Err(_) => {
+            machine.strike(&task);
+            panics::report(machine, task.name);
+        }
+    }
+}
+
+struct Outcome<T> {
+    value: Cell<Option<Result<T, Error>>>,
+    is_there: Cell<bool>,
+    waiter: Waiter,
+}
+
+impl<T> Outcome<T> {
+    fn set(&self, machine: &Machine, value: Result<T, Error>) {
+        self.value.set(Some(value));
+        self.is_there.set(true);
+        self.waiter.wake(machine);
+    }
+}
+
+/// Starts a coroutine on this machine; it runs when the caller next waits. `name` appears in panics and
+/// overflows.
+///
+/// # Errors
+/// `TooManyCoroutines` at the ceiling, `Io` when no stack could be mapped, `Closed` during shutdown,
+/// `NotOnMachine` on any other thread. Nothing was started then.
+pub fn spawn<T: 'static>(
+    name: &'static str,
+    body: impl FnOnce() -> T + 'static,
+) -> Result<JoinHandle<T>, Error> {
+    let machine = Machine::here().ok_or(Error::NotOnMachine)?;
+    if machine.shared.is_closing() {
+        return Err(Error::Closed);
+    }
+    let outcome = Rc::new(Outcome {
+        value: Cell::new(None),
+        is_there: Cell::new(false),
+        waiter: Waiter::new(),
+    });
+    let theirs = Rc::clone(&outcome);
+    let job = Job::Local(Box::new(move || {
+        let value = catch_unwind(AssertUnwindSafe(body))
+            .map_err(|_| Error::Panicked(panics::report(machine, name)));
+        theirs.set(machine, value);
+    }));
+    let task = machine.enrol(name, job);
+    if let Err((task, error)) = machine.begin(Rc::clone(&task)) {
+        machine.strike(&task);
+        return Err(error);
+    }
+    Ok(JoinHandle { outcome, task })
+}
+
+/// A coroutine of this machine, to be joined or cancelled. Dropping it lets the coroutine go on alone. It stays
+/// on its machine:
+///
+/// ```compile_fail
+/// fn send<T: Send>() {}
+/// send::<machine::JoinHandle<u8>>();
+/// ```
+pub struct JoinHandle<T> {
+    outcome: Rc<Outcome<T>>,
+    task: Rc<Task>,
+}
+
+impl<T> JoinHandle<T> {
+    /// Waits for its end and takes what it returned.
+    ///
+    /// # Errors
+    /// `Panicked` if it did; `TimedOut` and `Cancelled` are the caller's own, and let the coroutine go on.
+    pub fn join(self, deadline: Deadline) -> Result<T, Error> {
+        let outcome = &self.outcome;
+        wait_until(&outcome.waiter, deadline, || outcome.is_there.get())?;
+        outcome.value.take().expect("only join takes the value, and it takes the handle too")
+    }
+
+    /// Every wait of that coroutine, the present one included, fails with `Cancelled` from now on. It is not
+    /// stopped by force: it ends when it returns.
+    pub fn cancel(&self) {
+        if let Some(machine) = Machine::here().filter(|_| !self.is_finished()) {
+            machine.cancel(&self.task);
+        }
+    }
+
+    /// Has it ended?
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        self.outcome.is_there.get()
+    }
+}
+
+/// The index of the machine this thread is.
+#[must_use]
+pub fn current() -> Option<usize> {
+    Machine::here().map(|machine| machine.shared.index)
+}
+
+/// Waits for `duration`.
+///
+/// # Errors
+/// `Cancelled`, `NotOnMachine`.
+pub fn sleep(duration: Duration) -> Result<(), Error> {
+    match wait_until(&Waiter::new(), Deadline::after(duration), || false) {
+        Err(Error::TimedOut) => Ok(()),
+        other => other,
+    }
+}
+
+/// Lets the sockets and the other coroutines have a turn. Without effect outside a coroutine and while the
+/// thread unwinds from a panic.
+pub fn yield_now() {
+    if let Ok((machine, task)) = Machine::running()
+        && !thread::panicking()
+    {
+        machine.pause(&task);
+    }
+}
+
+/// The monotonic clock.
+#[must_use]
+pub fn now() -> Instant {
+    Instant::now()
+}
+
+/// Would a wait fail with `Cancelled`? False under a [`shield`] and outside coroutines.
+#[must_use]
+pub fn is_cancelled() -> bool {
+    Machine::running().is_ok_and(|(_, task)| task.is_cancelled())
+}
+
+/// Runs `body` with cancellation put off: its waits do not fail with `Cancelled`, those after it do. For the few
+/// words that must still be said.
+pub fn shield<R>(body: impl FnOnce() -> R) -> R {
+    struct Shield(Rc<Task>);
+    impl Drop for Shield {
+        fn drop(&mut self) {
+            self.0.shields.set(self.0.shields.get() - 1);
+        }
+    }
+    let _shield = Machine::running().ok().map(|(_, task)| {
+        task.shields.set(task.shields.get() + 1);
+        Shield(task)
+    });
+    body()
+}

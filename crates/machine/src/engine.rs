@@ -1,0 +1,291 @@
+//! The engine: all machines of the process, their start and their end. may's scheduler is global, fixed in size
+//! at its first use and never ends; so there is one engine a process, and its threads only fall asleep for good.
+
+use crate::error::Error;
+use crate::mailbox::{Mail, Shared};
+use crate::offload::Offload;
+use crate::stats::MachineStats;
+use crate::{overflow, panics, reactor, substrate, sys};
+use std::fs;
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::{self, Receiver};
+use std::thread::{self, ThreadId};
+use std::time::{Duration, Instant};
+
+/// May's scheduler cannot be started twice, so neither can we.
+static STARTED: AtomicBool = AtomicBool::new(false);
+
+/// How long the machines may take to come up: it is a matter of a millisecond.
+const START_MAX: Duration = Duration::from_secs(10);
+
+/// How long shutdown waits for coroutines to notice that they are cancelled.
+const SHUTDOWN_MAX: Duration = Duration::from_secs(5);
+
+/// Smallest stack that is not a trap: 16 KiB hold a panic and its message, not a TLS handshake.
+const STACK_BYTES_MIN: usize = 16 * 1024;
+
+/// Free stacks a machine keeps: about 8 KiB of touched memory each.
+const CACHED_MAX: usize = 1024;
+
+/// Mappings left for everything that is not a stack.
+const OTHER_MAPPINGS: usize = 4096;
+
+/// The kernel's default of vm.max_map_count, where /proc is not to be had.
+const MAP_COUNT_DEFAULT: usize = 65_530;
+
+/// Called with the name of a coroutine that panicked and the words of its panic.
+pub type OnPanic = Arc<dyn Fn(&str, &str) + Send + Sync>;
+
+/// How the engine is built.
+pub struct EngineConfig {
+    /// Threads with an event loop.
+    pub machines: usize,
+    /// Stack of every coroutine; rounded to pages.
+    pub stack_bytes: usize,
+    /// Ceiling of stacks, all machines together; 0 for what `vm.max_map_count` allows.
+    pub coroutines_max: usize,
+    /// Threads for [`crate::offload`].
+    pub offload_threads: usize,
+    /// Pieces of work that may wait for one of them.
+    pub offload_queue_max: usize,
+    /// Hears of panics, on the machine and the small stack where they happened; must not wait.
+    pub on_panic: OnPanic,
+}
+
+impl Default for EngineConfig {
+    fn default() -> EngineConfig {
+        EngineConfig {
+            machines: 1,
+            stack_bytes: 64 * 1024, // a TLS handshake touches 14, getaddrinfo 12
+            coroutines_max: 0,
+            offload_threads: 4,
+            offload_queue_max: 1024,
+            on_panic: Arc::new(|name, message| {
+                eprintln!("coroutine \"{name}\" panicked: {message}");
+            }),
+        }
+    }
+}
+
+/// How many stacks the process may have.
+pub(crate) struct Ceiling {
+    used: AtomicUsize,
+    max: usize,
+}
+
+impl Ceiling {
+    pub(crate) fn take(&self) -> Result<(), Error> {
+        if self.used.fetch_add(1, Ordering::Relaxed) < self.max {
+            return Ok(());
+        }
+        self.give_back();
+        Err(Error::TooManyCoroutines { max: self.max })
+    }
+
+    pub(crate) fn give_back(&self) {
+        self.used.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// What all machines share.
+pub(crate) struct Common {
+    pub(crate) on_panic: OnPanic,
+    pub(crate) offload: Offload,
+    pub(crate) ceiling: Ceiling,
+    pub(crate) stack_bytes: usize,
+    /// Free stacks one machine keeps; small where the ceiling is low, or one could hoard them all.
+    pub(crate) cached_max: usize,
+}
+
+impl Common {
+    fn new(config: EngineConfig) -> Common {
+        let max = match config.coroutines_max {
+            0 => ceiling_of_the_system(),
+            max => max,
+        };
+        Common {
+            offload: Offload::new(config.offload_threads, config.offload_queue_max),
+            ceiling: Ceiling { used: AtomicUsize::new(0), max },
+            stack_bytes: config.stack_bytes,
+            cached_max: CACHED_MAX.min(max / (2 * config.machines)),
+            on_panic: config.on_panic,
+        }
+    }
+}
+
+/// Each stack is two mappings, itself and its guard page.
+fn ceiling_of_the_system() -> usize {
+    let text = fs::read_to_string("/proc/sys/vm/max_map_count").unwrap_or_default();
+    let mappings = text.trim().parse().unwrap_or(MAP_COUNT_DEFAULT);
+    (mappings.saturating_sub(OTHER_MAPPINGS) / 2).max(64)
+}
+
+/// All machines of the process.
+pub struct Engine {
+    machines: Vec<MachineHandle>,
+    common: Arc<Common>,
+}
+
+impl Engine {
+    /// Starts the machines and returns when each runs on a thread of its own and its coroutines were seen to
+    /// run on that thread.
+    ///
+    /// # Errors
+    /// `AlreadyStarted`; `Io` when descriptors or threads are not to be had.
+    pub fn start(mut config: EngineConfig) -> Result<Engine, Error> {
+        if STARTED.swap(true, Ordering::SeqCst) {
+            return Err(Error::AlreadyStarted);
+        }
+        config.machines = config.machines.max(1);
+        config.stack_bytes = config.stack_bytes.max(STACK_BYTES_MIN).next_multiple_of(4096);
+        substrate::configure(config.machines, config.stack_bytes);
+        panics::install();
+        let machines_count = config.machines;
+        let common = Arc::new(Common::new(config));
+        let mut machines = Vec::with_capacity(machines_count);
+        let (hello, hellos) = mpsc::sync_channel(machines_count);
+        for index in 0..machines_count {
+            let epoll = sys::renumber(sys::epoll_create()?, machines_count, index)?;
+            let shared = Shared::new(index, epoll.as_raw_fd(), sys::eventfd()?);
+            let shared = Arc::new(shared);
+            machines.push(MachineHandle { shared: Arc::clone(&shared) });
+            start_reactor(shared, Arc::clone(&common), epoll, hello.clone())?;
+        }
+        let engine = Engine { machines, common };
+        engine.prove_affinity(&hellos)?;
+        overflow::install()?;
+        Ok(engine)
+    }
+
+    /// Every reactor has a thread of its own, and what is spawned on its machine runs there, also after a wait.
+    fn prove_affinity(
+        &self,
+        hellos: &Receiver<io::Result<(usize, ThreadId)>>,
+    ) -> Result<(), Error> {
+        let slow =
+            |_| Error::Io(io::Error::new(io::ErrorKind::TimedOut, "a machine did not start"));
+        let end = Instant::now() + START_MAX;
+        let left = || end.saturating_duration_since(Instant::now());
+        let mut threads = vec![None; self.machines.len()];
+        for _ in &self.machines {
+            let (index, thread) = hellos.recv_timeout(left()).map_err(slow)??;
+            threads[index] = Some(thread);
+        }
+        let (sender, proofs) = mpsc::channel();
+        for machine in &self.machines {
+            let sender = sender.clone();
+            machine.spawn("affinity", move || {
+                let before = thread::current().id();
+                crate::yield_now();
+                let after = thread::current().id();
+                let proof = (crate::current(), before, after);
+                let _ = sender.send(proof); // nobody listens after START_MAX
+            })?;
+        }
+        for _ in &self.machines {
+            let (index, before, after) = proofs.recv_timeout(left()).map_err(slow)?;
+            let home = index.and_then(|index| threads[index].take()); // taken: no thread is two machines
+            assert!(home == Some(before) && before == after, "the substrate keeps coroutines home");
+        }
+        Ok(())
+    }
+
+    /// The machines, in order of their indices.
+    #[must_use]
+    pub fn machines(&self) -> &[MachineHandle] {
+        &self.machines
+    }
+
+    /// The machine with the fewest seats taken.
+    #[must_use]
+    pub fn least_loaded(&self) -> &MachineHandle {
+        let least = self.machines.iter().min_by_key(|machine| machine.load());
+        least.expect("an engine has at least one machine")
+    }
+
+    /// Cancels every coroutine, drops parked sessions, stops the offload threads, and waits at most five seconds
+    /// for the coroutines to end. may's threads stay, asleep.
+    pub fn shutdown(self) {
+        let (done, ended) = mpsc::channel();
+        for machine in &self.machines {
+            machine.shared.close();
+            machine.shared.post(Mail::Shutdown(done.clone()));
+        }
+        let end = Instant::now() + SHUTDOWN_MAX;
+        for _ in &self.machines {
+            if ended.recv_timeout(end.saturating_duration_since(Instant::now())).is_err() {
+                break;
+            }
+        }
+        self.common.offload.stop();
+    }
+}
+
+fn start_reactor(
+    shared: Arc<Shared>,
+    common: Arc<Common>,
+    epoll: OwnedFd,
+    hello: reactor::Hello,
+) -> Result<(), Error> {
+    let index = shared.index;
+    Ok(substrate::spawn_on(index, move || reactor::run(shared, common, epoll, hello))?)
+}
+
+/// One machine, from outside. Cheap to clone, usable from any thread.
+#[derive(Clone)]
+pub struct MachineHandle {
+    shared: Arc<Shared>,
+}
+
+impl MachineHandle {
+    /// Which one: 0 up to the number of machines.
+    #[must_use]
+    pub fn index(&self) -> usize {
+        self.shared.index
+    }
+
+    /// Takes a seat, which counts as load of this machine until dropped.
+    #[must_use]
+    pub fn seat(&self) -> Seat {
+        self.shared.sit();
+        Seat { shared: Arc::clone(&self.shared) }
+    }
+
+    /// Seats taken.
+    #[must_use]
+    pub fn load(&self) -> usize {
+        self.shared.load()
+    }
+
+    /// Starts a coroutine there. At the ceiling of coroutines it waits its turn.
+    ///
+    /// # Errors
+    /// `QueueFull` when 4,096 of them wait already; `Closed` during shutdown.
+    pub fn spawn(
+        &self,
+        name: &'static str,
+        body: impl FnOnce() + Send + 'static,
+    ) -> Result<(), Error> {
+        self.shared.spawn(name, Box::new(body))
+    }
+
+    /// Its numbers now.
+    #[must_use]
+    pub fn stats(&self) -> MachineStats {
+        self.shared.stats()
+    }
+}
+
+/// A place on a machine, taken by one session while it lives.
+pub struct Seat {
+    shared: Arc<Shared>,
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.shared.rise();
+    }
+}

@@ -1,0 +1,119 @@
+//! Sockets. The entry of one registered descriptor is here: its readiness bits and who waits for them. The
+//! kernel tells edges; a bit remembers an edge until a system call proves it used up.
+
+pub(crate) mod address;
+pub(crate) mod listener;
+pub(crate) mod parcel;
+pub(crate) mod stream;
+
+use crate::coroutine::{Job, Task};
+use crate::machine::Machine;
+use crate::slab::Key;
+use crate::sys;
+use crate::wait::{Interest, Waitable, Waiter};
+use parcel::Watch;
+use std::cell::{Cell, RefCell};
+use std::os::fd::RawFd;
+use std::rc::Rc;
+
+/// One registered descriptor. It does not own it: a stream, a parcel or a listener does.
+pub(crate) struct Io {
+    pub(crate) fd: RawFd,
+    pub(crate) key: Key,
+    /// A read may find something. Cleared by a short read (unless hung up) or by EAGAIN.
+    pub(crate) readable: Cell<bool>,
+    /// A write may find room. Cleared by a short write or by EAGAIN.
+    pub(crate) writable: Cell<bool>,
+    /// RDHUP, HUP or ERR was seen. That edge never comes again, so from here on only 0, EAGAIN or an error ends
+    /// reading, and a short read does not.
+    pub(crate) hung_up: Cell<bool>,
+    /// What the waiter wants; meaningless without one.
+    wanted: Cell<Interest>,
+    waiter: Waiter,
+    /// Who hears of it while it is folded.
+    pub(crate) watch: RefCell<Option<Watch>>,
+    /// The watcher will be called soon; further events need not call it again.
+    stirring: Cell<bool>,
+}
+
+impl Io {
+    pub(crate) fn new(fd: RawFd, key: Key) -> Io {
+        Io {
+            fd,
+            key,
+            readable: Cell::new(false), // the kernel reports what is there already when a socket is added
+            writable: Cell::new(false),
+            hung_up: Cell::new(false),
+            wanted: Cell::new(Interest::NONE),
+            waiter: Waiter::new(),
+            watch: RefCell::new(None),
+            stirring: Cell::new(false),
+        }
+    }
+
+    /// Is any of `interest` there?
+    pub(crate) fn has(&self, interest: Interest) -> bool {
+        (self.readable.get() && interest.meets(Interest::READ))
+            || (self.writable.get() && interest.meets(Interest::WRITE))
+            || (self.hung_up.get() && interest.meets(Interest::HANGUP))
+    }
+
+    /// Remembers an event.
+    pub(crate) fn absorb(&self, flags: u32) {
+        if flags & sys::GONE != 0 {
+            self.hung_up.set(true);
+        }
+        if flags & (sys::IN | sys::GONE) != 0 {
+            self.readable.set(true);
+        }
+        if flags & (sys::OUT | (sys::GONE & !(libc::EPOLLRDHUP as u32))) != 0 {
+            self.writable.set(true);
+        }
+    }
+
+    /// Wakes the waiter if it has what it wants, and the watcher if there is something to hear.
+    pub(crate) fn wake(self: &Rc<Io>, machine: &'static Machine) {
+        if self.has(self.wanted.get()) {
+            self.waiter.wake(machine);
+        }
+        if self.watch.borrow().is_some() && self.has(Interest::READ | Interest::HANGUP) {
+            self.stir(machine);
+        }
+    }
+
+    /// Calls the watcher on a coroutine of this machine, once for any number of events before it runs.
+    pub(crate) fn stir(self: &Rc<Io>, machine: &'static Machine) {
+        if self.stirring.replace(true) {
+            return;
+        }
+        let io = Rc::clone(self);
+        let job = Job::Local(Box::new(move || {
+            io.stirring.set(false);
+            let watch = io.watch.borrow().clone();
+            if let Some(watch) = watch {
+                watch.watcher.stirred(watch.key);
+            }
+        }));
+        let task = machine.enrol("watcher", job);
+        machine.begin_sometime(task);
+    }
+
+    pub(crate) fn watch_for(&self, interest: Interest, task: &Rc<Task>) {
+        if interest == Interest::NONE {
+            return;
+        }
+        self.waiter.register(task);
+        self.wanted.set(self.wanted.get() | interest);
+    }
+
+    pub(crate) fn watch_for_nothing(&self) {
+        self.waiter.clear();
+        self.wanted.set(Interest::NONE);
+    }
+}
+
+impl Waitable for Rc<Io> {
+    fn io(&self) -> &Rc<Io> {
+        self
+    }
+}

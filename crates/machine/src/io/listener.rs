@@ -1,0 +1,150 @@
+//! A listening socket. It hands out parcels: which machine serves a connection is decided by whoever accepts.
+
+use super::Io;
+use super::address::Address;
+use super::parcel::Parcel;
+use crate::Deadline;
+use crate::error::Error;
+use crate::machine::Machine;
+use crate::slab::Key;
+use crate::sys::{self, socket};
+use crate::wait::{Interest, wait_one};
+use std::cell::Cell;
+use std::fs::{self, Permissions};
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use crate::mailbox::{Mail, Shared};
+
+/// Options of a listener.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListenOptions {
+    /// Connections the kernel keeps for us before they are accepted.
+    pub backlog: i32,
+    /// Let other sockets bind the same address, for restarts without a gap.
+    pub reuseport: bool,
+    /// Permissions of a Unix socket's file.
+    pub unix_mode: Option<u32>,
+}
+
+impl Default for ListenOptions {
+    fn default() -> ListenOptions {
+        ListenOptions { backlog: 128, reuseport: false, unix_mode: None }
+    }
+}
+
+/// A listening socket. It may be bound before the engine runs and moves freely until then; the first `accept`
+/// registers it with the machine that calls it.
+pub struct Listener {
+    fd: OwnedFd,
+    local: Address,
+    /// Where it is registered.
+    home: Cell<Option<(Arc<Shared>, Key)>>,
+}
+
+impl Listener {
+    /// Binds and listens. Needs no machine. The file of a Unix socket that nobody answers any more is replaced.
+    ///
+    /// # Errors
+    /// `Io`.
+    pub fn bind(address: &Address, options: &ListenOptions) -> Result<Listener, Error> {
+        let socket = socket::socket(address)?;
+        let fd = socket.as_raw_fd();
+        match address {
+            Address::Tcp(tcp) => {
+                socket::set_option(fd, libc::SOL_SOCKET, libc::SO_REUSEADDR, 1)?;
+                if options.reuseport {
+                    socket::set_option(fd, libc::SOL_SOCKET, libc::SO_REUSEPORT, 1)?;
+                }
+                if let SocketAddr::V6(_) = tcp {
+                    socket::set_option(fd, libc::IPPROTO_IPV6, libc::IPV6_V6ONLY, 1)?;
+                }
+            }
+            Address::Unix(path) => remove_stale(address, path)?,
+        }
+        socket::bind(fd, address)?;
+        let local = socket::local(fd)?;
+        let listener = Listener { fd: socket, local, home: Cell::new(None) }; // from here its drop unlinks
+        if let (Address::Unix(path), Some(mode)) = (address, options.unix_mode) {
+            fs::set_permissions(path, Permissions::from_mode(mode))?;
+        }
+        socket::listen(fd, options.backlog)?;
+        Ok(listener)
+    }
+
+    /// The next connection and who it is from.
+    ///
+    /// # Errors
+    /// `TimedOut`, `Cancelled`, `NotOnMachine`, `Io`: when descriptors run out (EMFILE) the connection stays in
+    /// the backlog and the caller should pause before trying again.
+    pub fn accept(&self, deadline: Deadline) -> Result<(Parcel, Address), Error> {
+        let (machine, _) = Machine::running()?;
+        let io = self.io(machine)?;
+        loop {
+            match socket::accept(self.fd.as_raw_fd()) {
+                Ok((fd, peer)) => return Ok((Parcel::accepted(fd), peer)),
+                Err(error) => match error.kind() {
+                    io::ErrorKind::WouldBlock => io.readable.set(false),
+                    io::ErrorKind::Interrupted | io::ErrorKind::ConnectionAborted => continue,
+                    _ => return Err(error.into()),
+                },
+            }
+            wait_one(&io, Interest::READ, deadline)?;
+        }
+    }
+
+    /// Where it listens; the port is the real one when 0 was asked for.
+    #[must_use]
+    pub fn local(&self) -> Address {
+        self.local.clone()
+    }
+
+    /// Its entry on this machine, made by the first to ask; it moves when the listener did.
+    fn io(&self, machine: &Machine) -> Result<Rc<Io>, Error> {
+        if let Some((shared, key)) = self.home.take() {
+            if shared.index == machine.shared.index {
+                self.home.set(Some((shared, key)));
+                return Ok(machine.io(key).expect("a listener keeps its entry at home"));
+            }
+            let removed = sys::epoll_del(shared.epoll, self.fd.as_raw_fd());
+            shared.post_quietly(Mail::Retire(key));
+            removed?;
+        }
+        let io = machine.register(self.fd.as_raw_fd())?;
+        self.home.set(Some((Arc::clone(&machine.shared), io.key)));
+        Ok(io)
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        if let Address::Unix(path) = &self.local {
+            let _ = fs::remove_file(path); // it may be gone already
+        }
+        if let Some((shared, key)) = self.home.take() {
+            let _ = sys::epoll_del(shared.epoll, self.fd.as_raw_fd()); // closing it would do as well
+            match Machine::here().filter(|here| here.shared.index == shared.index) {
+                Some(machine) => machine.retire(key),
+                None => shared.post_quietly(Mail::Retire(key)),
+            }
+        }
+    }
+}
+
+/// Removes the file of a Unix socket if nobody listens there.
+fn remove_stale(address: &Address, path: &Path) -> io::Result<()> {
+    if !path.exists() {
+        return Ok(());
+    }
+    let probe = socket::socket(address)?;
+    match socket::connect(probe.as_raw_fd(), address) {
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => fs::remove_file(path),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        _ => Err(io::ErrorKind::AddrInUse.into()), // somebody answers, or it is no socket at all
+    }
+}

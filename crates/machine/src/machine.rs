@@ -1,0 +1,340 @@
+//! A machine: everything that belongs to one thread. It holds the sockets, the tasks, the timers and the stacks
+//! of that thread, and moves tasks from waiting to ready. It does not poll (that is `reactor`) and does not
+//! know what a task does (that is `coroutine` and `park`).
+//!
+//! Nothing here keeps a borrow or a `&mut` across a switch of stacks: fields are cells, borrowed for a line.
+
+use crate::coroutine::{Job, Stack, Task};
+use crate::engine::Common;
+use crate::error::Error;
+use crate::io::Io;
+use crate::mailbox::Shared;
+use crate::notified::Entry;
+use crate::slab::{Key, Slab};
+use crate::substrate;
+use crate::timer::Timers;
+use crate::{Deadline, overflow, sys};
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::os::fd::RawFd;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::mpsc::Sender;
+use std::thread::{self, ThreadId};
+
+thread_local! {
+    static HERE: Cell<Option<&'static Machine>> = const { Cell::new(None) };
+}
+
+/// One thread's part of the engine. It lives as long as the process, as may's worker threads do.
+pub(crate) struct Machine {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) common: Arc<Common>,
+    thread: ThreadId,
+    ios: RefCell<Slab<Rc<Io>>>,
+    notifieds: RefCell<Slab<Rc<Entry>>>,
+    /// Every task that has not ended, for shutdown.
+    tasks: RefCell<Slab<Rc<Task>>>,
+    pub(crate) timers: RefCell<Timers<Task>>,
+    /// Woken, in order; the reactor lets a bounded number of them run a turn.
+    ready: RefCell<VecDeque<Rc<Task>>>,
+    /// Stacks with nothing to do, the warmest last.
+    idle: RefCell<Vec<Rc<Stack>>>,
+    /// Due, and no stack to be had.
+    starved: RefCell<VecDeque<Rc<Task>>>,
+    /// The task that runs now; `None` on the reactor's own stack.
+    current: RefCell<Option<Rc<Task>>>,
+    /// Who waits for the last task to end.
+    closing: RefCell<Option<Sender<usize>>>,
+}
+
+impl Machine {
+    /// The machine of this thread, made now.
+    pub(crate) fn settle(shared: Arc<Shared>, common: Arc<Common>) -> &'static Machine {
+        let machine = Box::leak(Box::new(Machine {
+            shared,
+            common,
+            thread: thread::current().id(),
+            ios: RefCell::new(Slab::new()),
+            notifieds: RefCell::new(Slab::new()),
+            tasks: RefCell::new(Slab::new()),
+            timers: RefCell::new(Timers::new()),
+            ready: RefCell::new(VecDeque::new()),
+            idle: RefCell::new(Vec::new()),
+            starved: RefCell::new(VecDeque::new()),
+            current: RefCell::new(None),
+            closing: RefCell::new(None),
+        }));
+        HERE.set(Some(machine));
+        machine
+    }
+
+    /// The machine of this thread, if it has one.
+    pub(crate) fn here() -> Option<&'static Machine> {
+        HERE.get()
+    }
+
+    /// The machine and the task that runs on it.
+    pub(crate) fn running() -> Result<(&'static Machine, Rc<Task>), Error> {
+        let machine = HERE.get().ok_or(Error::NotOnMachine)?;
+        let task = machine.current.borrow().clone().ok_or(Error::NotOnMachine)?;
+        Ok((machine, task))
+    }
+
+    // ---- tasks ---------------------------------------------------------------------------------
+
+    /// Enters a new task into the books.
+    pub(crate) fn enrol(&self, name: &'static str, job: Job) -> Rc<Task> {
+        let mut made = None;
+        self.tasks.borrow_mut().insert_with(|key| {
+            let task = Rc::new(Task::new(name, key, job));
+            made = Some(Rc::clone(&task));
+            task
+        });
+        self.shared.counters.spawned.add(1);
+        self.shared.counters.tasks.add(1);
+        made.expect("insert_with calls its closure once")
+    }
+
+    /// Strikes a task that has ended.
+    pub(crate) fn strike(&self, task: &Rc<Task>) {
+        self.timers.borrow_mut().remove(task);
+        task.stack.replace(None);
+        self.tasks.borrow_mut().remove(task.key);
+        self.shared.counters.tasks.sub(1);
+        self.report_if_empty();
+    }
+
+    /// Lets `task` run soon on a stack of its own; the task comes back when there is none.
+    pub(crate) fn begin(&'static self, task: Rc<Task>) -> Result<(), (Rc<Task>, Error)> {
+        match self.obtain_stack() {
+            Ok(stack) => {
+                stack.assign(&task);
+                self.ready.borrow_mut().push_back(task);
+                Ok(())
+            }
+            Err(error) => Err((task, error)),
+        }
+    }
+
+    /// As [`begin`](Machine::begin), but without a free stack the task waits for one.
+    pub(crate) fn begin_sometime(&'static self, task: Rc<Task>) {
+        if let Err((task, _)) = self.begin(task) {
+            self.starve(task);
+        }
+    }
+
+    fn starve(&self, task: Rc<Task>) {
+        self.starved.borrow_mut().push_back(task);
+        self.shared.counters.starved.add(1);
+    }
+
+    /// The task that waited longest for a stack.
+    pub(crate) fn take_starved(&self) -> Option<Rc<Task>> {
+        let task = self.starved.borrow_mut().pop_front()?;
+        self.shared.counters.starved.sub(1);
+        Some(task)
+    }
+
+    pub(crate) fn has_starved(&self) -> bool {
+        !self.starved.borrow().is_empty()
+    }
+
+    /// Tries again to find stacks: one may have ended on another machine.
+    pub(crate) fn feed_starved(&'static self) {
+        while let Some(task) = self.take_starved() {
+            if let Err((task, _)) = self.begin(task) {
+                self.starved.borrow_mut().push_front(task);
+                self.shared.counters.starved.add(1);
+                return;
+            }
+        }
+    }
+
+    /// `task` has a reason to run. Without effect unless it waits: two reasons wake it once.
+    pub(crate) fn wake(&self, task: &Rc<Task>) {
+        if task.waiting.replace(false) {
+            self.ready.borrow_mut().push_back(Rc::clone(task));
+            self.shared.counters.wakeups.add(1);
+        }
+    }
+
+    /// Puts at most `max` ready tasks on may's run queue; how many.
+    pub(crate) fn release_ready(&'static self, max: usize) -> usize {
+        let mut released = 0;
+        while released < max {
+            let Some(task) = self.ready.borrow_mut().pop_front() else { break };
+            released += 1;
+            if let Some(stack) = task.stack.borrow().as_ref() {
+                stack.sleeper.unpark();
+                continue;
+            }
+            match self.obtain_stack() {
+                Ok(stack) => {
+                    stack.assign(&task);
+                    stack.sleeper.unpark();
+                }
+                Err(_) => self.starve(task),
+            }
+        }
+        released
+    }
+
+    pub(crate) fn has_ready(&self) -> bool {
+        !self.ready.borrow().is_empty()
+    }
+
+    // ---- waiting -------------------------------------------------------------------------------
+
+    /// The running task waits until somebody wakes it or the deadline passes; the caller looks which.
+    pub(crate) fn suspend(&self, task: &Rc<Task>, deadline: Deadline) {
+        if let Some(at) = deadline.instant() {
+            self.timers.borrow_mut().set(task, at);
+        }
+        task.waiting.set(true);
+        self.switch(task);
+        task.timer.deadline.set(None);
+    }
+
+    /// The running task lets the others and the sockets have a turn.
+    pub(crate) fn pause(&self, task: &Rc<Task>) {
+        task.waiting.set(true);
+        self.wake(task);
+        self.switch(task);
+    }
+
+    fn switch(&self, task: &Rc<Task>) {
+        debug_assert!(self.is_current(task), "a task waits only for itself");
+        debug_assert!(!thread::panicking(), "no switch while unwinding");
+        task.streak.set(0);
+        let place = overflow::place();
+        loop {
+            substrate::park();
+            if !task.waiting.get() {
+                break;
+            }
+        }
+        debug_assert_eq!(thread::current().id(), self.thread, "affinity law");
+        overflow::back(place);
+        self.current.replace(Some(Rc::clone(task)));
+    }
+
+    pub(crate) fn is_current(&self, task: &Rc<Task>) -> bool {
+        self.current.borrow().as_ref().is_some_and(|current| Rc::ptr_eq(current, task))
+    }
+
+    pub(crate) fn set_current(&self, task: Option<Rc<Task>>) {
+        self.current.replace(task);
+    }
+
+    // ---- stacks --------------------------------------------------------------------------------
+
+    /// A cached stack or a new one, waiting for an assignment.
+    fn obtain_stack(&'static self) -> Result<Rc<Stack>, Error> {
+        if let Some(stack) = self.idle.borrow_mut().pop() {
+            self.shared.counters.cached.sub(1);
+            return Ok(stack);
+        }
+        self.common.ceiling.take()?;
+        let stack = Stack::start(self);
+        match stack {
+            Ok(_) => self.shared.counters.stacks.add(1),
+            Err(_) => self.common.ceiling.give_back(),
+        }
+        stack
+    }
+
+    /// Keeps a stack for later; false when enough are kept and it must end.
+    pub(crate) fn keep(&self, stack: &Rc<Stack>) -> bool {
+        let mut idle = self.idle.borrow_mut();
+        if idle.len() >= self.common.cached_max {
+            return false;
+        }
+        idle.push(Rc::clone(stack));
+        self.shared.counters.cached.add(1);
+        true
+    }
+
+    pub(crate) fn stack_ends(&self) {
+        self.shared.counters.stacks.sub(1);
+        self.common.ceiling.give_back();
+    }
+
+    // ---- sockets and notifieds -----------------------------------------------------------------
+
+    /// Registers `fd` for everything, once for its life here.
+    pub(crate) fn register(&self, fd: RawFd) -> Result<Rc<Io>, Error> {
+        let mut made = None;
+        let key = self.ios.borrow_mut().insert_with(|key| {
+            let io = Rc::new(Io::new(fd, key));
+            made = Some(Rc::clone(&io));
+            io
+        });
+        if let Err(error) = sys::epoll_add(self.shared.epoll, fd, sys::ALL, key.to_bits()) {
+            self.ios.borrow_mut().remove(key);
+            return Err(error.into());
+        }
+        self.shared.counters.sockets.add(1);
+        Ok(made.expect("insert_with calls its closure once"))
+    }
+
+    pub(crate) fn io(&self, key: Key) -> Option<Rc<Io>> {
+        self.ios.borrow().get(key).cloned()
+    }
+
+    /// Forgets a socket; whoever owns the descriptor closes it, which ends the registration.
+    pub(crate) fn retire(&self, key: Key) {
+        let retired = self.ios.borrow_mut().remove(key);
+        if retired.is_some() {
+            self.shared.counters.sockets.sub(1);
+        }
+    }
+
+    pub(crate) fn add_notified(&self, make: impl FnOnce(Key) -> Rc<Entry>) -> Rc<Entry> {
+        let mut notifieds = self.notifieds.borrow_mut();
+        let key = notifieds.insert_with(make);
+        Rc::clone(notifieds.get(key).expect("inserted a line above"))
+    }
+
+    pub(crate) fn notified(&self, key: Key) -> Option<Rc<Entry>> {
+        self.notifieds.borrow().get(key).cloned()
+    }
+
+    pub(crate) fn remove_notified(&self, key: Key) {
+        self.notifieds.borrow_mut().remove(key);
+    }
+
+    // ---- the end -------------------------------------------------------------------------------
+
+    /// Cancels every task and drops every parked session; `done` hears when the last one has ended.
+    pub(crate) fn close(&self, done: Sender<usize>) {
+        self.shared.close();
+        self.closing.replace(Some(done));
+        let tasks: Vec<_> = self.tasks.borrow().iter().cloned().collect();
+        for task in tasks {
+            self.cancel(&task);
+        }
+        self.report_if_empty();
+    }
+
+    /// Every wait of `task` fails from now on; a parked session is dropped.
+    pub(crate) fn cancel(&self, task: &Rc<Task>) {
+        task.cancelled.set(true);
+        if let Some(session) = task.unpark_for_good() {
+            self.shared.counters.parked.sub(1);
+            self.strike(task);
+            drop(session);
+        } else if !task.is_shielded() {
+            self.wake(task);
+        }
+    }
+
+    fn report_if_empty(&self) {
+        if self.tasks.borrow().len() > 0 {
+            return;
+        }
+        if let Some(done) = self.closing.take() {
+            let _ = done.send(self.shared.index); // the engine may have given up waiting
+        }
+    }
+}

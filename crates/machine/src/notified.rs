@@ -1,0 +1,116 @@
+//! A flag that one coroutine waits for and anybody may set, from any thread. It is level-triggered: set stays
+//! set until taken, and setting it twice is setting it once. It carries no data.
+
+use crate::machine::Machine;
+use crate::mailbox::{Mail, Shared};
+use crate::slab::Key;
+use crate::wait::Waiter;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// The part both sides see.
+struct Flag {
+    home: Arc<Shared>,
+    key: Key,
+    set: AtomicBool,
+    /// A letter is on its way: this bounds the mailbox to one letter a notifier's flag.
+    posted: AtomicBool,
+}
+
+/// The part the home machine sees.
+pub(crate) struct Entry {
+    flag: Arc<Flag>,
+    pub(crate) waiter: Waiter,
+}
+
+impl Entry {
+    /// The letter arrived.
+    pub(crate) fn received(&self, machine: &Machine) {
+        // A read-modify-write, so that a notifier which saw `true` here before has its flag seen by us.
+        self.flag.posted.swap(false, Ordering::AcqRel);
+        self.waiter.wake(machine);
+    }
+}
+
+/// The waiting end. It stays on its machine:
+///
+/// ```compile_fail
+/// fn send<T: Send>() {}
+/// send::<machine::Notified>();
+/// ```
+pub struct Notified {
+    entry: Rc<Entry>,
+}
+
+impl Notified {
+    /// A new flag, not set.
+    ///
+    /// # Panics
+    /// Outside a machine.
+    #[must_use]
+    #[expect(clippy::new_without_default, reason = "it panics outside a machine: no default")]
+    pub fn new() -> Notified {
+        let machine = Machine::here().expect("a Notified is made on a machine");
+        let entry = machine.add_notified(|key| {
+            let home = Arc::clone(&machine.shared);
+            let (set, posted) = (AtomicBool::new(false), AtomicBool::new(false));
+            Rc::new(Entry {
+                flag: Arc::new(Flag { home, key, set, posted }),
+                waiter: Waiter::new(),
+            })
+        });
+        Notified { entry }
+    }
+
+    /// Another end that sets the flag.
+    #[must_use]
+    pub fn notifier(&self) -> Notifier {
+        Notifier { flag: Arc::clone(&self.entry.flag) }
+    }
+
+    /// Clears the flag; was it set?
+    #[must_use]
+    pub fn take(&self) -> bool {
+        self.entry.flag.set.swap(false, Ordering::AcqRel)
+    }
+
+    /// Is it set?
+    #[must_use]
+    pub fn is_set(&self) -> bool {
+        self.entry.flag.set.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn waiter(&self) -> &Waiter {
+        &self.entry.waiter
+    }
+}
+
+impl Drop for Notified {
+    fn drop(&mut self) {
+        if let Some(machine) = Machine::here() {
+            machine.remove_notified(self.entry.flag.key);
+        }
+    }
+}
+
+/// The setting end: cheap to clone, usable from any thread. It may outlive its [`Notified`].
+#[derive(Clone)]
+pub struct Notifier {
+    flag: Arc<Flag>,
+}
+
+impl Notifier {
+    /// Sets the flag and wakes who waits for it.
+    pub fn notify(&self) {
+        let flag = &self.flag;
+        flag.set.store(true, Ordering::Release);
+        if let Some(machine) = Machine::here().filter(|here| here.shared.index == flag.home.index) {
+            if let Some(entry) = machine.notified(flag.key) {
+                entry.waiter.wake(machine);
+            }
+        } else if !flag.posted.swap(true, Ordering::AcqRel) {
+            flag.home.post(Mail::Notified(flag.key));
+        }
+    }
+}

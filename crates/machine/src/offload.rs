@@ -1,0 +1,96 @@
+//! A few operating system threads for what blocks or burns: name lookups, files, key derivation. Bounded in
+//! threads and queue. A caller that gives up abandons the result; the work itself cannot be stopped.
+
+use crate::Deadline;
+use crate::error::Error;
+use crate::machine::Machine;
+use crate::notified::Notified;
+use crate::panics;
+use crate::wait::{Woken, wait_any};
+use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+
+type Work = Box<dyn FnOnce() + Send>;
+
+/// The pool of one engine; its threads start with the first piece of work.
+pub(crate) struct Offload {
+    threads: usize,
+    queue_max: usize,
+    state: Mutex<State>,
+}
+
+enum State {
+    NotStarted,
+    Running(Sender<Work>),
+    Stopped,
+}
+
+impl Offload {
+    pub(crate) fn new(threads: usize, queue_max: usize) -> Offload {
+        let (threads, queue_max) = (threads.max(1), queue_max.max(1));
+        Offload { threads, queue_max, state: Mutex::new(State::NotStarted) }
+    }
+
+    fn submit(&self, work: Work) -> Result<(), Error> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if let State::NotStarted = *state {
+            *state = State::Running(self.start()?);
+        }
+        let State::Running(queue) = &*state else { return Err(Error::Closed) };
+        queue.try_send(work).map_err(|error| match error {
+            TrySendError::Full(_) => Error::QueueFull { queue: "offload", max: self.queue_max },
+            TrySendError::Disconnected(_) => Error::Closed,
+        })
+    }
+
+    fn start(&self) -> Result<Sender<Work>, Error> {
+        let (sender, receiver) = bounded::<Work>(self.queue_max);
+        for i in 0..self.threads {
+            let receiver = receiver.clone();
+            let builder = thread::Builder::new().name(format!("offload-{i}"));
+            builder.spawn(move || work_off(&receiver))?;
+        }
+        Ok(sender)
+    }
+
+    /// No more work; the threads end when they have done what is queued.
+    pub(crate) fn stop(&self) {
+        *self.state.lock().unwrap_or_else(PoisonError::into_inner) = State::Stopped;
+    }
+}
+
+fn work_off(queue: &Receiver<Work>) {
+    for work in queue {
+        work(); // catches its own panics
+    }
+}
+
+/// Runs `body` on a thread of its own kind and waits for what it returns.
+///
+/// # Errors
+/// `QueueFull` at once when the pool is behind; `TimedOut` and `Cancelled` abandon the result; `Panicked`.
+pub fn offload<T: Send + 'static>(
+    body: impl FnOnce() -> T + Send + 'static,
+    deadline: Deadline,
+) -> Result<T, Error> {
+    let (machine, _) = Machine::running()?;
+    let notified = Notified::new();
+    let notifier = notified.notifier();
+    let place = Arc::new(Mutex::new(None));
+    let theirs = Arc::clone(&place);
+    machine.common.offload.submit(Box::new(move || {
+        let value = catch_unwind(AssertUnwindSafe(body));
+        let value = value.map_err(|payload| Error::Panicked(panics::words(&*payload)));
+        *theirs.lock().unwrap_or_else(PoisonError::into_inner) = Some(value);
+        notifier.notify();
+    }))?;
+    match wait_any(&[], Some(&notified), deadline)? {
+        Woken::TimedOut => Err(Error::TimedOut),
+        Woken::Ready | Woken::Notified => {
+            let value = place.lock().unwrap_or_else(PoisonError::into_inner).take();
+            value.expect("the value is put there before the notification")
+        }
+    }
+}

@@ -1,0 +1,184 @@
+//! The loop of a machine: readiness, mail, timers, then a bounded number of coroutines, and again. It is a
+//! coroutine itself, the only one on its thread that may's scheduler ever waits for. It decides who runs next
+//! and nothing else.
+
+use crate::coroutine::Job;
+use crate::engine::Common;
+use crate::machine::Machine;
+use crate::mailbox::{Mail, Shared};
+use crate::slab::Key;
+use crate::substrate::{self, Bed};
+use crate::sys::{self, Events};
+use crate::{overflow, panics};
+use std::cell::Cell;
+use std::ffi::CString;
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::mpsc::SyncSender;
+use std::thread::{self, ThreadId};
+use std::time::{Duration, Instant};
+
+/// Events taken in one turn, and coroutines let run in one: enough to amortise the poll, few enough that no
+/// socket waits longer than some 256 short runs.
+const TURN_MAX: usize = 256;
+
+/// Letters read in one turn.
+const MAILS_MAX: usize = 1024;
+
+/// How often a machine without a free stack looks whether another machine gave one back.
+const STARVED_RETRY: Duration = Duration::from_millis(10);
+
+const BELL: Key = Key::reserved(1);
+const TIMER: Key = Key::reserved(2);
+
+/// What a new machine says when it runs: its index and its thread.
+pub(crate) type Hello = SyncSender<io::Result<(usize, ThreadId)>>;
+
+/// Body of the reactor coroutine of one machine. Never returns, or never says hello.
+pub(crate) fn run(shared: Arc<Shared>, common: Arc<Common>, epoll: OwnedFd, hello: Hello) {
+    let index = shared.index;
+    let name = CString::new(format!("machine-{index}")).expect("no zero byte in it");
+    sys::name_thread(&name);
+    overflow::enter("reactor", common.stack_bytes);
+    let machine = Machine::settle(shared, common);
+    let reactor = match Reactor::new(machine, epoll) {
+        Ok(reactor) => reactor,
+        Err(error) => {
+            let _ = hello.send(Err(error)); // the engine may have given up
+            return;
+        }
+    };
+    let _ = hello.send(Ok((index, thread::current().id())));
+    let died = catch_unwind(AssertUnwindSafe(|| reactor.turn_for_ever()));
+    // Half a machine is worse than none: its sessions would hang for ever.
+    eprintln!("machine {index}: the reactor died: {died:?}: {}", panics::last());
+    std::process::abort();
+}
+
+struct Reactor {
+    machine: &'static Machine,
+    epoll: RawFd,
+    timer: OwnedFd,
+    bed: Bed,
+    /// When the timerfd rings; `None` when it will not. It may ring too early, never too late.
+    armed: Cell<Option<Instant>>,
+}
+
+impl Reactor {
+    fn new(machine: &'static Machine, epoll: OwnedFd) -> io::Result<Reactor> {
+        let (fd, timer) = (epoll.as_raw_fd(), sys::timerfd()?);
+        sys::epoll_add(fd, machine.shared.bell(), sys::IN, BELL.to_bits())?;
+        sys::epoll_add(fd, timer.as_raw_fd(), sys::IN, TIMER.to_bits())?;
+        let bed = Bed::new(epoll)?;
+        Ok(Reactor { machine, epoll: fd, timer, bed, armed: Cell::new(None) })
+    }
+
+    fn turn_for_ever(&self) -> io::Result<()> {
+        let machine = self.machine;
+        let mut events = Events::with_capacity(TURN_MAX);
+        loop {
+            sys::epoll_poll(self.epoll, &mut events)?;
+            machine.shared.counters.epoll_waits.add(1);
+            for i in 0..events.len() {
+                let event = events.get(i);
+                self.happened(Key::from_bits(event.data), event.flags);
+            }
+            let mails = self.read_mail();
+            self.fire_timers();
+            if machine.has_starved() {
+                machine.feed_starved();
+            }
+            if machine.release_ready(TURN_MAX) > 0 {
+                substrate::yield_now(); // they run, then it is my turn again
+            } else if events.len() == 0 && mails == 0 {
+                self.sleep();
+            }
+        }
+    }
+
+    fn happened(&self, key: Key, flags: u32) {
+        if key == TIMER {
+            self.armed.set(None);
+        } else if let Some(io) = self.machine.io(key) {
+            io.absorb(flags);
+            io.wake(self.machine);
+        }
+        // A stale key is a socket that was closed or stolen in the meantime. The bell only had to end the sleep.
+    }
+
+    fn read_mail(&self) -> usize {
+        let mut read = 0;
+        while read < MAILS_MAX {
+            let Some(mail) = self.machine.shared.take() else { break };
+            read += 1;
+            match mail {
+                Mail::Spawn { name, body } => self.spawn(name, body),
+                Mail::Notified(key) => {
+                    if let Some(entry) = self.machine.notified(key) {
+                        entry.received(self.machine);
+                    }
+                }
+                Mail::Retire(key) => self.machine.retire(key),
+                Mail::Shutdown(done) => self.machine.close(done),
+            }
+        }
+        if read > 0 {
+            self.machine.shared.counters.mails.add(read as u64);
+        }
+        read
+    }
+
+    fn spawn(&self, name: &'static str, body: Box<dyn FnOnce() + Send>) {
+        if self.machine.shared.is_closing() {
+            self.machine.shared.spawn_started();
+            drop(body);
+        } else {
+            let task = self.machine.enrol(name, Job::Mailed(body));
+            self.machine.begin_sometime(task);
+        }
+    }
+
+    fn fire_timers(&self) {
+        let timers = &self.machine.timers;
+        if timers.borrow().len() == 0 {
+            return;
+        }
+        let now = Instant::now();
+        loop {
+            let due = timers.borrow_mut().due(now);
+            let Some(task) = due else { break };
+            self.machine.wake(&task);
+        }
+    }
+
+    fn sleep(&self) {
+        let machine = self.machine;
+        let mut next = machine.timers.borrow_mut().next();
+        machine.shared.counters.timers.set(machine.timers.borrow().len() as u64);
+        if machine.has_starved() {
+            let retry = Instant::now() + STARVED_RETRY;
+            next = Some(next.map_or(retry, |next| next.min(retry)));
+        }
+        if let Some(next) = next {
+            self.arm(next);
+        }
+        if machine.has_ready() || !machine.shared.fall_asleep() {
+            return;
+        }
+        machine.shared.counters.sleeps.add(1);
+        self.bed.sleep();
+        machine.shared.wake_up();
+    }
+
+    /// Makes the timerfd ring at `next` or before.
+    fn arm(&self, next: Instant) {
+        if self.armed.get().is_some_and(|armed| armed <= next) {
+            return;
+        }
+        let delay = next.saturating_duration_since(Instant::now());
+        sys::timerfd_arm(self.timer.as_raw_fd(), delay).expect("a timerfd takes any positive time");
+        self.armed.set(Some(next));
+    }
+}

@@ -1,0 +1,181 @@
+//! The system calls of the event loop, each as a safe function that returns `io::Result`. Sockets are in
+//! `sys/socket.rs`. No policy, no retries (except for EINTR), no state.
+
+pub(crate) mod socket;
+
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::ptr;
+use std::time::Duration;
+
+/// Readable.
+pub(crate) const IN: u32 = libc::EPOLLIN as u32;
+/// Writable.
+pub(crate) const OUT: u32 = libc::EPOLLOUT as u32;
+/// The peer ended its side, or the socket is dead: such an edge never comes again.
+pub(crate) const GONE: u32 = (libc::EPOLLRDHUP | libc::EPOLLHUP | libc::EPOLLERR) as u32;
+/// Everything a socket is registered for, once for its life.
+pub(crate) const ALL: u32 = IN | OUT | libc::EPOLLRDHUP as u32;
+
+/// Turns -1 into the error it stands for.
+pub(crate) fn check(result: libc::c_int) -> io::Result<libc::c_int> {
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
+}
+
+/// Takes a fresh descriptor into ownership.
+pub(crate) fn own(result: libc::c_int) -> io::Result<OwnedFd> {
+    let fd = check(result)?;
+    // SAFETY: the kernel has just returned this descriptor and nobody else knows its number.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// One readiness event.
+#[derive(Clone, Copy)]
+pub(crate) struct Event {
+    pub(crate) flags: u32,
+    pub(crate) data: u64,
+}
+
+/// A batch of events, reused for every wait.
+pub(crate) struct Events {
+    raw: Vec<libc::epoll_event>,
+    len: usize,
+}
+
+impl Events {
+    pub(crate) fn with_capacity(max: usize) -> Events {
+        Events { raw: vec![libc::epoll_event { events: 0, u64: 0 }; max], len: 0 }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    pub(crate) fn get(&self, i: usize) -> Event {
+        let raw = self.raw[i];
+        Event { flags: raw.events, data: raw.u64 }
+    }
+}
+
+pub(crate) fn epoll_create() -> io::Result<OwnedFd> {
+    // SAFETY: takes no pointers.
+    own(unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) })
+}
+
+/// Registers `fd`, edge-triggered.
+pub(crate) fn epoll_add(epoll: RawFd, fd: RawFd, flags: u32, data: u64) -> io::Result<()> {
+    let mut event = libc::epoll_event { events: flags | libc::EPOLLET as u32, u64: data };
+    // SAFETY: `event` lives across the call, which only reads it.
+    check(unsafe { libc::epoll_ctl(epoll, libc::EPOLL_CTL_ADD, fd, &raw mut event) })?;
+    Ok(())
+}
+
+pub(crate) fn epoll_del(epoll: RawFd, fd: RawFd) -> io::Result<()> {
+    // SAFETY: DEL reads no event; null is allowed since Linux 2.6.9.
+    check(unsafe { libc::epoll_ctl(epoll, libc::EPOLL_CTL_DEL, fd, ptr::null_mut()) })?;
+    Ok(())
+}
+
+/// What is ready now; never waits.
+pub(crate) fn epoll_poll(epoll: RawFd, events: &mut Events) -> io::Result<()> {
+    let max = libc::c_int::try_from(events.raw.len()).expect("a batch is small");
+    // SAFETY: the kernel writes at most `max` events into a vector of that length.
+    let n = unsafe { libc::epoll_wait(epoll, events.raw.as_mut_ptr(), max, 0) };
+    match check(n) {
+        Ok(n) => events.len = n as usize,
+        Err(error) if error.kind() == io::ErrorKind::Interrupted => events.len = 0,
+        Err(error) => return Err(error),
+    }
+    Ok(())
+}
+
+/// The same descriptor under a number with `number % modulus == rest`.
+pub(crate) fn renumber(fd: OwnedFd, modulus: usize, rest: usize) -> io::Result<OwnedFd> {
+    let mut tried = Vec::new();
+    let mut last = fd;
+    while last.as_raw_fd() as usize % modulus != rest {
+        let from = last.as_raw_fd() + 1;
+        // SAFETY: F_DUPFD_CLOEXEC takes an integer and no pointers.
+        let next = own(unsafe { libc::fcntl(last.as_raw_fd(), libc::F_DUPFD_CLOEXEC, from) })?;
+        tried.push(last); // kept open until the end, or the same number would come back
+        last = next;
+    }
+    Ok(last)
+}
+
+pub(crate) fn eventfd() -> io::Result<OwnedFd> {
+    // SAFETY: takes no pointers.
+    own(unsafe { libc::eventfd(0, libc::EFD_NONBLOCK | libc::EFD_CLOEXEC) })
+}
+
+/// Makes an edge on an eventfd. Nobody reads it: the count would overflow after 2^64 wakes.
+pub(crate) fn eventfd_ring(fd: RawFd) {
+    let one = 1u64;
+    // SAFETY: `one` is 8 readable bytes.
+    let _ = unsafe { libc::write(fd, (&raw const one).cast(), 8) };
+}
+
+pub(crate) fn timerfd() -> io::Result<OwnedFd> {
+    let flags = libc::TFD_NONBLOCK | libc::TFD_CLOEXEC;
+    // SAFETY: takes no pointers.
+    own(unsafe { libc::timerfd_create(libc::CLOCK_MONOTONIC, flags) })
+}
+
+/// One edge after `delay`; replaces what was armed before.
+pub(crate) fn timerfd_arm(fd: RawFd, delay: Duration) -> io::Result<()> {
+    let delay = delay.max(Duration::from_nanos(1)); // zero would disarm
+    let value = libc::timespec {
+        tv_sec: libc::time_t::try_from(delay.as_secs()).unwrap_or(libc::time_t::MAX),
+        tv_nsec: libc::c_long::from(delay.subsec_nanos() as i32),
+    };
+    let none = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    let timer = libc::itimerspec { it_interval: none, it_value: value };
+    // SAFETY: `timer` lives across the call; the old value is not asked for.
+    check(unsafe { libc::timerfd_settime(fd, 0, &raw const timer, ptr::null_mut()) })?;
+    Ok(())
+}
+
+fn signal_set(signals: &[i32]) -> io::Result<libc::sigset_t> {
+    let mut set = MaybeUninit::<libc::sigset_t>::uninit();
+    // SAFETY: writes the whole set.
+    check(unsafe { libc::sigemptyset(set.as_mut_ptr()) })?;
+    for &signal in signals {
+        // SAFETY: the set was initialised above; a bad number is answered with EINVAL.
+        check(unsafe { libc::sigaddset(set.as_mut_ptr(), signal) })?;
+    }
+    // SAFETY: sigemptyset initialised it.
+    Ok(unsafe { set.assume_init() })
+}
+
+/// Blocks `signals` for this thread and those it starts.
+pub(crate) fn block_signals(signals: &[i32]) -> io::Result<()> {
+    let set = signal_set(signals)?;
+    // SAFETY: `set` is initialised; the old mask is not asked for.
+    let error = unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, &raw const set, ptr::null_mut()) };
+    if error == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(error)) }
+}
+
+pub(crate) fn signalfd(signals: &[i32]) -> io::Result<OwnedFd> {
+    let set = signal_set(signals)?;
+    // SAFETY: `set` is initialised and only read.
+    own(unsafe { libc::signalfd(-1, &raw const set, libc::SFD_NONBLOCK | libc::SFD_CLOEXEC) })
+}
+
+/// The number of the next pending signal, or WouldBlock.
+pub(crate) fn signalfd_read(fd: RawFd) -> io::Result<i32> {
+    let mut record = MaybeUninit::<libc::signalfd_siginfo>::zeroed();
+    // SAFETY: the kernel writes at most one record into a record.
+    let n = unsafe { libc::read(fd, record.as_mut_ptr().cast(), size_of_val(&record)) };
+    if n < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: plain integers, zeroed before and filled by the kernel.
+    Ok(unsafe { record.assume_init() }.ssi_signo as i32)
+}
+
+/// Names this thread for `ps -L` and `perf`; at most 15 bytes count.
+pub(crate) fn name_thread(name: &std::ffi::CStr) {
+    // SAFETY: PR_SET_NAME reads a terminated string.
+    unsafe { libc::prctl(libc::PR_SET_NAME, name.as_ptr()) };
+}

@@ -1,0 +1,240 @@
+//! The system calls of sockets, each as a safe function. Addresses are turned into the kernel's form and back here
+//! and nowhere else.
+
+use super::{check, own};
+use crate::io::address::Address;
+use std::ffi::OsStr;
+use std::io::{self, IoSlice};
+use std::mem::MaybeUninit;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
+use std::os::fd::{OwnedFd, RawFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+use std::ptr;
+
+/// An address as the kernel reads it.
+enum RawAddress {
+    V4(libc::sockaddr_in),
+    V6(libc::sockaddr_in6),
+    Unix(libc::sockaddr_un),
+}
+
+impl RawAddress {
+    fn new(address: &Address) -> io::Result<RawAddress> {
+        Ok(match address {
+            Address::Tcp(SocketAddr::V4(v4)) => RawAddress::V4(libc::sockaddr_in {
+                sin_family: libc::AF_INET as libc::sa_family_t,
+                sin_port: v4.port().to_be(),
+                sin_addr: libc::in_addr { s_addr: u32::from_ne_bytes(v4.ip().octets()) },
+                sin_zero: [0; 8],
+            }),
+            Address::Tcp(SocketAddr::V6(v6)) => RawAddress::V6(libc::sockaddr_in6 {
+                sin6_family: libc::AF_INET6 as libc::sa_family_t,
+                sin6_port: v6.port().to_be(),
+                sin6_flowinfo: v6.flowinfo(),
+                sin6_addr: libc::in6_addr { s6_addr: v6.ip().octets() },
+                sin6_scope_id: v6.scope_id(),
+            }),
+            Address::Unix(path) => {
+                let bytes = path.as_os_str().as_bytes();
+                let mut raw = libc::sockaddr_un {
+                    sun_family: libc::AF_UNIX as libc::sa_family_t,
+                    sun_path: [0; 108],
+                };
+                if bytes.is_empty() || bytes.len() >= raw.sun_path.len() {
+                    let why = "the path of a Unix socket has 1 to 107 bytes";
+                    return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
+                }
+                for (to, from) in raw.sun_path.iter_mut().zip(bytes) {
+                    *to = *from as libc::c_char;
+                }
+                RawAddress::Unix(raw)
+            }
+        })
+    }
+
+    fn as_ptr(&self) -> (*const libc::sockaddr, libc::socklen_t) {
+        match self {
+            RawAddress::V4(raw) => (ptr::from_ref(raw).cast(), size_of_val(raw) as u32),
+            RawAddress::V6(raw) => (ptr::from_ref(raw).cast(), size_of_val(raw) as u32),
+            RawAddress::Unix(raw) => (ptr::from_ref(raw).cast(), size_of_val(raw) as u32),
+        }
+    }
+
+    fn family(address: &Address) -> libc::c_int {
+        match address {
+            Address::Tcp(SocketAddr::V4(_)) => libc::AF_INET,
+            Address::Tcp(SocketAddr::V6(_)) => libc::AF_INET6,
+            Address::Unix(_) => libc::AF_UNIX,
+        }
+    }
+}
+
+/// Room for any address the kernel may answer with.
+struct AddressRoom {
+    storage: libc::sockaddr_storage,
+    len: libc::socklen_t,
+}
+
+impl AddressRoom {
+    fn new() -> AddressRoom {
+        // SAFETY: sockaddr_storage is integers only; zero is AF_UNSPEC.
+        let storage = unsafe { MaybeUninit::zeroed().assume_init() };
+        AddressRoom { storage, len: size_of::<libc::sockaddr_storage>() as libc::socklen_t }
+    }
+
+    fn as_mut(&mut self) -> (*mut libc::sockaddr, *mut libc::socklen_t) {
+        ((&raw mut self.storage).cast(), &raw mut self.len)
+    }
+
+    fn address(&self) -> Address {
+        let raw = &raw const self.storage;
+        match libc::c_int::from(self.storage.ss_family) {
+            libc::AF_INET => {
+                // SAFETY: the family says that the storage holds a sockaddr_in, and it is large enough.
+                let v4 = unsafe { raw.cast::<libc::sockaddr_in>().read() };
+                let ip = Ipv4Addr::from(v4.sin_addr.s_addr.to_ne_bytes());
+                Address::Tcp(SocketAddrV4::new(ip, u16::from_be(v4.sin_port)).into())
+            }
+            libc::AF_INET6 => {
+                // SAFETY: the family says that the storage holds a sockaddr_in6, and it is large enough.
+                let v6 = unsafe { raw.cast::<libc::sockaddr_in6>().read() };
+                let ip = Ipv6Addr::from(v6.sin6_addr.s6_addr);
+                let (port, flow) = (u16::from_be(v6.sin6_port), v6.sin6_flowinfo);
+                Address::Tcp(SocketAddrV6::new(ip, port, flow, v6.sin6_scope_id).into())
+            }
+            _ => self.unix(),
+        }
+    }
+
+    fn unix(&self) -> Address {
+        let raw = &raw const self.storage;
+        // SAFETY: sockaddr_un is smaller than the storage, which was zeroed; unnamed sockets leave the path empty.
+        let unix = unsafe { raw.cast::<libc::sockaddr_un>().read() };
+        let bytes = unix.sun_path.map(|c| c as u8);
+        let len = bytes.iter().position(|&b| b == 0).unwrap_or(bytes.len());
+        Address::Unix(PathBuf::from(OsStr::from_bytes(&bytes[..len])))
+    }
+}
+
+/// A non-blocking socket of the family of `address`.
+pub(crate) fn socket(address: &Address) -> io::Result<OwnedFd> {
+    let kind = libc::SOCK_STREAM | libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
+    // SAFETY: takes no pointers.
+    own(unsafe { libc::socket(RawAddress::family(address), kind, 0) })
+}
+
+pub(crate) fn connect(fd: RawFd, address: &Address) -> io::Result<()> {
+    let raw = RawAddress::new(address)?;
+    let (pointer, len) = raw.as_ptr();
+    // SAFETY: `raw` lives across the call and has `len` bytes.
+    check(unsafe { libc::connect(fd, pointer, len) })?;
+    Ok(())
+}
+
+pub(crate) fn bind(fd: RawFd, address: &Address) -> io::Result<()> {
+    let raw = RawAddress::new(address)?;
+    let (pointer, len) = raw.as_ptr();
+    // SAFETY: `raw` lives across the call and has `len` bytes.
+    check(unsafe { libc::bind(fd, pointer, len) })?;
+    Ok(())
+}
+
+pub(crate) fn listen(fd: RawFd, backlog: i32) -> io::Result<()> {
+    // SAFETY: takes no pointers.
+    check(unsafe { libc::listen(fd, backlog) })?;
+    Ok(())
+}
+
+/// A new connection, non-blocking and close-on-exec from birth.
+pub(crate) fn accept(fd: RawFd) -> io::Result<(OwnedFd, Address)> {
+    let mut room = AddressRoom::new();
+    let (pointer, len) = room.as_mut();
+    let flags = libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
+    // SAFETY: the kernel writes at most `len` bytes into the room, which lives across the call.
+    let socket = own(unsafe { libc::accept4(fd, pointer, len, flags) })?;
+    Ok((socket, room.address()))
+}
+
+pub(crate) fn local(fd: RawFd) -> io::Result<Address> {
+    let mut room = AddressRoom::new();
+    let (pointer, len) = room.as_mut();
+    // SAFETY: as in `accept`.
+    check(unsafe { libc::getsockname(fd, pointer, len) })?;
+    Ok(room.address())
+}
+
+pub(crate) fn peer(fd: RawFd) -> io::Result<Address> {
+    let mut room = AddressRoom::new();
+    let (pointer, len) = room.as_mut();
+    // SAFETY: as in `accept`.
+    check(unsafe { libc::getpeername(fd, pointer, len) })?;
+    Ok(room.address())
+}
+
+fn length(result: libc::ssize_t) -> io::Result<usize> {
+    usize::try_from(result).map_err(|_| io::Error::last_os_error())
+}
+
+pub(crate) fn recv(fd: RawFd, bytes: &mut [u8]) -> io::Result<usize> {
+    // SAFETY: the kernel writes at most `bytes.len()` bytes into the slice.
+    length(unsafe { libc::recv(fd, bytes.as_mut_ptr().cast(), bytes.len(), 0) })
+}
+
+pub(crate) fn send(fd: RawFd, bytes: &[u8]) -> io::Result<usize> {
+    // SAFETY: the kernel reads at most `bytes.len()` bytes from the slice.
+    length(unsafe { libc::send(fd, bytes.as_ptr().cast(), bytes.len(), libc::MSG_NOSIGNAL) })
+}
+
+pub(crate) fn send_vectored(fd: RawFd, parts: &[IoSlice<'_>]) -> io::Result<usize> {
+    // SAFETY: msghdr is integers and pointers; zero means no address, no control data.
+    let mut message: libc::msghdr = unsafe { MaybeUninit::zeroed().assume_init() };
+    message.msg_iov = parts.as_ptr().cast_mut().cast(); // IoSlice is promised to be an iovec
+    message.msg_iovlen = parts.len() as _;
+    // SAFETY: the kernel only reads what the iovecs name, and they borrow it for the call.
+    length(unsafe { libc::sendmsg(fd, &raw const message, libc::MSG_NOSIGNAL) })
+}
+
+pub(crate) fn shutdown_write(fd: RawFd) -> io::Result<()> {
+    // SAFETY: takes no pointers.
+    check(unsafe { libc::shutdown(fd, libc::SHUT_WR) })?;
+    Ok(())
+}
+
+/// What is ready on one descriptor now, as epoll flags (poll's have the same bits).
+pub(crate) fn poll(fd: RawFd) -> u32 {
+    let events = libc::POLLIN | libc::POLLOUT | libc::POLLRDHUP;
+    let mut poll = libc::pollfd { fd, events, revents: 0 };
+    // SAFETY: one pollfd, which lives across the call; a timeout of 0 does not wait.
+    let n = unsafe { libc::poll(&raw mut poll, 1, 0) };
+    if n > 0 { u32::from(poll.revents as u16) } else { 0 }
+}
+
+pub(crate) fn set_option(fd: RawFd, level: i32, option: i32, value: i32) -> io::Result<()> {
+    let len = size_of_val(&value) as libc::socklen_t;
+    // SAFETY: `value` is `len` readable bytes.
+    check(unsafe { libc::setsockopt(fd, level, option, (&raw const value).cast(), len) })?;
+    Ok(())
+}
+
+/// Closing sends a reset instead of what is left.
+pub(crate) fn set_linger_reset(fd: RawFd) -> io::Result<()> {
+    let value = libc::linger { l_onoff: 1, l_linger: 0 };
+    let len = size_of_val(&value) as libc::socklen_t;
+    let pointer = (&raw const value).cast();
+    // SAFETY: `value` is `len` readable bytes.
+    check(unsafe { libc::setsockopt(fd, libc::SOL_SOCKET, libc::SO_LINGER, pointer, len) })?;
+    Ok(())
+}
+
+/// The error a connection attempt ended with, if any.
+pub(crate) fn take_error(fd: RawFd) -> io::Result<()> {
+    let mut value: libc::c_int = 0;
+    let mut len = size_of_val(&value) as libc::socklen_t;
+    let pointer = (&raw mut value).cast();
+    // SAFETY: the kernel writes at most `len` bytes into `value`.
+    check(unsafe {
+        libc::getsockopt(fd, libc::SOL_SOCKET, libc::SO_ERROR, pointer, &raw mut len)
+    })?;
+    if value == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(value)) }
+}

@@ -1,0 +1,179 @@
+//! Waiting: one coroutine, several reasons. Every wait of the crate ends up here, and every one ends by its
+//! reason, its deadline or the cancellation of its coroutine. A wait that is satisfied already costs no system
+//! call and no switch; none allocates.
+
+use crate::Deadline;
+use crate::coroutine::Task;
+use crate::error::Error;
+use crate::io::Io;
+use crate::io::stream::Stream;
+use crate::machine::Machine;
+use crate::notified::Notified;
+use std::cell::RefCell;
+use std::ops::BitOr;
+use std::rc::Rc;
+use std::thread;
+use std::time::Instant;
+
+/// Waits that return at once before the coroutine must let others run: a fast pair of sockets is always ready.
+const STREAK_MAX: u32 = 64;
+
+/// What somebody wants of a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Interest(u8);
+
+impl Interest {
+    /// Nothing; such an entry of [`wait_any`] never wakes.
+    pub const NONE: Interest = Interest(0);
+    /// Bytes, end of stream or an error may be read.
+    pub const READ: Interest = Interest(1);
+    /// Bytes may be written.
+    pub const WRITE: Interest = Interest(2);
+    /// The peer ended its side, or the socket is dead. It stays so.
+    pub const HANGUP: Interest = Interest(4);
+
+    /// Do both want something in common?
+    pub(crate) fn meets(self, other: Interest) -> bool {
+        self.0 & other.0 != 0
+    }
+}
+
+impl BitOr for Interest {
+    type Output = Interest;
+
+    fn bitor(self, other: Interest) -> Interest {
+        Interest(self.0 | other.0)
+    }
+}
+
+/// Why a wait ended well.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Woken {
+    /// A stream has what was wanted of it.
+    Ready,
+    /// The flag is set.
+    Notified,
+    /// The deadline passed.
+    TimedOut,
+}
+
+/// Where the one who makes something happen finds the one who waits for it. One task at a time.
+pub(crate) struct Waiter(RefCell<Option<Rc<Task>>>);
+
+impl Waiter {
+    pub(crate) const fn new() -> Waiter {
+        Waiter(RefCell::new(None))
+    }
+
+    pub(crate) fn register(&self, task: &Rc<Task>) {
+        let before = self.0.replace(Some(Rc::clone(task)));
+        let free = before.is_none_or(|other| Rc::ptr_eq(&other, task) || !other.waiting.get());
+        assert!(free, "two coroutines wait for one stream, flag or handle");
+    }
+
+    pub(crate) fn clear(&self) {
+        self.0.replace(None);
+    }
+
+    pub(crate) fn wake(&self, machine: &Machine) {
+        if let Some(task) = self.0.take() {
+            machine.wake(&task);
+        }
+    }
+}
+
+/// Something with readiness bits.
+pub(crate) trait Waitable {
+    fn io(&self) -> &Rc<Io>;
+}
+
+/// Waits until one of `wants` is satisfied, the flag of `notified` is set or `deadline` passes.
+///
+/// When several are true the first of cancelled, notified, ready, timed out is told. The flag stays set until
+/// [`Notified::take`].
+///
+/// # Errors
+/// `Cancelled` (also at once while the thread unwinds from a panic), `NotOnMachine`.
+///
+/// # Panics
+/// If another coroutine waits for one of the streams or for the flag.
+pub fn wait_any(
+    wants: &[(&Stream, Interest)],
+    notified: Option<&Notified>,
+    deadline: Deadline,
+) -> Result<Woken, Error> {
+    wait_for(wants, notified, deadline)
+}
+
+pub(crate) fn wait_for<W: Waitable>(
+    wants: &[(&W, Interest)],
+    notified: Option<&Notified>,
+    deadline: Deadline,
+) -> Result<Woken, Error> {
+    let (machine, task) = Machine::running()?;
+    loop {
+        if task.is_cancelled() || thread::panicking() {
+            return Err(Error::Cancelled);
+        }
+        let flagged = notified.is_some_and(Notified::is_set);
+        if flagged || wants.iter().any(|(w, interest)| w.io().has(*interest)) {
+            if task.streak.get() >= STREAK_MAX {
+                machine.pause(&task);
+                continue;
+            }
+            task.streak.set(task.streak.get() + 1);
+            return Ok(if flagged { Woken::Notified } else { Woken::Ready });
+        }
+        if deadline.instant().is_some_and(|at| at <= Instant::now()) {
+            return Ok(Woken::TimedOut);
+        }
+        for (w, interest) in wants {
+            w.io().watch_for(*interest, &task);
+        }
+        if let Some(notified) = notified {
+            notified.waiter().register(&task);
+        }
+        machine.suspend(&task, deadline);
+        for (w, _) in wants {
+            w.io().watch_for_nothing();
+        }
+        if let Some(notified) = notified {
+            notified.waiter().clear();
+        }
+    }
+}
+
+/// As [`wait_for`] one thing, where a passed deadline is an error.
+pub(crate) fn wait_one<W: Waitable>(
+    w: &W,
+    interest: Interest,
+    deadline: Deadline,
+) -> Result<(), Error> {
+    match wait_for(&[(w, interest)], None, deadline)? {
+        Woken::TimedOut => Err(Error::TimedOut),
+        Woken::Ready | Woken::Notified => Ok(()),
+    }
+}
+
+/// Waits until `is_done`; who makes it true wakes `waiter`.
+pub(crate) fn wait_until(
+    waiter: &Waiter,
+    deadline: Deadline,
+    is_done: impl Fn() -> bool,
+) -> Result<(), Error> {
+    let (machine, task) = Machine::running()?;
+    loop {
+        if task.is_cancelled() || thread::panicking() {
+            return Err(Error::Cancelled);
+        }
+        if is_done() {
+            return Ok(());
+        }
+        if deadline.instant().is_some_and(|at| at <= Instant::now()) {
+            return Err(Error::TimedOut);
+        }
+        waiter.register(&task);
+        machine.suspend(&task, deadline);
+        waiter.clear();
+    }
+}
