@@ -1,1 +1,22 @@
-//! The daemon: listeners, sessions, backends.
+//! The daemon: listeners, sessions, backends. It does what `router` decides, in straight-line code on
+//! the coroutines of `machine`, with the words of `wire` and the wishes of `config`.
+
+mod backend;
+mod boot;
+mod cli;
+mod dialog;
+mod ending;
+mod id;
+mod janitor;
+mod keyring;
+mod listener;
+mod log;
+mod permits;
+mod random;
+mod session;
+mod shared;
+mod shutdown;
+mod stats;
+mod tally;
+
+pub use cli::run;

@@ -1,0 +1,186 @@
+//! The greeting: startup message, authentication and what a server tells before its first
+//! ReadyForQuery. We prove who we are with what the rule has: `storage_password`, else `password`.
+
+use config::Secret;
+use machine::{Deadline, Stream};
+use wire::auth::md5;
+use wire::auth::scram::{self, Challenge, ClientKeys};
+use wire::backend::Authentication;
+use wire::frame::Side;
+use wire::tag::backend as tag;
+use wire::{CancelKey, encode};
+
+use super::Home;
+use super::open::Reason;
+use crate::dialog::{Dialog, Patience};
+
+/// What a server tells before it is ready.
+pub(super) struct Greeting {
+    /// Its cancel key; some poolers and proxies give none.
+    pub(super) key: Option<CancelKey>,
+    /// Its ParameterStatus messages.
+    pub(super) parameters: Vec<(String, String)>,
+}
+
+/// From the startup message to ReadyForQuery.
+pub(super) fn greet(
+    home: &Home,
+    stream: &Stream,
+    patience: &Patience<'_>,
+) -> Result<Greeting, Reason> {
+    let mut dialog = Dialog::new(stream, Side::Backend, *patience);
+    dialog.send(&startup(home))?;
+    authenticate(home, &mut dialog, patience.deadline)?;
+    let mut greeting = Greeting { key: None, parameters: Vec::new() };
+    loop {
+        let (kind, body) = dialog.receive()?;
+        match kind {
+            tag::PARAMETER_STATUS => {
+                let (name, value) = wire::backend::parameter_status(body)?;
+                greeting.parameters.push((name.to_string(), value.to_string()));
+            }
+            tag::BACKEND_KEY_DATA => greeting.key = Some(wire::backend::backend_key_data(body)?),
+            tag::READY_FOR_QUERY => break,
+            tag::NOTICE_RESPONSE | tag::NEGOTIATE_PROTOCOL_VERSION => {}
+            tag::ERROR_RESPONSE => {
+                return Err(Reason::Refused(wire::backend::error(body)?.to_notice()));
+            }
+            other => return Err(unexpected(other)),
+        }
+    }
+    match dialog.finish().is_empty() {
+        true => Ok(greeting),
+        false => Err(Reason::Authentication("the server talks on after its greeting".into())),
+    }
+}
+
+/// Our startup message: the route's identity and what the rule adds.
+fn startup(home: &Home) -> Vec<u8> {
+    let key = home.route.key();
+    let mut parameters = vec![("user", key.user.as_str()), ("database", key.database.as_str())];
+    let added = home.route.rule().backend_startup_options.iter();
+    parameters.extend(added.map(|(name, value)| (name.as_str(), value.as_str())));
+    let mut bytes = Vec::new();
+    wire::startup::startup_message(&mut bytes, &parameters, 0);
+    bytes
+}
+
+/// Until AuthenticationOk.
+fn authenticate(home: &Home, dialog: &mut Dialog<'_>, deadline: Deadline) -> Result<(), Reason> {
+    let user = home.route.key().user.clone();
+    loop {
+        let (kind, body) = dialog.receive()?;
+        let request = match kind {
+            tag::AUTHENTICATION => wire::backend::authentication(body)?,
+            tag::NOTICE_RESPONSE | tag::NEGOTIATE_PROTOCOL_VERSION => continue,
+            tag::ERROR_RESPONSE => {
+                return Err(Reason::Refused(wire::backend::error(body)?.to_notice()));
+            }
+            other => return Err(unexpected(other)),
+        };
+        let mut answer = Vec::new();
+        match request {
+            Authentication::Ok => return Ok(()),
+            Authentication::Cleartext => {
+                encode::password(&mut answer, password(home)?.reveal());
+            }
+            Authentication::Md5 { salt } => {
+                let secret = password(home)?.reveal();
+                let proof = match wire::auth::StoredSecret::parse(secret) {
+                    wire::auth::StoredSecret::Md5(stored) => {
+                        md5::response_from_stored(&stored, salt)
+                    }
+                    _ => md5::response(user.as_bytes(), secret.as_bytes(), salt),
+                };
+                encode::password(&mut answer, &proof);
+            }
+            Authentication::Sasl { mechanisms } => {
+                if !mechanisms.iter().any(|name| *name == scram::MECHANISM) {
+                    return Err(Reason::Authentication(
+                        "the server offers no SCRAM-SHA-256".into(),
+                    ));
+                }
+                scram(home, dialog, deadline)?;
+                continue;
+            }
+            other => {
+                let text = format!("the server wants an unsupported authentication: {other:?}");
+                return Err(Reason::Authentication(text));
+            }
+        }
+        dialog.send(&answer)?;
+    }
+}
+
+/// SCRAM-SHA-256 from our first message to the server's signature.
+fn scram(home: &Home, dialog: &mut Dialog<'_>, deadline: Deadline) -> Result<(), Reason> {
+    let secret = password(home)?.clone();
+    let nonce =
+        crate::random::bytes().map_err(|error| Reason::Authentication(error.to_string()))?;
+    let client = scram::Client::new(&nonce);
+    let mut message = Vec::new();
+    encode::sasl_initial_response(&mut message, scram::MECHANISM, &client.client_first());
+    dialog.send(&message)?;
+    let challenge = client.challenge(&expect(dialog, Step::Continue)?).map_err(failed)?;
+    let keys = keys(home, &secret, &challenge, deadline)?;
+    let (proved, client_final) = challenge.answer(&keys).map_err(failed)?;
+    message.clear();
+    encode::sasl_response(&mut message, &client_final);
+    dialog.send(&message)?;
+    proved.verify(&expect(dialog, Step::Final)?).map_err(failed)
+}
+
+/// The keys for the server's salt: remembered, or made by a thread that may burn a millisecond.
+fn keys(
+    home: &Home,
+    secret: &Secret,
+    challenge: &Challenge,
+    deadline: Deadline,
+) -> Result<ClientKeys, Reason> {
+    let (salt, iterations) = (challenge.salt().to_vec(), challenge.iterations());
+    if let Some(keys) = home.shared.keyring.server_keys(secret, &salt, iterations) {
+        return Ok(keys);
+    }
+    let (password, theirs) = (secret.clone(), salt.clone());
+    let derive = move || ClientKeys::derive(password.reveal(), &theirs, iterations);
+    let keys = machine::offload(derive, deadline)?.map_err(failed)?;
+    home.shared.keyring.keep_server_keys(secret, &salt, iterations, keys.clone());
+    Ok(keys)
+}
+
+#[derive(Clone, Copy)]
+enum Step {
+    Continue,
+    Final,
+}
+
+/// The server's next SCRAM message.
+fn expect(dialog: &mut Dialog<'_>, step: Step) -> Result<Vec<u8>, Reason> {
+    let (kind, body) = dialog.receive()?;
+    match kind {
+        tag::AUTHENTICATION => match (wire::backend::authentication(body)?, step) {
+            (Authentication::SaslContinue(data), Step::Continue)
+            | (Authentication::SaslFinal(data), Step::Final) => Ok(data.to_vec()),
+            _ => Err(Reason::Authentication("the server broke the order of SCRAM".into())),
+        },
+        tag::ERROR_RESPONSE => Err(Reason::Refused(wire::backend::error(body)?.to_notice())),
+        other => Err(unexpected(other)),
+    }
+}
+
+fn password(home: &Home) -> Result<&Secret, Reason> {
+    let rule = home.route.rule();
+    rule.storage_password.as_ref().or(rule.password.as_ref()).ok_or_else(|| {
+        let key = home.route.key();
+        let text = format!("password required for route '{}.{}'", key.database, key.user);
+        Reason::Authentication(text)
+    })
+}
+
+fn failed(failure: scram::Failure) -> Reason {
+    Reason::Authentication(format!("SCRAM with the server failed: {failure:?}"))
+}
+
+fn unexpected(kind: u8) -> Reason {
+    Reason::Authentication(format!("unexpected message '{}' in a greeting", char::from(kind)))
+}

@@ -1,0 +1,297 @@
+//! A home: one route with the process around it. All traffic between sessions and the route's pool
+//! goes through here: a decision under the route's lock, then, outside of it, the deed.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use machine::{Deadline, Interest, Notified, Progress, Stream, Watcher, Woken};
+use router::{Asker, Checkin, Claim, GaveUp, Grant, Refusal, SlotKey};
+use wire::frame::{self, Side};
+use wire::tag::backend as tag;
+
+use super::{IdleServer, Lease, OpenFailure, Server, Target, Waker};
+use crate::dialog::Patience;
+use crate::log::Who;
+use crate::shared::Shared;
+use crate::tally::Tally;
+
+/// Rule × database × user, and its pool of servers.
+pub type Route = router::Route<IdleServer, Waker, Arc<Target>>;
+/// All routes.
+pub type Routes = router::Routes<IdleServer, Waker, Arc<Target>>;
+
+/// A route and the process around it; one for each route.
+pub struct Home {
+    /// Everything of the process.
+    pub shared: Arc<Shared>,
+    /// The route, and behind its lock the pool.
+    pub route: Arc<Route>,
+    /// What was done here.
+    pub tally: Tally,
+}
+
+/// Who asks for a server, and what ends the wait.
+pub struct Checkout<'a> {
+    /// The client, its machine and the server it had last.
+    pub asker: Asker,
+    /// The client's socket: when it hangs up the wait ends.
+    pub client: &'a Stream,
+    /// Rings when the pool has an answer.
+    pub notified: &'a Notified,
+}
+
+/// Why there is no server.
+#[derive(Debug)]
+pub enum NoServer {
+    /// The policy says no.
+    Refused(Refusal),
+    /// A server could not be opened.
+    Open(OpenFailure),
+    /// The client went away while it waited.
+    ClientGone,
+    /// The engine says no.
+    Failed(machine::Error),
+}
+
+impl Home {
+    /// A server for the client, waiting for one if need be, at most `pool_timeout`.
+    ///
+    /// # Errors
+    /// See [`NoServer`]; the client is in no queue and holds no slot afterwards.
+    pub fn checkout(self: &Arc<Self>, ask: &Checkout<'_>) -> Result<Lease, NoServer> {
+        loop {
+            let now = machine::now();
+            let decision =
+                self.route.with(|pool| pool.checkout(ask.asker, || ask.notified.notifier(), now));
+            let grant = match decision {
+                router::Checkout::Take(slot, idle) => Grant::Take(slot, idle),
+                router::Checkout::Open(slot) => Grant::Open(slot),
+                router::Checkout::Wait(ticket) => self.wait(ticket, ask)?,
+                router::Checkout::Refuse(refusal) => return Err(NoServer::Refused(refusal)),
+            };
+            if let Some(lease) = self.accept(grant, ask)? {
+                return Ok(lease);
+            }
+        }
+    }
+
+    /// Gives a server back that owes nothing and holds nothing.
+    pub(super) fn checkin(self: &Arc<Self>, slot: SlotKey, server: Server) {
+        let idle = server.fold_watched(Arc::clone(self), slot.as_u64());
+        let here = machine::current().expect("servers are checked in by coroutines");
+        let now = machine::now();
+        let outcome = self.route.with(|pool| pool.checkin(slot, idle, here, now));
+        self.settle(outcome);
+    }
+
+    /// The server of `slot` is no more; whoever waits longest may open another.
+    pub(super) fn lost(&self, slot: SlotKey) {
+        let now = machine::now();
+        if let Some(waker) = self.route.with(|pool| pool.lost(slot, now)) {
+            waker.notify();
+        }
+    }
+
+    /// Does what the pool said about a server that came back.
+    pub(super) fn settle(&self, outcome: Checkin<IdleServer, Waker>) {
+        match outcome {
+            Checkin::Parked | Checkin::Quarantined => {}
+            Checkin::Wake(waker) => waker.notify(),
+            Checkin::Stale(server) => self.say_goodbye(server),
+            Checkin::Close(server, waker) => {
+                self.say_goodbye(server);
+                if let Some(waker) = waker {
+                    waker.notify();
+                }
+            }
+        }
+    }
+
+    /// Closes what has been idle for too long or is too old.
+    pub fn expire(&self) {
+        let now = machine::now();
+        let expired = self.route.with(|pool| pool.expire(now));
+        for (_, idle) in expired {
+            let who = Who { server: Some(idle.core.id), ..Who::default() };
+            if self.shared.is_debug(self.route.rule()) {
+                self.shared.log.debug(
+                    "expire",
+                    &who,
+                    format_args!("closing idle server connection"),
+                );
+            }
+            self.say_goodbye(idle);
+        }
+    }
+
+    /// A polite end: Terminate, so that the server's log shows no lost connection.
+    fn say_goodbye(&self, idle: IdleServer) {
+        let Ok(server) = idle.unfold() else { return };
+        let mut bytes = Vec::with_capacity(5);
+        wire::encode::terminate(&mut bytes);
+        let _ = server.stream.try_write(&bytes);
+    }
+
+    /// Waits until the pool grants something, the client leaves or its patience ends.
+    fn wait(
+        &self,
+        ticket: router::Ticket,
+        ask: &Checkout<'_>,
+    ) -> Result<Grant<IdleServer>, NoServer> {
+        let since = machine::now();
+        let timeout = self.route.rule().pool_timeout;
+        let deadline = timeout.map_or(Deadline::NEVER, Deadline::after);
+        loop {
+            let woken =
+                machine::wait_any(&[(ask.client, Interest::HANGUP)], Some(ask.notified), deadline);
+            if matches!(woken, Ok(Woken::Notified)) {
+                let _ = ask.notified.take();
+                match self.route.with(|pool| pool.claim(ticket)) {
+                    Claim::Granted(grant) => return Ok(grant),
+                    // Rung for another reason, a stop perhaps: who waits is inside a request.
+                    Claim::Pending | Claim::Stale => continue,
+                }
+            }
+            return self.leave(ticket, woken, machine::now().duration_since(since));
+        }
+    }
+
+    /// The wait is over without an answer: out of the queue.
+    fn leave(
+        &self,
+        ticket: router::Ticket,
+        woken: Result<Woken, machine::Error>,
+        waited: Duration,
+    ) -> Result<Grant<IdleServer>, NoServer> {
+        let now = machine::now();
+        let timed_out = matches!(woken, Ok(Woken::TimedOut));
+        match self.route.with(|pool| pool.give_up(ticket, now)) {
+            // Granted at the last moment: a client that is still there takes it.
+            GaveUp::Granted(grant) if timed_out => return Ok(grant),
+            GaveUp::Granted(grant) => self.refund(grant),
+            GaveUp::Left | GaveUp::Stale => {}
+        }
+        let size = self.route.rule().pool_size;
+        Err(match woken {
+            Ok(Woken::TimedOut) => NoServer::Refused(Refusal::PoolTimeout { size, waited }),
+            Ok(_) => NoServer::ClientGone,
+            Err(error) => NoServer::Failed(error),
+        })
+    }
+
+    /// Makes a lease of what the pool granted; None when the idle server turned out to be dead.
+    fn accept(
+        self: &Arc<Self>,
+        grant: Grant<IdleServer>,
+        ask: &Checkout<'_>,
+    ) -> Result<Option<Lease>, NoServer> {
+        match grant {
+            Grant::Take(slot, idle) => match self.revive(idle) {
+                Some(server) => Ok(Some(Lease::new(Arc::clone(self), slot, server))),
+                None => {
+                    self.lost(slot);
+                    Ok(None)
+                }
+            },
+            Grant::Open(slot) => {
+                let timeout = self.shared.config.global.backend_connect_timeout;
+                let deadline = Deadline::after(timeout);
+                let patience = Patience { deadline, client: Some(ask.client) };
+                match self.open(&patience) {
+                    Ok(server) => {
+                        let target = Arc::clone(&server.core.target);
+                        let born = server.core.born;
+                        let known = self.route.with(|pool| pool.opened(slot, target, born));
+                        debug_assert!(known, "we hold the opening slot");
+                        Ok(Some(Lease::new(Arc::clone(self), slot, server)))
+                    }
+                    Err(failure) => {
+                        self.lost(slot);
+                        Err(NoServer::Open(failure))
+                    }
+                }
+            }
+        }
+    }
+
+    /// Gives back what was granted to somebody who left.
+    fn refund(&self, grant: Grant<IdleServer>) {
+        let now = machine::now();
+        match grant {
+            Grant::Open(slot) => self.lost(slot),
+            Grant::Take(slot, idle) => {
+                let here = machine::current().expect("waiters are coroutines");
+                let outcome = self.route.with(|pool| pool.checkin(slot, idle, here, now));
+                self.settle(outcome);
+            }
+        }
+    }
+
+    /// An idle server back to life; None when it is not fit for use.
+    fn revive(&self, idle: IdleServer) -> Option<Server> {
+        let id = idle.core.id;
+        let server = idle.unfold().ok()?;
+        // Readable means: it said something while nobody listened. No system call otherwise.
+        if !server.stream.is_readable() {
+            return Some(server);
+        }
+        match listen_in(&server) {
+            Ok(()) => Some(server),
+            Err(reason) => {
+                let who = Who { server: Some(id), ..Who::default() };
+                self.shared.log.error("pool", &who, format_args!("idle server lost: {reason}"));
+                None
+            }
+        }
+    }
+}
+
+/// The idle server of a slot became readable: notices are dropped, an end is noticed.
+impl Watcher for Home {
+    fn stirred(self: Arc<Self>, key: u64) {
+        let slot = SlotKey::from_u64(key);
+        // None: somebody took it meanwhile and will see for himself.
+        let Some(idle) = self.route.with(|pool| pool.take_idle(slot)) else { return };
+        match self.revive(idle) {
+            Some(server) => self.checkin(slot, server),
+            None => self.lost(slot),
+        }
+    }
+}
+
+/// Reads what an idle server says. Notices and parameter reports are all it may say.
+fn listen_in(server: &Server) -> Result<(), String> {
+    let mut inbox = machine::Buffer::lease();
+    loop {
+        match server.stream.try_read_into(&mut inbox) {
+            Ok(Progress::Done(_)) => {}
+            Ok(Progress::Wait) if inbox.is_empty() => return Ok(()),
+            Ok(Progress::Wait) => return Err("half a message while idle".into()),
+            Ok(Progress::End) => return Err("connection closed by the server".into()),
+            Err(error) => return Err(error.to_string()),
+        }
+        while let Some(header) =
+            frame::header(Side::Backend, inbox.data()).map_err(|error| error.to_string())?
+        {
+            let bytes = header.frame_bytes();
+            if bytes > inbox.len() {
+                break;
+            }
+            if !matches!(
+                header.tag,
+                tag::NOTICE_RESPONSE | tag::PARAMETER_STATUS | tag::NOTIFICATION_RESPONSE
+            ) {
+                let body = &inbox.data()[frame::HEADER_BYTES..bytes];
+                return Err(said(header.tag, body));
+            }
+            inbox.consume(bytes);
+        }
+    }
+}
+
+fn said(message: u8, body: &[u8]) -> String {
+    match wire::backend::error(body) {
+        Ok(error) if message == tag::ERROR_RESPONSE => super::inflow::words(&error),
+        _ => format!("unexpected message '{}' while idle", char::from(message)),
+    }
+}

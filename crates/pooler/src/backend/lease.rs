@@ -1,0 +1,78 @@
+//! A lease: one slot of a pool in one client's hands. It does not know SQL. Dropping it is the safe
+//! ending, the server is closed; a server goes back to the pool only with a proof that it is quiet.
+
+use std::sync::Arc;
+
+use router::SlotKey;
+use wire::conversation::Quiescent;
+
+use super::{Home, Leftover, Server, recover};
+
+/// A server, leased.
+pub struct Lease {
+    home: Arc<Home>,
+    slot: SlotKey,
+    /// None only inside the call that ends the lease.
+    server: Option<Server>,
+}
+
+impl Lease {
+    pub(super) fn new(home: Arc<Home>, slot: SlotKey, server: Server) -> Self {
+        Self { home, slot, server: Some(server) }
+    }
+
+    /// The slot, to ask for the same server again.
+    pub fn slot(&self) -> SlotKey {
+        self.slot
+    }
+
+    /// The server.
+    pub fn server(&self) -> &Server {
+        self.server.as_ref().expect("a lease has its server until it ends")
+    }
+
+    /// The server, to talk to.
+    pub fn server_mut(&mut self) -> &mut Server {
+        self.server.as_mut().expect("a lease has its server until it ends")
+    }
+
+    /// Where the server goes back to.
+    pub(super) fn home(&self) -> &Arc<Home> {
+        &self.home
+    }
+
+    /// Gives a quiet server back: to the pool if nothing was left behind in it, else to a reset that
+    /// the client does not wait for.
+    pub fn release(self, proof: Quiescent) {
+        if self.server().core.taint.is_tainted() {
+            self.abandon(Leftover::nothing());
+        } else {
+            self.checkin(proof);
+        }
+    }
+
+    /// The client is gone. What it left running is cancelled, what it left open is rolled back, and
+    /// then the server goes back to the pool; a server that cannot be brought back is closed.
+    pub fn abandon(self, leftover: Leftover) {
+        let known = self.home.route.with(|pool| pool.resetting(self.slot));
+        debug_assert!(known, "we hold the leased slot");
+        // At the ceiling of coroutines the lease drops with the closure: the server is closed.
+        let spawned = machine::spawn("reset", move || recover::run(self, leftover));
+        drop(spawned);
+    }
+
+    /// To the pool, clean.
+    pub(super) fn checkin(mut self, _proof: Quiescent) {
+        let server = self.server.take().expect("a lease has its server until it ends");
+        self.home.checkin(self.slot, server);
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        if let Some(server) = self.server.take() {
+            drop(server);
+            self.home.lost(self.slot);
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! Backends: our connections to servers, from the greeting to the pool and back. The pool decides
+//! (`router::Pool`), this module does: opens, leases, resets, cancels, closes. It does not know
+//! what clients send.
+
+mod cancel;
+mod greet;
+mod home;
+mod inflow;
+mod lease;
+mod open;
+mod recover;
+mod taint;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use machine::{Address, Notifier, Parcel, Stream};
+use wire::conversation::Conversation;
+use wire::startup::CancelKey;
+
+use crate::id::Id;
+
+pub use cancel::forward;
+pub use home::{Checkout, Home, NoServer, Route, Routes};
+pub use inflow::{Event, Inflow};
+pub use lease::Lease;
+pub use open::OpenFailure;
+pub use recover::Leftover;
+pub use taint::Taint;
+
+/// What a canceller needs: where the server listens, and the key it gave us.
+#[derive(Debug)]
+pub struct Target {
+    /// The server's address.
+    pub address: Address,
+    /// The server's own cancel key.
+    pub key: CancelKey,
+}
+
+/// A server in somebody's hands on this machine.
+pub struct Server {
+    /// The connection.
+    pub stream: Stream,
+    /// What travels with the server through the pool.
+    pub core: Box<Core>,
+}
+
+/// A server in the pool: a value that may change machines.
+pub struct IdleServer {
+    parcel: Parcel,
+    core: Box<Core>,
+}
+
+/// The part of a server that is not its socket.
+pub struct Core {
+    /// `s…`, in log lines and errors.
+    pub id: Id,
+    /// Where and how to cancel.
+    pub target: Arc<Target>,
+    /// What was said and what is owed.
+    pub conversation: Conversation,
+    /// What its clients may have left behind since the last reset.
+    pub taint: Taint,
+    /// When the connection was made, for `server_lifetime`.
+    pub born: Instant,
+}
+
+/// The waker the pool keeps for a waiting client.
+pub type Waker = Notifier;
+
+impl Server {
+    /// Folds the server up, so that it may leave this machine; `home` hears what happens to it meanwhile.
+    fn fold_watched(self, home: Arc<Home>, key: u64) -> IdleServer {
+        IdleServer { parcel: self.stream.fold_watched(home, key), core: self.core }
+    }
+}
+
+impl IdleServer {
+    /// Back into somebody's hands, on this machine.
+    fn unfold(self) -> Result<Server, machine::Error> {
+        Ok(Server { stream: self.parcel.unfold()?, core: self.core })
+    }
+}

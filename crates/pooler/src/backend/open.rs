@@ -1,0 +1,148 @@
+//! Opening a server: find its address, connect, greet, all within one deadline. A server that
+//! accepts and says nothing costs no more than `backend_connect_timeout_ms`.
+
+use std::fmt;
+use std::sync::Arc;
+
+use config::Endpoint;
+use machine::{Address, Stream};
+use wire::conversation::Conversation;
+use wire::{CancelKey, Notice};
+
+use super::{Core, Home, Server, Taint, Target, greet};
+use crate::dialog::{Broken, Patience};
+use crate::id::{Id, Kind};
+use crate::log::Who;
+
+/// Why a server could not be opened.
+#[derive(Debug)]
+pub struct OpenFailure {
+    /// The server that never was.
+    pub server: Id,
+    /// What happened.
+    pub reason: Reason,
+}
+
+/// What happened to a server that could not be opened.
+#[derive(Debug)]
+pub enum Reason {
+    /// Its name could not be resolved, it could not be reached, it broke off or broke the protocol.
+    Broken(Broken),
+    /// It said no.
+    Refused(Notice),
+    /// It wants a proof we cannot give; the text says which.
+    Authentication(String),
+    /// The storage has no server at all.
+    NoEndpoint,
+}
+
+impl OpenFailure {
+    /// The client went away while we tried.
+    pub fn is_abandoned(&self) -> bool {
+        matches!(self.reason, Reason::Broken(Broken::Abandoned))
+    }
+
+    /// The server's own words, if it had any.
+    pub fn forwarded(&self) -> Option<Notice> {
+        match &self.reason {
+            Reason::Refused(notice) => Some(notice.clone()),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for OpenFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "failed to connect to remote server {}: ", self.server)?;
+        match &self.reason {
+            Reason::Broken(broken) => write!(f, "{broken}"),
+            Reason::Refused(notice) => {
+                write!(f, "{} {} {}", notice.severity.as_str(), notice.code, notice.message)
+            }
+            Reason::Authentication(text) => f.write_str(text),
+            Reason::NoEndpoint => f.write_str("the storage has no remote servers"),
+        }
+    }
+}
+
+impl From<Broken> for Reason {
+    fn from(broken: Broken) -> Self {
+        Reason::Broken(broken)
+    }
+}
+
+impl From<machine::Error> for Reason {
+    fn from(error: machine::Error) -> Self {
+        Reason::Broken(error.into())
+    }
+}
+
+impl From<wire::Malformed> for Reason {
+    fn from(error: wire::Malformed) -> Self {
+        Reason::Broken(Broken::Malformed(error))
+    }
+}
+
+impl Home {
+    /// A new server of this route.
+    ///
+    /// # Errors
+    /// See [`Reason`]; nothing is left open.
+    pub(super) fn open(&self, patience: &Patience<'_>) -> Result<Server, OpenFailure> {
+        let id = Id::random(Kind::Server);
+        self.try_open(id, patience).map_err(|reason| OpenFailure { server: id, reason })
+    }
+
+    fn try_open(&self, id: Id, patience: &Patience<'_>) -> Result<Server, Reason> {
+        let started = machine::now();
+        let (stream, address) = self.connect(patience)?;
+        let greeting = greet::greet(self, &stream, patience)?;
+        self.log_opened(id, &stream, &address, started.elapsed().as_micros());
+        self.route.learn(greeting.parameters);
+        if let Some(janitor) = self.shared.opened.get() {
+            janitor.notify();
+        }
+        let key = greeting.key.unwrap_or(CancelKey { pid: 0, secret: vec![0; 4] });
+        let core = Core {
+            id,
+            target: Arc::new(Target { address, key }),
+            conversation: Conversation::new(),
+            taint: Taint::CLEAN,
+            born: machine::now(),
+        };
+        Ok(Server { stream, core: Box::new(core) })
+    }
+
+    /// To the first address that answers.
+    fn connect(&self, patience: &Patience<'_>) -> Result<(Stream, Address), Reason> {
+        let endpoint = self.route.rule().storage.endpoints.first().ok_or(Reason::NoEndpoint)?;
+        let addresses = match endpoint {
+            Endpoint::Unix { path } => vec![Address::Unix(path.clone())],
+            Endpoint::Tcp { host, port } => machine::resolve(host, *port, patience.deadline)?
+                .into_iter()
+                .map(Address::Tcp)
+                .collect(),
+        };
+        let options = self.shared.stream_options();
+        let mut failure = Reason::NoEndpoint;
+        for address in addresses {
+            match Stream::connect(&address, &options, patience.deadline) {
+                Ok(stream) => return Ok((stream, address)),
+                Err(error) => failure = error.into(),
+            }
+        }
+        Err(failure)
+    }
+
+    fn log_opened(&self, id: Id, stream: &Stream, address: &Address, us: u128) {
+        if self.shared.config.global.log_session {
+            let storage = Some(self.route.rule().storage.name.as_str());
+            let who = Who { server: Some(id), storage, ..Who::default() };
+            let local = stream.local();
+            let message = format_args!(
+                "new server connection {local} -> {address} (connect time: {us} usec)"
+            );
+            self.shared.log.info("context", &who, message);
+        }
+    }
+}

@@ -1,0 +1,193 @@
+//! Recovery: a server whose client is gone, brought back to a state in which nobody can tell that
+//! there was one. What runs is cancelled, what is open is rolled back, what was set is discarded.
+//! A server that cannot be brought back in time is closed; nothing is ever assumed.
+
+use std::sync::Arc;
+
+use machine::{Deadline, Interest, Progress};
+use wire::conversation::{Owner, Purpose, Quiescent};
+use wire::encode;
+use wire::tag::frontend as tag;
+
+use super::{Event, Home, Inflow, Lease, Server, cancel};
+use crate::dialog::Patience;
+use crate::log::Who;
+
+/// What a client left in the pipes when it went.
+pub struct Leftover {
+    /// The server did not get all that the conversation counts as sent: it waits for the rest of a
+    /// message that will never come.
+    pub torn: bool,
+    /// What the server sent and nobody has examined.
+    pub inflow: Option<Inflow>,
+}
+
+impl Leftover {
+    /// Nothing in the pipes.
+    pub fn nothing() -> Self {
+        Self { torn: false, inflow: None }
+    }
+}
+
+/// Odyssey's list of resets that keep prepared statements; two more words than DISCARD ALL lacks.
+const SMART_DISCARD: &str = "SET SESSION AUTHORIZATION DEFAULT;RESET ALL;CLOSE ALL;UNLISTEN *;\
+     SELECT pg_advisory_unlock_all();DISCARD PLANS;DISCARD SEQUENCES;DISCARD TEMP;DEALLOCATE ALL";
+
+/// Runs as a coroutine of its own; the client waits for nothing.
+pub(super) fn run(mut lease: Lease, leftover: Leftover) {
+    let home = Arc::clone(lease.home());
+    let id = lease.server().core.id;
+    let mut rescue = Rescue { home: &home, inflow: leftover.inflow.unwrap_or_default() };
+    match rescue.run(lease.server_mut(), leftover.torn) {
+        Ok(proof) => lease.checkin(proof),
+        Err(reason) => {
+            let who = Who { server: Some(id), ..Who::default() };
+            let message = format_args!("reset unsuccessful, closing server connection: {reason}");
+            home.shared.log.info("reset", &who, message);
+        }
+    }
+}
+
+struct Rescue<'a> {
+    home: &'a Home,
+    inflow: Inflow,
+}
+
+impl Rescue<'_> {
+    fn run(&mut self, server: &mut Server, torn: bool) -> Result<Quiescent, String> {
+        let rule = self.home.route.rule();
+        let running = server.core.conversation.outstanding() > 0;
+        if torn || (running && !rule.pool_cancel) {
+            // The server may be busy with what came before; closing alone would let it go on.
+            if running && rule.pool_cancel {
+                cancel::send(self.home, &server.core.target)?;
+            }
+            return Err("left in the middle of a request".into());
+        }
+        self.close_batch(server)?;
+        self.stop(server)?;
+        if server.core.conversation.quiescent().is_none() {
+            if !rule.pool_rollback {
+                return Err("left in a transaction".into());
+            }
+            self.ask(server, "ROLLBACK", Purpose::Rollback)?;
+        }
+        if server.core.taint.is_tainted() {
+            self.discard(server)?;
+        }
+        server.core.conversation.quiescent().ok_or_else(|| "not quiet after its reset".into())
+    }
+
+    /// Ends what the client left open: a COPY it fed, a batch without its Sync.
+    fn close_batch(&mut self, server: &mut Server) -> Result<(), String> {
+        let mut bytes = Vec::new();
+        let conversation = &mut server.core.conversation;
+        let ours = Owner::Ours(Purpose::Reset);
+        if conversation.in_copy_in() {
+            encode::copy_fail(&mut bytes, "client disconnected");
+            let _ = conversation.sent(tag::COPY_FAIL, ours).map_err(|error| error.to_string())?;
+        }
+        if conversation.needs_sync() {
+            encode::sync(&mut bytes);
+            let _ = conversation.sent(tag::SYNC, ours).map_err(|error| error.to_string())?;
+        }
+        self.send(server, &bytes)
+    }
+
+    /// Cancels until nothing is owed: each cancel ends one request of a pipeline.
+    fn stop(&mut self, server: &mut Server) -> Result<(), String> {
+        let deadline = self.deadline();
+        while !server.core.conversation.settled() {
+            let owed = server.core.conversation.outstanding();
+            cancel::send(self.home, &server.core.target)?;
+            while server.core.conversation.outstanding() == owed {
+                self.receive(server, deadline)?;
+            }
+            while !server.core.conversation.settled() && self.receive_ready(server)? {}
+        }
+        Ok(())
+    }
+
+    fn discard(&mut self, server: &mut Server) -> Result<(), String> {
+        let rule = self.home.route.rule();
+        if rule.pool_discard {
+            self.ask(server, "DISCARD ALL", Purpose::Reset)?;
+        }
+        match &rule.pool_discard_query {
+            Some(query) => self.ask(server, query, Purpose::Reset)?,
+            None if rule.pool_smart_discard => self.ask(server, SMART_DISCARD, Purpose::Reset)?,
+            None => {}
+        }
+        server.core.taint = super::Taint::CLEAN;
+        Ok(())
+    }
+
+    /// A simple query of ours, answered without an error.
+    fn ask(&mut self, server: &mut Server, query: &str, purpose: Purpose) -> Result<(), String> {
+        let mut bytes = Vec::new();
+        encode::query(&mut bytes, query);
+        let _ = server
+            .core
+            .conversation
+            .sent(tag::QUERY, Owner::Ours(purpose))
+            .map_err(|error| error.to_string())?;
+        self.send(server, &bytes)?;
+        let deadline = self.deadline();
+        while !server.core.conversation.settled() {
+            if let Some(error) = self.receive(server, deadline)? {
+                return Err(format!("{query}: {error}"));
+            }
+        }
+        Ok(())
+    }
+
+    fn send(&self, server: &Server, bytes: &[u8]) -> Result<(), String> {
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        server.stream.write_all(bytes, self.deadline()).map_err(|error| error.to_string())
+    }
+
+    /// Waits for bytes and drops what was the client's. The error the server reported, if any.
+    fn receive(
+        &mut self,
+        server: &mut Server,
+        deadline: Deadline,
+    ) -> Result<Option<String>, String> {
+        loop {
+            match self.inflow.read(&server.stream).map_err(|error| error.to_string())? {
+                Progress::Done(_) => return self.examine(server),
+                Progress::End => return Err("connection closed by the server".into()),
+                Progress::Wait => Patience::until(deadline)
+                    .wait(&server.stream, Interest::READ)
+                    .map_err(|broken| broken.to_string())?,
+            }
+        }
+    }
+
+    /// As `receive` for what is there already; false when nothing is.
+    fn receive_ready(&mut self, server: &mut Server) -> Result<bool, String> {
+        match self.inflow.read(&server.stream).map_err(|error| error.to_string())? {
+            Progress::Done(_) => self.examine(server).map(|_| true),
+            Progress::End => Err("connection closed by the server".into()),
+            Progress::Wait => Ok(false),
+        }
+    }
+
+    fn examine(&mut self, server: &mut Server) -> Result<Option<String>, String> {
+        let mut reported = None;
+        let mut seen = |event: Event<'_>| {
+            if let Event::Error(error) = event {
+                reported = Some(super::inflow::words(&error));
+            }
+        };
+        self.inflow.examine(&mut server.core, &mut seen).map_err(|error| error.to_string())?;
+        let passable = self.inflow.passable().len();
+        self.inflow.passed(passable);
+        Ok(reported)
+    }
+
+    fn deadline(&self) -> Deadline {
+        self.home.route.rule().pool_reset_timeout.map_or(Deadline::NEVER, Deadline::after)
+    }
+}

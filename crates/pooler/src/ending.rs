@@ -1,0 +1,199 @@
+//! Endings: why a session is over, from whatever fault. This is the one place that maps faults to
+//! SQLSTATEs, to the words a client reads, and to the line in the log.
+
+use std::fmt;
+
+use router::{Refusal, Scope};
+use wire::Notice;
+
+use crate::backend::{NoServer, OpenFailure};
+use crate::dialog::Broken;
+use crate::id::Id;
+use crate::session::Nonsense;
+
+/// Why a session is over.
+#[derive(Debug)]
+pub enum Ending {
+    /// The client said goodbye.
+    Terminated,
+    /// The client went without a word.
+    ClientGone,
+    /// The client broke the protocol.
+    Nonsense(Nonsense),
+    /// A login packet or message was broken, late or missing; nothing is answered.
+    Silent(String),
+    /// The login failed: what the client is told.
+    Login(Notice),
+    /// The policy said no.
+    Refused(Refusal, Asked),
+    /// A server could not be opened.
+    NoServer(OpenFailure),
+    /// The server went while the client had it.
+    ServerLost(ServerLoss),
+    /// The process stops and asks its clients to leave.
+    ShuttingDown,
+    /// The engine failed us: too many coroutines, a cancelled coroutine.
+    Engine(machine::Error),
+}
+
+/// Whom a refusal concerns, for its text.
+#[derive(Clone, Debug, Default)]
+pub struct Asked {
+    /// The database the client named.
+    pub database: String,
+    /// The user the client named.
+    pub user: String,
+}
+
+/// How a server was lost.
+#[derive(Debug)]
+pub struct ServerLoss {
+    /// Which one.
+    pub server: Option<Id>,
+    /// What was seen.
+    pub reason: String,
+    /// The server itself told the client, by a FATAL error: a second error would only hide it.
+    pub told: bool,
+}
+
+impl Ending {
+    /// What the client is told, without the `odyssey:` prefix; None: the connection just ends.
+    pub fn notice(&self, forward_errors: bool) -> Option<Notice> {
+        let notice = match self {
+            Ending::Terminated | Ending::ClientGone | Ending::Silent(_) => return None,
+            Ending::ServerLost(ServerLoss { told: true, .. }) => return None,
+            Ending::Login(notice) => notice.clone(),
+            Ending::Nonsense(nonsense) => Notice::fatal(
+                "08P01",
+                "unexpected message type from client or other protocol violation",
+            )
+            .with_detail(nonsense.to_string()),
+            Ending::Refused(refusal, asked) => refused(refusal, asked),
+            Ending::NoServer(failure) => match failure.forwarded() {
+                Some(notice) if forward_errors => notice,
+                _ => {
+                    let text = format!("failed to connect to remote server {}", failure.server);
+                    Notice::fatal("08006", text)
+                }
+            },
+            Ending::ServerLost(loss) => {
+                let server = Show(loss.server);
+                let text = format!("remote server read/write error {server}: {}", loss.reason);
+                Notice::error("08006", text)
+            }
+            Ending::ShuttingDown => Notice::fatal("08006", "Odyssey is gracefully shutting down")
+                .with_detail(
+                    "The Odyssey instance is gracefully shutting down, and the connections are \
+                     being drained",
+                ),
+            Ending::Engine(error) => Notice::fatal("53000", error.to_string()),
+        };
+        Some(notice)
+    }
+
+    /// Worth an error line in the log?
+    pub fn is_fault(&self) -> bool {
+        !matches!(self, Ending::Terminated | Ending::ClientGone | Ending::ShuttingDown)
+    }
+}
+
+/// The words of Odyssey for what the policy says.
+fn refused(refusal: &Refusal, Asked { database, user }: &Asked) -> Notice {
+    match refusal {
+        Refusal::NoRoute { database, user } => {
+            Notice::error("3D000", format!("route for '{database}.{user}' is not found"))
+        }
+        Refusal::Blocked { database, user } => {
+            Notice::fatal("28000", format!("user blocked: {database} {user}"))
+        }
+        Refusal::ClientMax { scope: Scope::Global, limit } => {
+            Notice::error("53300", format!("too many tcp connections (global client_max {limit})"))
+        }
+        Refusal::ClientMax { scope: Scope::Route, limit } => Notice::error(
+            "53300",
+            format!(
+                "too many client tcp connections (client_max for user {database}.{user} {limit})"
+            ),
+        ),
+        Refusal::PoolTimeout { size, .. } => Notice::fatal(
+            "53300",
+            format!(
+                "too many active clients for user (pool_size for user {database}.{user} reached {})",
+                size.unwrap_or(0)
+            ),
+        ),
+        Refusal::RoutesFull { .. } | Refusal::WaitersFull { .. } => {
+            Notice::fatal("53300", refusal.to_string())
+        }
+    }
+}
+
+/// An id, or nothing where there is none.
+struct Show(Option<Id>);
+
+impl fmt::Display for Show {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.map_or(Ok(()), |id| write!(f, "{id}"))
+    }
+}
+
+/// For the log.
+impl fmt::Display for Ending {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Ending::Terminated => f.write_str("terminated by the client"),
+            Ending::ClientGone => f.write_str("client connection lost"),
+            Ending::Nonsense(nonsense) => write!(f, "protocol violation: {nonsense}"),
+            Ending::Silent(reason) => f.write_str(reason),
+            Ending::Login(notice) => f.write_str(&notice.message),
+            Ending::Refused(refusal, asked) => f.write_str(&refused(refusal, asked).message),
+            Ending::NoServer(failure) => write!(f, "{failure}"),
+            Ending::ServerLost(loss) => {
+                write!(f, "remote server read/write error {}: {}", Show(loss.server), loss.reason)
+            }
+            Ending::ShuttingDown => f.write_str("graceful shutdown"),
+            Ending::Engine(error) => write!(f, "{error}"),
+        }
+    }
+}
+
+impl From<Nonsense> for Ending {
+    fn from(nonsense: Nonsense) -> Self {
+        Ending::Nonsense(nonsense)
+    }
+}
+
+impl From<wire::Malformed> for Ending {
+    fn from(error: wire::Malformed) -> Self {
+        Ending::Nonsense(error.into())
+    }
+}
+
+impl From<machine::Error> for Ending {
+    fn from(error: machine::Error) -> Self {
+        Ending::Engine(error)
+    }
+}
+
+/// A broken dialog of a login: as Odyssey, the client is told nothing.
+impl From<Broken> for Ending {
+    fn from(broken: Broken) -> Self {
+        match broken {
+            Broken::Closed | Broken::Abandoned => Ending::ClientGone,
+            other => Ending::Silent(other.to_string()),
+        }
+    }
+}
+
+impl Ending {
+    /// A checkout that failed.
+    pub fn no_server(failure: NoServer, asked: Asked) -> Self {
+        match failure {
+            NoServer::Refused(refusal) => Ending::Refused(refusal, asked),
+            NoServer::Open(failure) if failure.is_abandoned() => Ending::ClientGone,
+            NoServer::Open(failure) => Ending::NoServer(failure),
+            NoServer::ClientGone => Ending::ClientGone,
+            NoServer::Failed(error) => Ending::Engine(error),
+        }
+    }
+}

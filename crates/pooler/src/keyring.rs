@@ -1,0 +1,60 @@
+//! The keyring: what is expensive to derive from a password, kept so that it is derived once. A
+//! PBKDF2 costs 1.5 ms; without this a thousand logins a second would need a core and a half.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::sync::{Mutex, MutexGuard};
+
+use config::Secret;
+use wire::auth::scram::{ClientKeys, ScramVerifier};
+
+/// Entries of each kind. A full ring is emptied: simpler than an order, and it happens to nobody
+/// whose passwords stand in a file.
+const ENTRIES_MAX: usize = 10_000;
+
+/// A password, a salt and a number of rounds. Never printed: nothing here is `Debug`.
+type ServerSalt = (String, Vec<u8>, u32);
+
+/// Derived keys of one process.
+#[derive(Default)]
+pub struct Keyring {
+    /// For our logins at servers.
+    server_keys: Mutex<HashMap<ServerSalt, ClientKeys>>,
+    /// For clients whose password is stored in plain text.
+    verifiers: Mutex<HashMap<String, ScramVerifier>>,
+}
+
+impl Keyring {
+    /// Keys for a server's salt.
+    pub fn server_keys(&self, secret: &Secret, salt: &[u8], rounds: u32) -> Option<ClientKeys> {
+        let wanted = (secret.reveal().to_owned(), salt.to_vec(), rounds);
+        lock(&self.server_keys).get(&wanted).cloned()
+    }
+
+    /// Remembers them.
+    pub fn keep_server_keys(&self, secret: &Secret, salt: &[u8], rounds: u32, keys: ClientKeys) {
+        keep(&self.server_keys, (secret.reveal().to_owned(), salt.to_vec(), rounds), keys);
+    }
+
+    /// The verifier of a plain password.
+    pub fn verifier(&self, secret: &Secret) -> Option<ScramVerifier> {
+        lock(&self.verifiers).get(secret.reveal()).cloned()
+    }
+
+    /// Remembers it.
+    pub fn keep_verifier(&self, secret: &Secret, verifier: ScramVerifier) {
+        keep(&self.verifiers, secret.reveal().to_owned(), verifier);
+    }
+}
+
+fn keep<K: Eq + Hash, V>(ring: &Mutex<HashMap<K, V>>, key: K, value: V) {
+    let mut ring = lock(ring);
+    if ring.len() >= ENTRIES_MAX {
+        ring.clear();
+    }
+    ring.insert(key, value);
+}
+
+fn lock<T>(ring: &Mutex<T>) -> MutexGuard<'_, T> {
+    ring.lock().expect("nothing panics under this lock")
+}

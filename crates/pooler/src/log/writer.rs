@@ -1,0 +1,58 @@
+//! The log's writer thread: takes lines from the queue, writes them in batches. It sleeps in the
+//! queue when there is nothing to write, so an idle process is not woken by its log.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::path::Path;
+use std::thread::{self, JoinHandle};
+
+use crossbeam_channel::Receiver;
+
+/// Bytes gathered before one write; a busy log costs one system call for some hundred lines.
+const BATCH_BYTES: usize = 64 * 1024;
+
+pub(super) struct Writer(JoinHandle<()>);
+
+impl Writer {
+    pub(super) fn start(
+        lines: Receiver<Vec<u8>>,
+        file: Option<&Path>,
+        stdout: bool,
+    ) -> io::Result<Self> {
+        let file =
+            file.map(|path| OpenOptions::new().append(true).create(true).open(path)).transpose()?;
+        let thread = thread::Builder::new()
+            .name("logger".into())
+            .spawn(move || run(&lines, file, stdout))?;
+        Ok(Self(thread))
+    }
+
+    pub(super) fn join(self) {
+        let _ = self.0.join();
+    }
+}
+
+/// Until the end mark (an empty line) or the end of the queue.
+fn run(lines: &Receiver<Vec<u8>>, mut file: Option<File>, stdout: bool) {
+    let mut batch = Vec::with_capacity(BATCH_BYTES);
+    let mut ended = false;
+    while !ended {
+        let Ok(first) = lines.recv() else { return };
+        ended = first.is_empty();
+        batch.extend_from_slice(&first);
+        while !ended && batch.len() < BATCH_BYTES {
+            let Ok(line) = lines.try_recv() else { break };
+            ended = line.is_empty();
+            batch.extend_from_slice(&line);
+        }
+        // A sink that fails (disk full, closed pipe) loses lines; the pooler goes on.
+        if let Some(file) = &mut file {
+            let _ = file.write_all(&batch);
+        }
+        if stdout {
+            let mut out = io::stdout().lock();
+            let _ = out.write_all(&batch).and_then(|()| out.flush());
+        }
+        batch.clear();
+    }
+}

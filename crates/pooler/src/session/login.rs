@@ -1,0 +1,337 @@
+//! Logins: from an accepted socket to a session, as straight-line code under one deadline
+//! (`client_login_timeout`): negotiation, route, proof, and what a server would tell its client.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use config::Authentication;
+use machine::{Address, Buffer, Deadline, Notified, Parcel, Seat, Stream};
+use router::{Asker, ClientId, ClientKey, Parameters, Refusal};
+use wire::backend::TransactionStatus;
+use wire::frame::Side;
+use wire::startup::{MAJOR, MINOR_MAX, Startup, StartupMessage};
+use wire::{CancelKey, Notice, encode};
+
+use super::auth::Candidate;
+use super::{Places, Session, Standing, Voice, farewell};
+use crate::backend::{self, Checkout, Home};
+use crate::dialog::{Dialog, Patience};
+use crate::ending::{Asked, Ending};
+use crate::id::{Id, Kind};
+use crate::permits::Permit;
+use crate::shared::Shared;
+use crate::tally::Traffic;
+
+/// A client that was just accepted, on its way to its machine.
+pub struct Arrival {
+    /// Its socket.
+    pub parcel: Parcel,
+    /// Where it comes from.
+    pub address: Address,
+    /// Its place on the machine.
+    pub seat: Seat,
+    /// Which `listen` it came through, by index.
+    pub listen: usize,
+    /// One of `client_max_routing`; given back when the client is routed.
+    pub permit: Permit,
+}
+
+/// Logs a client in and starts its session; everything else ends here.
+pub fn welcome(shared: &Arc<Shared>, arrival: Arrival) {
+    let Arrival { parcel, address, seat, listen, permit } = arrival;
+    let voice = Voice::new(Arc::clone(shared), Id::random(Kind::Client), address);
+    let Ok(client) = parcel.unfold() else { return };
+    // A socket that takes no options is closed already; the login will see that.
+    let _ = client.set_options(&shared.stream_options());
+    let timeout = shared.config.listens[listen].client_login_timeout;
+    let deadline = timeout.map_or(Deadline::NEVER, Deadline::after);
+    let mut login =
+        Login { shared, client, voice, deadline, since: machine::now(), forwards: false };
+    match login.run(seat, permit) {
+        Ok(Some(admitted)) => login.start(admitted),
+        Ok(None) => {}
+        Err(ending) => login.fail(&ending),
+    }
+}
+
+struct Login<'a> {
+    shared: &'a Arc<Shared>,
+    client: Stream,
+    voice: Voice,
+    deadline: Deadline,
+    since: Instant,
+    /// The rule wants a server's refusal forwarded; known once there is a rule.
+    forwards: bool,
+}
+
+/// A client that is in: what its session is made of.
+struct Admitted {
+    home: Arc<Home>,
+    places: Places,
+    notified: Notified,
+    standing: Arc<Standing>,
+    /// Bytes that came behind the login.
+    rest: Buffer,
+}
+
+/// What the first packets settled.
+struct Negotiated {
+    message: StartupMessage,
+    /// It asked for TLS (and was told no); rules may select by it.
+    asked_ssl: bool,
+    /// What came behind the startup packet.
+    rest: Buffer,
+}
+
+impl Login<'_> {
+    /// What a session is made of, or None when there was nobody to log in (a cancel request).
+    fn run(&mut self, seat: Seat, permit: Permit) -> Result<Option<Admitted>, Ending> {
+        let admission = self.shared.clients.admit();
+        let process = admission.map_err(|refusal| Ending::Refused(refusal, Asked::default()))?;
+        let Some(negotiated) = self.negotiate()? else { return Ok(None) };
+        self.voice.session("startup", format_args!("new client connection {}", self.voice.address));
+        let asked = self.name(&negotiated.message)?;
+        let home = self.route(&asked, negotiated.asked_ssl)?;
+        drop(permit);
+        let route =
+            home.route.admit().map_err(|refusal| Ending::Refused(refusal, asked.clone()))?;
+        let rest = self.authenticate(&home, &asked, negotiated)?;
+        let (notified, client) = (Notified::new(), self.client_id());
+        let standing = Arc::new(Standing::new(notified.notifier()));
+        let machine = machine::current().expect("logins run on machines");
+        let entry = self.shared.rosters[machine].enter(client, Arc::clone(&standing));
+        let key = self.shared.key_for(&home, client)?;
+        self.set_up(&home, &notified, key.key())?;
+        let places = Places { seat, process, route, entry, key };
+        Ok(Some(Admitted { home, places, notified, standing, rest }))
+    }
+
+    /// The packets before the login proper, until the startup message.
+    fn negotiate(&self) -> Result<Option<Negotiated>, Ending> {
+        let mut dialog = self.dialog();
+        let (mut asked_ssl, mut asked_gss) = (false, false);
+        loop {
+            let data = dialog.raw();
+            let parsed = wire::startup::parse(data.data()).map_err(silent)?;
+            let Some((packet, bytes)) = parsed else {
+                data.reserve(wire::startup::PACKET_BYTES_MAX as usize);
+                dialog.fill()?;
+                continue;
+            };
+            data.consume(bytes);
+            match packet {
+                Startup::Ssl if !asked_ssl => asked_ssl = true,
+                Startup::GssEnc if !asked_gss => asked_gss = true,
+                Startup::Ssl | Startup::GssEnc => {
+                    return Err(Ending::Silent(
+                        "unexpected repeated ssl negotiation request".into(),
+                    ));
+                }
+                Startup::Cancel(key) => {
+                    self.cancel(&key);
+                    return Ok(None);
+                }
+                Startup::Start(message) => {
+                    let rest = dialog.finish();
+                    return Ok(Some(Negotiated { message, asked_ssl, rest }));
+                }
+            }
+            dialog.send(b"N")?;
+        }
+    }
+
+    /// Who wants to be who: the names, and a protocol we speak.
+    fn name(&mut self, message: &StartupMessage) -> Result<Asked, Ending> {
+        if message.major != MAJOR {
+            let (major, minor) = (message.major, message.minor);
+            let text = format!(
+                "unsupported frontend protocol {major}.{minor}: server supports 3.0 to 3.{MINOR_MAX}"
+            );
+            return Err(Ending::Login(Notice::fatal("0A000", text)));
+        }
+        let user = message.get("user").filter(|name| !name.is_empty());
+        let Some(user) = user else {
+            return Err(Ending::Silent("no user name in the startup packet".into()));
+        };
+        let database = message.get("database").filter(|name| !name.is_empty()).unwrap_or(user);
+        if message.get("replication").is_some_and(|value| value != "false" && value != "0") {
+            let text = "replication connections are not built yet";
+            return Err(Ending::Login(Notice::fatal("0A000", text)));
+        }
+        let asked = Asked { database: database.to_owned(), user: user.to_owned() };
+        self.voice.user.clone_from(&asked.user);
+        self.voice.database.clone_from(&asked.database);
+        Ok(asked)
+    }
+
+    /// The rule that is meant, and its route.
+    fn route(&mut self, asked: &Asked, asked_ssl: bool) -> Result<Arc<Home>, Ending> {
+        let address = match &self.voice.address {
+            Address::Tcp(address) => Some(address.ip().to_canonical()),
+            Address::Unix(_) => None,
+        };
+        let Asked { database, user } = asked;
+        let question = router::Ask { database, user, address, asked_ssl };
+        let Some(rule) = self.shared.rules.find(&question) else {
+            let Asked { database, user } = asked.clone();
+            let refusal = Refusal::NoRoute { database, user };
+            return Err(Ending::Refused(refusal, asked.clone()));
+        };
+        self.voice.shows_id = rule.client_show_id;
+        self.forwards = rule.client_fwd_error;
+        self.voice.session(
+            "startup",
+            format_args!("route '{database}.{user}' to '{}.{}'", rule.database, rule.user),
+        );
+        let route = self.shared.routes.get_or_create(rule, database, user);
+        let route = route.map_err(|refusal| Ending::Refused(refusal, asked.clone()))?;
+        Ok(self.shared.home(route))
+    }
+
+    /// The proof. Returns what the client sent behind it.
+    fn authenticate(
+        &self,
+        home: &Home,
+        asked: &Asked,
+        negotiated: Negotiated,
+    ) -> Result<Buffer, Ending> {
+        let mut dialog = self.dialog();
+        dialog.raw().extend(negotiated.rest.data());
+        let StartupMessage { minor, unknown_options, .. } = &negotiated.message;
+        // 3.1 was never a protocol; PostgreSQL takes it for 3.0.
+        let spoken = if *minor == 1 { 0 } else { (*minor).min(MINOR_MAX) };
+        if spoken != *minor || !unknown_options.is_empty() {
+            let mut bytes = Vec::new();
+            encode::negotiate_protocol_version(&mut bytes, spoken, unknown_options);
+            dialog.send(&bytes)?;
+        }
+        let candidate = Candidate {
+            rule: home.route.rule(),
+            asked,
+            keyring: &self.shared.keyring,
+            deadline: self.deadline,
+        };
+        let proven = candidate.prove(&mut dialog);
+        if let Err(Ending::Login(_)) = &proven
+            && home.route.rule().authentication != Authentication::None
+        {
+            let Asked { database, user } = asked;
+            self.voice.error("auth", format_args!("user '{database}.{user}' incorrect password"));
+        }
+        proven.map(|()| dialog.finish())
+    }
+
+    /// AuthenticationOk and all that a server tells its client, in one write.
+    fn set_up(&self, home: &Arc<Home>, notified: &Notified, key: ClientKey) -> Result<(), Ending> {
+        let mut dialog = self.dialog();
+        let mut bytes = Vec::with_capacity(512);
+        encode::authentication_ok(&mut bytes);
+        match self.learn(home, notified) {
+            Ok(parameters) => {
+                for (name, value) in parameters.iter() {
+                    encode::parameter_status(&mut bytes, name, value);
+                }
+            }
+            Err(ending) => {
+                dialog.send(&bytes)?;
+                return Err(ending);
+            }
+        }
+        encode::backend_key_data(&mut bytes, &split(key));
+        encode::ready_for_query(&mut bytes, TransactionStatus::Idle);
+        dialog.send(&bytes)?;
+        let (rule, us) = (home.route.rule(), self.since.elapsed().as_micros());
+        self.voice.session("setup", format_args!("login time: {us} microseconds"));
+        self.voice.session(
+            "setup",
+            format_args!(
+                "client connection from {} to route {}.{} accepted",
+                self.voice.address, rule.database, rule.user
+            ),
+        );
+        Ok(())
+    }
+
+    /// What servers of this route report; the first client of a route opens one to ask it.
+    fn learn(&self, home: &Arc<Home>, notified: &Notified) -> Result<Arc<Parameters>, Ending> {
+        if let Some(known) = home.route.learned() {
+            return Ok(known);
+        }
+        let machine = machine::current().expect("logins run on machines");
+        let asker = Asker { client: self.client_id(), machine, last: None };
+        let ask = Checkout { asker, client: &self.client, notified };
+        let lease = home.checkout(&ask).map_err(|failure| {
+            let Voice { database, user, .. } = &self.voice;
+            Ending::no_server(failure, Asked { database: database.clone(), user: user.clone() })
+        })?;
+        if let Some(proof) = lease.server().core.conversation.quiescent() {
+            lease.release(proof);
+        }
+        Ok(home.route.learned().unwrap_or_default())
+    }
+
+    /// A cancel request: somebody's key, and no answer.
+    fn cancel(&self, key: &CancelKey) {
+        if let Some(key) = join(key) {
+            backend::forward(self.shared, key);
+        }
+    }
+
+    fn start(self, admitted: Admitted) {
+        let Admitted { home, places, notified, standing, rest } = admitted;
+        let session = Session {
+            client: self.client,
+            home,
+            voice: Box::new(self.voice),
+            notified,
+            standing,
+            lease: None,
+            last: None,
+            traffic: Traffic::default(),
+            fatal_heard: false,
+            early: Some(rest).filter(|rest| !rest.is_empty()),
+            since: self.since,
+            places,
+        };
+        // At the ceiling the session drops: its socket closes, its places are given back.
+        let _ = machine::start_session(Box::new(session));
+    }
+
+    /// The login is over without a session: the client is told what may be told.
+    fn fail(&self, ending: &Ending) {
+        if ending.is_fault() {
+            self.voice.error("startup", format_args!("{ending}, closing"));
+        }
+        if let Some(notice) = ending.notice(self.forwards) {
+            let mut bytes = Vec::new();
+            encode::error(&mut bytes, &self.voice.tag(notice));
+            farewell(&self.client, &bytes);
+        }
+    }
+
+    fn dialog(&self) -> Dialog<'_> {
+        Dialog::new(&self.client, Side::Frontend, Patience::until(self.deadline))
+    }
+
+    fn client_id(&self) -> ClientId {
+        ClientId(self.voice.id.number())
+    }
+}
+
+/// The two halves of a key as BackendKeyData carries them.
+fn split(key: ClientKey) -> CancelKey {
+    let [a, b, c, d, secret @ ..] = key.0;
+    CancelKey { pid: u32::from_be_bytes([a, b, c, d]), secret: secret.to_vec() }
+}
+
+/// A key of ours; None for one that we cannot have given.
+fn join(key: &CancelKey) -> Option<ClientKey> {
+    let [a, b, c, d] = key.pid.to_be_bytes();
+    let [e, f, g, h] = *<&[u8; 4]>::try_from(key.secret.as_slice()).ok()?;
+    Some(ClientKey([a, b, c, d, e, f, g, h]))
+}
+
+/// A broken startup packet ends in silence, with the reason in the log.
+fn silent(error: wire::Malformed) -> Ending {
+    Ending::Silent(error.to_string())
+}

@@ -1,0 +1,229 @@
+//! Sessions: a client's life between its login and its end, as straight-line code. A session that
+//! has nothing to do and holds no server is parked: a small struct without a stack or a buffer.
+
+mod auth;
+mod login;
+mod outflow;
+mod relay;
+mod stop;
+mod voice;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use config::PoolMode;
+use machine::{
+    Buffer, Deadline, Interest, Notified, Progress, Seat, Served, Stream, Wakers, Woken,
+};
+use router::{Admission, Asker, ClientId, SlotKey};
+
+pub use login::{Arrival, welcome};
+pub use outflow::Nonsense;
+pub use stop::{Entry, Roster, Standing};
+pub use voice::Voice;
+
+use crate::backend::{Checkout, Home, Inflow, Lease, Leftover};
+use crate::ending::{Asked, Ending};
+use crate::shared::GivenKey;
+use crate::tally::Traffic;
+use outflow::{Front, Outflow};
+use relay::Flows;
+
+/// How long a client that gets our last error may take to read it before the socket closes.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+/// A client that is logged in.
+pub struct Session {
+    client: Stream,
+    /// Its route.
+    home: Arc<Home>,
+    voice: Box<Voice>,
+    /// Rings when the pool has an answer or somebody asks us to leave.
+    notified: Notified,
+    standing: Arc<Standing>,
+    /// The server in its hands: none between transactions, or until a session's first query.
+    lease: Option<Lease>,
+    /// The server it had last: the first choice for the next transaction.
+    last: Option<SlotKey>,
+    traffic: Traffic,
+    /// The server at hand said FATAL: the client knows that it ends.
+    fatal_heard: bool,
+    /// Bytes that came behind the login; taken by the first `serve`.
+    early: Option<Buffer>,
+    since: Instant,
+    #[expect(dead_code, reason = "held for its Drop")]
+    places: Places,
+}
+
+/// What a client occupies as long as it lives; everything is given back by dropping.
+#[expect(dead_code, reason = "held for their Drop")]
+pub struct Places {
+    /// On its machine.
+    pub seat: Seat,
+    /// Under the global `client_max`.
+    pub process: Admission,
+    /// Under the rule's `client_max`.
+    pub route: Admission,
+    /// In the roster of its machine.
+    pub entry: Entry,
+    /// Its cancel key.
+    pub key: GivenKey,
+}
+
+impl machine::Session for Session {
+    fn serve(mut self: Box<Self>) -> Served {
+        let up = self.early.take().map_or_else(Outflow::new, Outflow::with);
+        let mut flows = Flows { up, down: Inflow::new() };
+        match self.run(&mut flows) {
+            Ok(()) => Served::Parked(self),
+            Err(ending) => {
+                self.end(ending, flows);
+                Served::Ended
+            }
+        }
+    }
+
+    fn wakers(&self) -> Wakers<'_> {
+        Wakers { stream: &self.client, notified: Some(&self.notified), deadline: Deadline::NEVER }
+    }
+}
+
+impl Session {
+    /// Until there is nothing left to do (Ok: to be parked) or the client's life ends.
+    fn run(&mut self, flows: &mut Flows) -> Result<(), Ending> {
+        loop {
+            let _ = self.notified.take(); // a late grant means nothing here
+            if stop::is_told(&self.standing) {
+                return Err(Ending::ShuttingDown);
+            }
+            match flows.up.front()? {
+                Front::Terminate => return Err(Ending::Terminated),
+                Front::Request => {
+                    self.checkout()?;
+                    self.relay(flows)?;
+                }
+                Front::Incomplete => match flows.up.read(&self.client) {
+                    Ok(Progress::Done(_)) => {}
+                    Ok(Progress::Wait) if flows.up.is_empty() => return Ok(()),
+                    Ok(Progress::Wait) => self.wait_for_client()?,
+                    Ok(Progress::End) | Err(_) => return Err(Ending::ClientGone),
+                },
+            }
+        }
+    }
+
+    /// The client is in the middle of a message.
+    fn wait_for_client(&self) -> Result<(), Ending> {
+        let wants = [(&self.client, Interest::READ)];
+        match machine::wait_any(&wants, Some(&self.notified), Deadline::NEVER)? {
+            Woken::Notified if stop::is_told(&self.standing) => Err(Ending::ShuttingDown),
+            Woken::Notified => {
+                let _ = self.notified.take();
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// A server for what the client wants to say.
+    fn checkout(&mut self) -> Result<(), Ending> {
+        let machine = machine::current().expect("sessions run on machines");
+        let asker = Asker { client: self.client_id(), machine, last: self.last };
+        let ask = Checkout { asker, client: &self.client, notified: &self.notified };
+        let lease = self.home.checkout(&ask).map_err(|failure| self.no_server(failure))?;
+        self.traffic.begin(machine::now());
+        self.fatal_heard = false;
+        self.lease = Some(lease);
+        Ok(())
+    }
+
+    fn no_server(&self, failure: crate::backend::NoServer) -> Ending {
+        let Voice { database, user, .. } = &*self.voice;
+        Ending::no_server(failure, Asked { database: database.clone(), user: user.clone() })
+    }
+
+    fn client_id(&self) -> ClientId {
+        ClientId(self.voice.id.number())
+    }
+
+    fn releases_between_transactions(&self) -> bool {
+        self.home.route.rule().pool != PoolMode::Session
+    }
+
+    /// The last act: the server is given back or brought back, the client is told, the log too.
+    fn end(mut self: Box<Self>, ending: Ending, flows: Flows) {
+        let Flows { up, down } = flows;
+        let at_boundary = self.flush(&ending, &down);
+        self.leave_server(&ending, !up.is_through(), down);
+        self.traffic.transaction_over(machine::now(), &self.home.tally);
+        self.log_end(&ending);
+        let forward = self.home.route.rule().client_fwd_error;
+        if let Some(notice) = ending.notice(forward).filter(|_| at_boundary) {
+            let mut bytes = Vec::new();
+            wire::encode::error(&mut bytes, &self.voice.tag(notice));
+            farewell(&self.client, &bytes);
+        }
+    }
+
+    /// What the server said before the end belongs to the client. True if the client's stream stands
+    /// at the end of a message, so that one of ours may follow.
+    fn flush(&self, ending: &Ending, down: &Inflow) -> bool {
+        if matches!(ending, Ending::ClientGone | Ending::Terminated) {
+            return false;
+        }
+        let deadline = Deadline::after(FAREWELL);
+        let flushed = self.client.write_all(down.passable(), deadline).is_ok();
+        flushed && down.ends_at_boundary()
+    }
+
+    /// The server, if there is one, to where the rule says: nothing of this client stays in it.
+    fn leave_server(&mut self, ending: &Ending, torn: bool, down: Inflow) {
+        let Some(mut lease) = self.lease.take() else { return };
+        if matches!(ending, Ending::ServerLost(_)) {
+            return; // dropping the lease closes it
+        }
+        if !self.releases_between_transactions() {
+            // A session may have left anything behind, whatever its command tags said.
+            lease.server_mut().core.taint.unknown();
+        }
+        lease.abandon(Leftover { torn, inflow: Some(down) });
+    }
+
+    fn log_end(&self, ending: &Ending) {
+        if ending.is_fault() {
+            self.voice.error("main", format_args!("{ending}"));
+        }
+        let Voice { database, user, .. } = &*self.voice;
+        let us = self.since.elapsed().as_micros();
+        self.voice.session(
+            "main",
+            format_args!(
+                "client disconnected addr '{}', {ending}, route {database}.{user}, working time: {us}us",
+                self.voice.address()
+            ),
+        );
+    }
+}
+
+/// The client's last message, then the end of our side; and a moment for the client to read it, for a
+/// socket that closes with unread bytes resets the connection and the message may be lost.
+fn farewell(client: &Stream, bytes: &[u8]) {
+    let deadline = Deadline::after(FAREWELL);
+    if client.write_all(bytes, deadline).is_err() || client.shutdown_write().is_err() {
+        return;
+    }
+    let mut ignored = Buffer::lease();
+    while let Ok(1..) = client.read_into(&mut ignored, deadline) {
+        ignored.clear();
+    }
+}
+
+impl fmt::Display for Nonsense {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Nonsense::Malformed(error) => write!(f, "{error}"),
+            Nonsense::Unexpected(error) => write!(f, "{error}"),
+        }
+    }
+}

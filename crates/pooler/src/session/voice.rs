@@ -1,0 +1,85 @@
+//! A session's voice: its lines in the log and its errors to the client, both with its id.
+
+use std::fmt::Arguments;
+use std::sync::Arc;
+
+use machine::Address;
+use wire::{Notice, NoticeView};
+
+use crate::id::Id;
+use crate::log::Who;
+use crate::shared::Shared;
+
+/// Who speaks. Boxed by its session: an idle client should be small.
+pub struct Voice {
+    shared: Arc<Shared>,
+    /// `c…`.
+    pub id: Id,
+    /// The startup user; empty before the startup message.
+    pub user: String,
+    /// The startup database.
+    pub database: String,
+    /// Where the client is.
+    pub address: Address,
+    /// Errors carry the id (`client_show_id`).
+    pub shows_id: bool,
+}
+
+impl Voice {
+    /// A client nobody knows yet.
+    pub fn new(shared: Arc<Shared>, id: Id, address: Address) -> Self {
+        let (user, database) = (String::new(), String::new());
+        Self { shared, id, user, database, address, shows_id: true }
+    }
+
+    /// An ordinary event in the life of a client, for `log_session`.
+    pub fn session(&self, context: &str, message: Arguments<'_>) {
+        if self.shared.config.global.log_session {
+            self.shared.log.info(context, &self.who(None), message);
+        }
+    }
+
+    /// Something failed.
+    pub fn error(&self, context: &str, message: Arguments<'_>) {
+        self.shared.log.error(context, &self.who(None), message);
+    }
+
+    /// A server's own error passes by.
+    pub fn server_error(&self, server: Id, error: &NoticeView<'_>) {
+        let who = self.who(Some(server));
+        let (severity, code, message) = (error.severity(), error.code(), error.message());
+        self.shared.log.error("main", &who, format_args!("{severity} {code} {message}"));
+        if let Some(detail) = error.detail() {
+            self.shared.log.error("main", &who, format_args!("DETAIL: {detail}"));
+        }
+        if let Some(hint) = error.hint() {
+            self.shared.log.error("main", &who, format_args!("HINT: {hint}"));
+        }
+    }
+
+    /// An error of ours as the client reads it: with our name and its id in front.
+    pub fn tag(&self, mut notice: Notice) -> Notice {
+        notice.message = match self.shows_id {
+            true => format!("odyssey: {}: {}", self.id, notice.message),
+            false => format!("odyssey: {}", notice.message),
+        };
+        notice
+    }
+
+    /// The client as `ip:port`, as Odyssey prints it.
+    pub fn address(&self) -> &Address {
+        &self.address
+    }
+
+    fn who(&self, server: Option<Id>) -> Who<'_> {
+        let named = |name: &'_ str| !name.is_empty();
+        Who {
+            client: Some(self.id),
+            server,
+            user: Some(self.user.as_str()).filter(|name| named(name)),
+            database: Some(self.database.as_str()).filter(|name| named(name)),
+            address: Some(&self.address),
+            storage: None,
+        }
+    }
+}

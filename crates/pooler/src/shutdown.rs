@@ -1,0 +1,99 @@
+//! The end: signals, the graceful stop, and the impatient one. Clients leave at the rate of
+//! `conn_drop_options`, those in a transaction when it is over.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use machine::{Deadline, JoinHandle, MachineHandle, Signals};
+
+use crate::boot::Exit;
+use crate::log::Who;
+use crate::shared::Shared;
+
+/// Signals the process handles itself; blocked in all threads.
+pub(crate) const SIGNALS: [i32; 5] =
+    [libc::SIGTERM, libc::SIGINT, libc::SIGHUP, libc::SIGUSR1, libc::SIGUSR2];
+
+/// How often the stop looks whether the last client is gone.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// Handles signals until it is time to exit.
+pub(crate) fn wait(
+    shared: &Arc<Shared>,
+    machines: &Arc<[MachineHandle]>,
+    signals: &Signals,
+    acceptors: Vec<JoinHandle<()>>,
+) -> Exit {
+    let who = Who::default();
+    loop {
+        match signals.wait(Deadline::NEVER) {
+            Ok(libc::SIGTERM | libc::SIGINT) => break,
+            Ok(libc::SIGHUP) => {
+                shared.log.error("system", &who, format_args!("SIGHUP: reload is not built yet"));
+            }
+            Ok(libc::SIGUSR1) => {
+                let text = format_args!("SIGUSR1: reopening the log is not built yet");
+                shared.log.error("system", &who, text);
+            }
+            Ok(_) => {
+                let text = format_args!("SIGUSR2: online restart is not built yet");
+                shared.log.error("system", &who, text);
+            }
+            Err(_) => return Exit::Failed,
+        }
+    }
+    let text = format_args!("termination signal received, shutting down");
+    shared.log.info("system", &who, text);
+    acceptors.iter().for_each(JoinHandle::cancel);
+    for acceptor in acceptors {
+        let _ = acceptor.join(Deadline::after(LOOK)); // closes the socket, unlinks its file
+    }
+    let ejected = Arc::clone(shared);
+    let workers = machines.len();
+    let _ = machine::spawn("eject", move || eject(&ejected, workers));
+    linger(shared, signals)
+}
+
+/// Until the last client is gone, the time is over, or the operator insists.
+fn linger(shared: &Shared, signals: &Signals) -> Exit {
+    let global = &shared.config.global;
+    let deadline = global.graceful_shutdown_timeout.map_or(Deadline::NEVER, Deadline::after);
+    let mut told = 1;
+    while shared.clients.live() > 0 {
+        let look = Deadline::after(LOOK);
+        match signals.wait(look.earliest(deadline)) {
+            Ok(libc::SIGTERM | libc::SIGINT) => told += 1,
+            Ok(_) | Err(machine::Error::TimedOut) => {}
+            Err(_) => return Exit::Failed,
+        }
+        if told >= global.max_sigterms_to_die {
+            return Exit::Failed;
+        }
+        if deadline.is_past(machine::now()) {
+            let text = format_args!("{} clients did not leave in time", shared.clients.live());
+            shared.log.error("shutdown", &Who::default(), text);
+            return Exit::GraceOver;
+        }
+    }
+    Exit::Clean
+}
+
+/// Asks clients to leave, a few on each machine at a time.
+fn eject(shared: &Shared, workers: usize) {
+    let options = &shared.config.drop;
+    if !options.enabled {
+        return;
+    }
+    let who = Who::default();
+    while shared.clients.live() > 0 {
+        let asked: usize =
+            shared.rosters[..workers].iter().map(|roster| roster.ask_to_leave(options.rate)).sum();
+        if asked > 0 {
+            let text = format_args!("drop client connection on graceful shutdown ({asked} asked)");
+            shared.log.info("shutdown", &who, text);
+        }
+        if machine::sleep(options.interval).is_err() {
+            return;
+        }
+    }
+}
