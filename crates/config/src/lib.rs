@@ -14,6 +14,8 @@ mod model;
 mod options;
 mod raw;
 mod secret;
+#[cfg(test)]
+mod tests;
 mod yaml;
 
 use std::fs;

@@ -181,8 +181,9 @@ pub(crate) fn suggestion(scope: Scope, word: &str) -> Option<String> {
     {
         return Some(format!("did you mean '{name}'?"));
     }
-    let home = TABLE.iter().find(|(_, rows)| rows.iter().any(|row| row.name == word));
-    home.map(|(home, _)| format!("'{word}' belongs into {}", home.title()))
+    let homes = TABLE.iter().filter(|(_, rows)| rows.iter().any(|row| row.name == word));
+    let homes: Vec<_> = homes.map(|(home, _)| home.title()).collect();
+    (!homes.is_empty()).then(|| format!("'{word}' belongs into {}", homes.join(", ")))
 }
 
 /// How many letters have to be inserted, deleted or replaced to make one word of the other.

@@ -6,7 +6,7 @@
 
 mod tree;
 
-use crate::diagnostic::{Diagnostics, Place};
+use crate::diagnostic::{Diagnostic, Diagnostics, Place};
 use crate::files::{Files, Source};
 use crate::model::Name;
 use crate::options::{self, Kind, Label, Row, Scope};
@@ -21,6 +21,10 @@ pub(crate) fn read(
     root: &mut Block,
 ) -> Result<(), Diagnostics> {
     let document = tree::compose(source)?;
+    if !is_section(&document) {
+        // Nothing that follows would be worth telling.
+        return Err(Diagnostic::at(&document.place, "here a map of options is expected").into());
+    }
     Reader { files }.body(Scope::Top, &document, root)
 }
 
@@ -31,11 +35,7 @@ struct Reader<'a, 'b> {
 impl Reader<'_, '_> {
     /// The inside of a section. Only what includes cannot read ends it; the rest is told and skipped.
     fn body(&mut self, scope: Scope, node: &Node, block: &mut Block) -> Result<(), Diagnostics> {
-        let pairs = match &node.kind {
-            NodeKind::Map(pairs) => pairs,
-            _ if node.is_null() => return Ok(()),
-            _ => return self.expected(node, "a map of options"),
-        };
+        let NodeKind::Map(pairs) = &node.kind else { return Ok(()) };
         let selects = matches!(block.keyword(), "user" | "group");
         for (key, value) in pairs {
             let Some(word) = key.text() else {
@@ -117,6 +117,9 @@ impl Reader<'_, '_> {
         mut inner: Block,
         block: &mut Block,
     ) -> Result<(), Diagnostics> {
+        if !is_section(body) {
+            return self.expected(body, "a map of options");
+        }
         self.body(scope, body, &mut inner)?;
         block.blocks.push(inner);
         Ok(())
@@ -191,6 +194,11 @@ impl Reader<'_, '_> {
         self.files.complaints.error(&node.place, format!("here {wanted} is expected"));
         Ok(())
     }
+}
+
+/// A map of options, or nothing where one could stand.
+fn is_section(node: &Node) -> bool {
+    matches!(node.kind, NodeKind::Map(_)) || node.is_null()
 }
 
 /// The value of that kind, or what was expected instead. Quotes around numbers do no harm and neither does their

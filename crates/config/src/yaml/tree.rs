@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use saphyr_parser::{Event, Parser, ScalarStyle, Span, StrInput};
+use saphyr_parser::{Event, Marker, Parser, ScalarStyle, Span, StrInput};
 
 use crate::diagnostic::{Diagnostic, Place};
 use crate::files::Source;
@@ -57,6 +57,7 @@ impl Node {
 pub(super) fn compose(source: &Source<'_>) -> Result<Node, Diagnostic> {
     let mut composer = Composer {
         source,
+        line_lengths: line_lengths(source.text),
         parser: Parser::new_from_str(source.text),
         anchors: HashMap::new(),
         nodes: 0,
@@ -69,7 +70,7 @@ pub(super) fn compose(source: &Source<'_>) -> Result<Node, Diagnostic> {
             Event::Nothing | Event::StreamStart | Event::DocumentStart(_) | Event::DocumentEnd => {}
             _ if document.is_some() => {
                 let message = "a second document in one file; only one is read";
-                return Err(Diagnostic::at(&composer.place(&span), message));
+                return Err(Diagnostic::at(&composer.place(&span.start), message));
             }
             event => document = Some(composer.node(event, &span, 0)?),
         }
@@ -78,12 +79,20 @@ pub(super) fn compose(source: &Source<'_>) -> Result<Node, Diagnostic> {
     Ok(document.unwrap_or(Node { kind: null(), place }))
 }
 
+/// Of YAML's lines, which end in a carriage return too.
+fn line_lengths(text: &str) -> Vec<usize> {
+    let text = text.replace("\r\n", "\n");
+    text.split(['\n', '\r']).map(|line| line.chars().count()).collect()
+}
+
 fn null() -> NodeKind {
     NodeKind::Scalar { text: String::new(), plain: true }
 }
 
 struct Composer<'a> {
     source: &'a Source<'a>,
+    /// In characters; there is always a last line.
+    line_lengths: Vec<usize>,
     parser: Parser<'a, StrInput<'a>>,
     /// Finished nodes by the parser's anchor number.
     anchors: HashMap<usize, Node>,
@@ -97,20 +106,25 @@ impl<'a> Composer<'a> {
             Some(Ok(found)) => Ok(found),
             None => Ok((Event::StreamEnd, Span::default())),
             Some(Err(error)) => {
-                let marker = error.marker();
-                let place = self.source.place(marker.line().max(1), marker.col() + 1);
+                let place = self.place(error.marker());
                 Err(Diagnostic::at(&place, format!("syntax error, {}", error.info())))
             }
         }
     }
 
-    fn place(&self, span: &Span) -> Place {
-        self.source.place(span.start.line().max(1), span.start.col() + 1)
+    /// Inside the text, always: the parser is now and then a step behind the end of a line or of the text.
+    fn place(&self, marker: &Marker) -> Place {
+        let last = self.line_lengths.len() - 1;
+        let line = marker.line().saturating_sub(1);
+        match self.line_lengths.get(line) {
+            Some(length) => self.source.place(line + 1, marker.col().min(*length) + 1),
+            None => self.source.place(last + 1, self.line_lengths[last] + 1),
+        }
     }
 
     /// The node that begins with that event.
     fn node(&mut self, event: Event<'a>, span: &Span, depth: usize) -> Result<Node, Diagnostic> {
-        let place = self.place(span);
+        let place = self.place(&span.start);
         if depth > DEPTH_MAX {
             return Err(Diagnostic::at(&place, "this is nested too deeply"));
         }

@@ -1,0 +1,308 @@
+//! Input and exact complaints: listens, storages, rules and what they refer to.
+
+use super::{check, check_whole};
+use crate::Format::{Conf, Yaml};
+
+#[test]
+fn everything_is_told_at_once() {
+    check_whole(
+        Conf,
+        "",
+        "f: log_format is not defined\n  \
+         hint: Odyssey's examples use \"%p %t %l [%i %s] (%c) %m\\n\"\n\
+         f: no storage sections defined\nf: no listen sections defined\nf: no rules defined",
+    );
+    check_whole(
+        Conf,
+        "log_format \"x\" workers 0\nlisten { }\nstorage \"a\" { }\nstorage \"a\" { type \"b\" }\n\
+         database \"\" { user \"u\" { keepalive -1 } }",
+        "f:1:16: bad workers number\n\
+         f:2:1: listen section is missing 'port'\n\
+         f:2:1: listen host is not set and no unix_socket_dir is specified\n\
+         f:3:1: storage 'a': 'type' is required\n\
+         f:4:1: duplicate storage definition 'a'\n\
+         f:4:15: storage 'a': unknown type 'b'\n\
+         f:5:1: invalid name for database\n\
+         f:5:15: rule '.u all': no rule storage is specified\n\
+         f:5:15: rule '.u all': pooling mode is not set\n\
+         f:5:15: rule '.u all': authentication mode is not defined\n\
+         f:5:26: keepalive must be non-negative",
+    );
+}
+
+#[test]
+fn listens() {
+    let listen = |inside: &str| format!("listen {{ host \"*\" port 1\n{inside} }}");
+    check(Conf, &listen("backlog -1"), "f:2:1: backlog must be non-negative");
+    check(Conf, &listen("tls \"maybe\""), "f:2:1: unknown tls mode 'maybe'");
+    check(Conf, &listen("storage \"nowhere\""), "f:2:1: unknown storage 'nowhere'");
+    check(
+        Conf,
+        &listen("target_session_attrs \"x\""),
+        "f:2:1: can't parse target session attrs from 'x'",
+    );
+    check(
+        Conf,
+        &listen("balancing_method \"dice\""),
+        "f:2:1: not implemented balancing method 'dice'",
+    );
+    check(
+        Conf,
+        &listen("compression no"),
+        "f:2:1: warning: option 'compression' is deprecated and ignored",
+    );
+    check(
+        Conf,
+        "listen { port 70000 host \"*\" }",
+        "f:1:10: value for option 'port' must be between 1 and 65535",
+    );
+    check(
+        Yaml,
+        "listens: [{port: 1}, 5]",
+        "f:1:11: listen host is not set and no unix_socket_dir is specified\n\
+         f:1:22: here a map of options is expected",
+    );
+}
+
+#[test]
+fn storages() {
+    let storage = |inside: &str| format!("storage \"s\" {{ type \"remote\"\n{inside} }}");
+    check(
+        Conf,
+        &storage("host \"h\""),
+        "f:2:1: storage 's': no port for host 'h'\n  hint: PostgreSQL's usual port is 5432",
+    );
+    check(Conf, &storage("host \"h::\" port 1"), "f:2:1: can't parse endpoints from 'h::'");
+    check(
+        Conf,
+        &storage("host \"a:1,b:2\""),
+        "f:2:1: warning: storage 's': only the first endpoint is used yet",
+    );
+    check(
+        Conf,
+        &storage(""),
+        "f:1:1: storage 's': no host specified and unix_socket_dir is not set",
+    );
+    let balancing = |inside: &str| storage(&format!("host \"h:1\" balancing {{\n{inside} }}"));
+    check(Conf, &balancing("method \"leastconn\" { az_aware no }"), "ok");
+    check(
+        Conf,
+        &balancing("method \"dice\" { }"),
+        "f:3:1: not implemented balancing method 'dice'",
+    );
+    check(
+        Conf,
+        &balancing("method \"roundrobin\" { }\nmethod \"roundrobin\" { }"),
+        "f:4:1: balancing method is redefined",
+    );
+    check(
+        Conf,
+        &storage("host \"h:1\"\nwatchdog { storage \"s\" priority 1 }"),
+        "f:3:24: syntax error, unexpected priority, expecting '}'\n  \
+         hint: 'priority' belongs into the top level",
+    );
+    check(
+        Conf,
+        &storage("host \"h:1\"\nwatchdog { watchdog_lag_query \"q\" auth_query \"x\" }"),
+        "f:3:1: warning: section 'watchdog' is accepted but not built yet",
+    );
+    check(
+        Conf,
+        "conn_drop_options { }\nonline_restart_drop_options { rate 0 }",
+        "f:2:1: conn_drop_options is redefined\n\
+         f:2:31: value for option 'rate' must be between 1 and 2147483647",
+    );
+}
+
+#[test]
+fn sections_that_are_not_built() {
+    check(
+        Conf,
+        "shared_pool \"a\" { }\nshared_pool \"a\" { }",
+        "f:2:1: duplicate shared_pool definition 'a'",
+    );
+    check(
+        Conf,
+        "ldap_endpoint \"a\" { }\nldap_endpoint \"a\" { ldapserver \"x\" }",
+        "f:1:1: can't prepare ldap_endpoint \"a\" (missing ldapserver?)\n\
+         f:2:1: duplicate ldap endpoint definition: a",
+    );
+    check(
+        Conf,
+        "soft_oom { process \"x\" drop { signal \"SIGFOO\" } }",
+        "f:1:1: limit is not set for soft_oom\nf:1:31: can't parse signal from 'SIGFOO'",
+    );
+    check(
+        Yaml,
+        "query_parsing: {mode: full}",
+        "f:1:17: full mode of query parsing is not supported now",
+    );
+}
+
+/// A rule of database `d`, user `u`, that holds together if nothing is added on its second line.
+#[track_caller]
+fn rule(inside: &str, expected: &str) {
+    let text = format!("database \"d\" {{ user \"u\" {{ storage \"pg\"\n{inside}\n}} }}");
+    check(Conf, &text, expected);
+}
+
+#[test]
+fn rules_lack_something() {
+    rule("pool \"session\" authentication \"none\"", "ok");
+    rule("pool \"session\"", "f:1:16: rule 'd.u all': authentication mode is not defined");
+    rule("authentication \"none\"", "f:1:16: rule 'd.u all': pooling mode is not set");
+    rule(
+        "pool \"x\" authentication \"y\"",
+        "f:2:1: rule 'd.u all': unknown pooling mode\n\
+         f:2:10: rule 'd.u all': has unknown authentication mode",
+    );
+    for method in ["clear_text", "md5", "scram-sha-256"] {
+        let lines = format!("pool \"session\" authentication \"{method}\"");
+        rule(&lines, "f:2:16: rule 'd.u all': password is not set");
+        rule(&format!("{lines} password \"x\""), "ok");
+    }
+    check(
+        Conf,
+        "database \"d\" { user \"u\" { storage \"x\" pool \"session\" authentication \"none\" } }",
+        "f:1:27: unknown storage 'x'",
+    );
+}
+
+#[test]
+fn rules_contradict_themselves() {
+    let rule = |inside: &str, expected: &str| {
+        rule(&format!("authentication \"none\"\n{inside}"), expected);
+    };
+    rule(
+        "pool \"session\" pool_pin_on_listen yes",
+        "f:3:16: setting pool_pin_on_listen with session pool for d.u makes no sense",
+    );
+    rule(
+        "pool \"session\" pool_smart_discard yes",
+        "f:3:16: rule 'd.u all': pool smart discard is forbidden without using prepared statements \
+         support",
+    );
+    rule(
+        "pool \"transaction\" pool_discard_query \"x; deallocate All\"",
+        "f:3:20: rule 'd.u all': cannot support prepared statements when 'DEALLOCATE ALL' present in \
+         discard string",
+    );
+    rule("pool \"session\" pool_discard_query \"DEALLOCATE ALL\"", "ok");
+    rule(
+        "pool \"session\" role \"admin\"",
+        "f:3:16: rule 'd.u all': role set for non-local storage",
+    );
+    rule(
+        "pool \"session\" shared_pool \"x\" pool_size 1",
+        "f:3:16: unknown shared_pool 'x'\n\
+         f:3:16: shared_pool and pool_size can't be set simultaneously",
+    );
+    rule(
+        "pool \"session\" group_query \"x\"",
+        "f:3:16: group_query is not allowed outside group, rule d.u",
+    );
+    rule("pool \"session\" quantiles \"0.9,2\"", "f:3:16: can't parse quantiles from '0.9,2'");
+    rule(
+        "pool \"session\" pool_routing \"x\"",
+        "f:3:16: rule 'd.u all': unknown pool routing mode",
+    );
+    rule(
+        "pool \"session\" client_max 0",
+        "f:3:16: value for option 'client_max' must be between 1 and 2147483647",
+    );
+}
+
+#[test]
+fn rules_are_rewritten() {
+    let rule = |inside: &str, expected: &str| {
+        rule(&format!("authentication \"none\"\n{inside}"), expected);
+    };
+    rule("pool \"transaction\"", "ok");
+    rule(
+        "pool \"transaction\" pool_discard yes",
+        "f:3:20: warning: rule 'd.u all': replace pool_discard with pool_smart_discard due to prepared \
+         statements reserving",
+    );
+    rule(
+        "pool \"session\" pool_reserve_prepared_statement yes",
+        "f:3:16: warning: option 'pool_reserve_prepared_statement' is accepted but not built yet\n\
+         f:3:16: warning: rule 'd.u all': disable prepared statements reserving due to session pooling",
+    );
+    check(
+        Conf,
+        "storage \"l\" { type \"local\" }\n\
+         database \"c\" { user \"u\" { storage \"l\" pool \"session\" authentication \"none\" } }",
+        "f:2:16: warning: rule 'c.u all': force stat role for local storage",
+    );
+    rule(
+        "pool \"session\" pool_routing \"internal\"",
+        "f:3:16: warning: rule 'd.u all': internal rules are accepted but serve nobody yet",
+    );
+}
+
+#[test]
+fn selectors() {
+    let with = |selector: &str, expected: &str| {
+        let text = format!(
+            "database \"d\" {{ user \"u\" {selector} {{ storage \"pg\" pool \"session\" \
+             authentication \"none\" }} }}"
+        );
+        check(Conf, &text, expected);
+    };
+    with("\"10.0.0.0/8\" hostssl", "ok");
+    with("local \"::/0\"", "ok");
+    with(
+        "\"10.0.0.0/-1\"",
+        "f:1:25: warning: address '10.0.0.0/-1' has host bits set, 0.0.0.0/0 is used",
+    );
+    with(
+        "\"10.0.0.5/8\"",
+        "f:1:25: warning: address '10.0.0.5/8' has host bits set, 10.0.0.0/8 is used",
+    );
+    with("\"10.0.0.5\"", "f:1:25: expected network mask in '10.0.0.5'");
+    with("\"10.0.0.5/33\"", "f:1:25: invalid network prefix length in '10.0.0.5/33'");
+    with("\"::1/129\"", "f:1:25: invalid network prefix length in '::1/129'");
+    with("\".example.org\"", "f:1:25: a host name as address ('.example.org') is not built yet");
+    with("\"what is this\"", "f:1:25: invalid address or hostname: 'what is this'");
+    with("host host", "f:1:30: syntax error, unexpected host, expecting '{'");
+    with(
+        "\"10.0.0.0/8\" { } user \"u\" \"10.0.0.0/8\"",
+        "f:1:16: rule 'd.u 10.0.0.0/8': no rule storage is specified\n\
+         f:1:16: rule 'd.u 10.0.0.0/8': pooling mode is not set\n\
+         f:1:16: rule 'd.u 10.0.0.0/8': authentication mode is not defined",
+    );
+}
+
+#[test]
+fn the_same_rule_twice() {
+    let user = "user \"u\" { storage \"pg\" pool \"session\" authentication \"none\" }";
+    check(
+        Conf,
+        &format!("database \"d\" {{\n{user}\n{user} }}"),
+        "f:3:1: warning: rule 'd.u all' is redefined, the first one at line 2 is used",
+    );
+}
+
+#[test]
+fn groups() {
+    let group = |inside: &str, expected: &str| {
+        let text = format!(
+            "database \"d\" {{ group \"g\" {{ storage \"pg\" pool \"session\"\n{inside} }} }}"
+        );
+        check(Conf, &text, expected);
+    };
+    let asks = "group_query \"q\" group_query_user \"u\" group_query_db \"d\"";
+    group(
+        &format!("authentication \"none\" {asks}"),
+        "f:1:16: warning: group 'g' is accepted but has no members yet",
+    );
+    group(
+        &format!("authentication \"block\" {asks}"),
+        "f:1:16: blocking members of group 'g' is not built yet",
+    );
+    group(
+        "authentication \"none\" group_query_db \"d\"",
+        "f:1:16: rule 'd.group_g all': group_query is not set\n\
+         f:1:16: rule 'd.group_g all': group_query_user is not set",
+    );
+}
