@@ -1,7 +1,8 @@
-//! The raw tree into the model: sense, references between sections, defaults that depend on other options.
+//! The raw tree into the model: sense, references between sections, defaults that depend on other
+//! options.
 //!
-//! Building goes on after a complaint, with whatever keeps further complaints meaningful; a model with complaints
-//! is thrown away.
+//! Building goes on after a complaint, with whatever keeps further complaints meaningful; a model
+//! with complaints is thrown away.
 
 mod address;
 mod endpoint;
@@ -131,8 +132,8 @@ fn conn_drop(root: &Block) -> ConnDrop {
     }
 }
 
-/// The `tls` of a listen or storage section. Only plain text is built: modes that allow it are taken with a
-/// warning, modes that forbid it are refused.
+/// The `tls` of a listen or storage section. Only plain text is built: modes that allow it are
+/// taken with a warning, modes that forbid it are refused.
 fn tls(fields: Fields<'_>, complaints: &mut Complaints) -> TlsMode {
     let word = fields.text("tls").unwrap_or("disable");
     let place = fields.place("tls");

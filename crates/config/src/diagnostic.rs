@@ -48,7 +48,8 @@ impl Diagnostic {
     }
 }
 
-/// `file:line:column: message`, or `file: message` without a place; warnings say so. Without the hint.
+/// `file:line:column: message`, or `file: message` without a place; warnings say so. Without the
+/// hint.
 impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.line, self.column) {
@@ -98,7 +99,8 @@ pub(crate) struct Place {
     pub column: usize,
 }
 
-/// What was found wrong so far. Reading goes on after a complaint, so that all of them are told at once.
+/// What was found wrong so far. Reading goes on after a complaint, so that all of them are told at
+/// once.
 #[derive(Default)]
 pub(crate) struct Complaints {
     found: Vec<(Place, Diagnostic)>,

@@ -1,7 +1,7 @@
 //! Typed reading of one section: what was written, or the default of the table.
 //!
-//! Values out of range read as the default: the complaint about them has been made, and what is built here will
-//! not be used.
+//! Values out of range read as the default: the complaint about them has been made, and what is
+//! built here will not be used.
 
 use std::path::PathBuf;
 use std::time::Duration;

@@ -9,7 +9,7 @@ use crate::raw::Block;
 use crate::{Format, conf, yaml};
 
 const DEPTH_MAX: usize = 16; // Odyssey's limit
-const FILES_MAX: usize = 256; // includes may fan out: 16 levels of two includes each would be 65,536
+const FILES_MAX: usize = 256; // 16 levels of two includes each would be 65,536
 
 /// The files opened so far.
 pub(crate) struct Files<'a> {

@@ -1,8 +1,9 @@
 //! Words of odyssey.conf and odyssey.yaml into checked values, with file, line and column.
 //!
-//! Both formats become one raw tree, one table of options gives each word its type, default and range, and what
-//! leaves this crate is either a [`Config`] that holds together or every complaint about it at once. This crate
-//! knows words, not their effect: it opens no socket, starts nothing, and no other crate of the workspace.
+//! Both formats become one raw tree, one table of options gives each word its type, default and
+//! range, and what leaves this crate is either a [`Config`] that holds together or every complaint
+//! about it at once. This crate knows words, not their effect: it opens no socket, starts nothing,
+//! and no other crate of the workspace.
 
 mod build;
 mod conf;

@@ -1,4 +1,5 @@
-//! The checked configuration: plain values the other crates read. Nothing here has an effect or knows a file format.
+//! The checked configuration: plain values the other crates read. Nothing here has an effect or
+//! knows a file format.
 
 mod global;
 mod rule;
@@ -23,8 +24,9 @@ pub struct Config {
     pub listens: Vec<Listen>,
     /// Where servers are, in file order; at least one, names are unique.
     pub storages: Vec<Arc<Storage>>,
-    /// Who goes where and how, in file order (users before groups inside one database block); at least one.
-    /// Rules for internal clients (`pool_routing "internal"`, watchdogs) are checked but not listed here.
+    /// Who goes where and how, in file order (users before groups inside one database block); at
+    /// least one. Rules for internal clients (`pool_routing "internal"`, watchdogs) are checked but
+    /// not listed here.
     pub rules: Vec<Arc<Rule>>,
     /// How live clients are disconnected on a graceful stop.
     pub drop: ConnDrop,
@@ -75,11 +77,13 @@ pub struct Storage {
     pub name: String,
     /// PostgreSQL servers or the console.
     pub kind: StorageKind,
-    /// In file order; at least one for remote storages, none for local ones. Only the first is used yet.
+    /// In file order; at least one for remote storages, none for local ones. Only the first is used
+    /// yet.
     pub endpoints: Vec<Endpoint>,
     /// What was asked for; only what plain text can honour passes the check.
     pub tls: TlsMode,
-    /// How many logins to servers may be under way at once; already resolved (0 in the file = workers).
+    /// How many logins to servers may be under way at once; already resolved (0 in the file =
+    /// workers).
     pub server_max_routing: usize,
 }
 

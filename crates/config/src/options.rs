@@ -1,4 +1,5 @@
-//! The table of options: each word of the language, once, with its place, type, default, range and fate.
+//! The table of options: each word of the language, once, with its place, type, default, range and
+//! fate.
 //!
 //! Both readers, the checks and the reference page are driven by it; nothing else knows a default.
 
@@ -101,7 +102,8 @@ pub(crate) enum Status {
     Later { quiet: &'static [&'static str] },
     /// Accepted in silence: ignoring it changes nothing anybody could observe.
     Harmless,
-    /// An error unless its value is one of these: running without it would be less secure than asked.
+    /// An error unless its value is one of these: running without it would be less secure than
+    /// asked.
     Refused { quiet: &'static [&'static str] },
     /// Odyssey ignores it too.
     Deprecated,

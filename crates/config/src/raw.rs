@@ -1,7 +1,7 @@
 //! The raw tree: what was written and where, the same for both formats.
 //!
-//! Its words are known to the table and of the right kind, nothing more: ranges, duplicates and sense are checked
-//! later. It has no Debug, because it holds passwords.
+//! Its words are known to the table and of the right kind, nothing more: ranges, duplicates and
+//! sense are checked later. It has no Debug, because it holds passwords.
 
 use crate::ConnectionType;
 use crate::diagnostic::Place;

@@ -1,8 +1,10 @@
-//! odyssey.yaml into the raw tree: the same options and sections, as maps and lists, led by the same table.
+//! odyssey.yaml into the raw tree: the same options and sections, as maps and lists, led by the
+//! same table.
 //!
-//! A section with a name is a map of names (`storages: {pg: {…}}`), one without is a map or a list of maps
-//! (`listen: [{…}]`). A user may be a list of maps, told apart by `address` and `connection_type`. A plain `default`
-//! is the default, a quoted one is a name. Keys of the top level that start with `x-` are for anchors to live in.
+//! A section with a name is a map of names (`storages: {pg: {…}}`), one without is a map or a list
+//! of maps (`listen: [{…}]`). A user may be a list of maps, told apart by `address` and
+//! `connection_type`. A plain `default` is the default, a quoted one is a name. Keys of the top
+//! level that start with `x-` are for anchors to live in.
 
 mod tree;
 
@@ -33,7 +35,8 @@ struct Reader<'a, 'b> {
 }
 
 impl Reader<'_, '_> {
-    /// The inside of a section. Only what includes cannot read ends it; the rest is told and skipped.
+    /// The inside of a section. Only what includes cannot read ends it; the rest is told and
+    /// skipped.
     fn body(&mut self, scope: Scope, node: &Node, block: &mut Block) -> Result<(), Diagnostics> {
         let NodeKind::Map(pairs) = &node.kind else { return Ok(()) };
         let selects = matches!(block.keyword(), "user" | "group");
@@ -201,8 +204,9 @@ fn is_section(node: &Node) -> bool {
     matches!(node.kind, NodeKind::Map(_)) || node.is_null()
 }
 
-/// The value of that kind, or what was expected instead. Quotes around numbers do no harm and neither does their
-/// absence around strings: `password: 0123` is the four characters as they stand.
+/// The value of that kind, or what was expected instead. Quotes around numbers do no harm and
+/// neither does their absence around strings: `password: 0123` is the four characters as they
+/// stand.
 fn value(kind: Kind, node: &Node) -> Result<Value, String> {
     let wanted = match kind {
         Kind::Flag => "yes or no",

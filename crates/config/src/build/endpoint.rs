@@ -47,7 +47,8 @@ fn one(endpoint: &str, default_port: Option<u16>) -> Result<Endpoint, Fault> {
     }
 }
 
-/// A port and a zone behind colons, both optional, in either order. The zone is checked and forgotten.
+/// A port and a zone behind colons, both optional, in either order. The zone is checked and
+/// forgotten.
 fn suffixes(rest: &str) -> Result<Option<u16>, Fault> {
     let Some(rest) = rest.strip_prefix(':') else {
         return if rest.is_empty() { Ok(None) } else { Err(Fault::Syntax) };
@@ -71,4 +72,61 @@ fn suffixes(rest: &str) -> Result<Option<u16>, Fault> {
         }
     }
     Ok(port)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::parse;
+
+    /// With 5432 for hosts without a port; endpoints are separated by blanks.
+    #[track_caller]
+    fn check(list: &str, expected: &str) {
+        let said = match parse(list, Some(5432)) {
+            Ok(endpoints) => {
+                endpoints.iter().map(|it| it.to_string()).collect::<Vec<_>>().join(" ")
+            }
+            Err(fault) => format!("{fault:?}"),
+        };
+        assert_eq!(said, expected, "{list}");
+    }
+
+    #[test]
+    fn lists_of_hosts() {
+        check("db", "db:5432");
+        check("db:6000", "db:6000");
+        check("db:6000:zone", "db:6000");
+        check("db:zone:6000", "db:6000");
+        check("db:zone", "db:5432");
+        check("tcp://db:1,[::1]:2, [fe80::1]:zone", "db:1 [::1]:2 [fe80::1]:5432");
+        check("[db]", "db:5432");
+        check("unix:///run/.s.PGSQL.5432", "/run/.s.PGSQL.5432");
+        check("unix:///run/s:zone,db", "/run/s db:5432");
+        check("a,,b,", "a:5432 b:5432");
+        for wrong in [
+            "",
+            ",",
+            ":1",
+            "db:",
+            "db:1:2",
+            "db:a:b",
+            "db:0",
+            "db:65536",
+            "db:1x",
+            "[::1",
+            "[]:1",
+            "[a]b",
+            "db:a-zone-of-sixteen",
+            "tcp://",
+        ] {
+            check(wrong, "Syntax");
+        }
+        check(&"a,".repeat(129), "Syntax");
+        check(&"a".repeat(4096), "Syntax");
+    }
+
+    #[test]
+    fn somebody_has_to_name_the_port() {
+        assert_eq!(parse("db", None), Err(super::Fault::NoPort("db".to_owned())));
+        assert!(parse("db:1", None).is_ok());
+    }
 }

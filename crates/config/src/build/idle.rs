@@ -1,4 +1,5 @@
-//! Sections that are not built yet: nothing is made of them, but mistakes in them are told as Odyssey would.
+//! Sections that are not built yet: nothing is made of them, but mistakes in them are told as
+//! Odyssey would.
 
 use std::collections::HashSet;
 

@@ -68,7 +68,8 @@ pub(super) fn read(
 }
 
 impl Reading<'_> {
-    /// Everything is read and checked before a missing part ends it, so that all complaints are made.
+    /// Everything is read and checked before a missing part ends it, so that all complaints are
+    /// made.
     fn rule(&mut self, known: &Known<'_>) -> Option<Rule> {
         let storage = self.storage(known);
         let pool = self.pool();
@@ -223,7 +224,8 @@ impl Reading<'_> {
         asked
     }
 
-    /// `pool_discard` and `pool_smart_discard`: DISCARD ALL would forget the statements that are kept.
+    /// `pool_discard` and `pool_smart_discard`: DISCARD ALL would forget the statements that are
+    /// kept.
     fn discards(&mut self, reserve: bool) -> (bool, bool) {
         let discard = self.fields.flag("pool_discard");
         let smart = self.fields.flag("pool_smart_discard");

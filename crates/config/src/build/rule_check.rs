@@ -75,7 +75,8 @@ pub(super) fn pool(reading: &mut Reading<'_>, pool: Option<PoolMode>) {
     }
 }
 
-/// Groups need a query for their members. As nobody is asked yet, a group that keeps people out keeps nobody out.
+/// Groups need a query for their members. As nobody is asked yet, a group that keeps people out
+/// keeps nobody out.
 pub(super) fn group(reading: &mut Reading<'_>, authentication: Option<Authentication>) {
     let options = ["group_query", "group_query_user", "group_query_db"];
     let place = &reading.fields.block.place;

@@ -1,4 +1,5 @@
-//! Tokens of odyssey.conf, each with its place. It copies Odyssey's lexer, with one kindness about backslashes.
+//! Tokens of odyssey.conf, each with its place. It copies Odyssey's lexer, with one kindness about
+//! backslashes.
 
 use std::str::Chars;
 
@@ -88,8 +89,9 @@ impl<'a> Lexer<'a> {
         }
     }
 
-    /// Whether the text goes on like a file does behind a value, not like the inside of a string: Odyssey takes
-    /// `"dir\"` for an unfinished string and swallows the file up to the next quote, which helps nobody.
+    /// Whether the text goes on like a file does behind a value, not like the inside of a string:
+    /// Odyssey takes `"dir\"` for an unfinished string and swallows the file up to the next quote,
+    /// which helps nobody.
     fn settings_follow(&self) -> bool {
         let mut lines = self.rest.as_str().lines().map(str::trim);
         let same = lines.next().unwrap_or("");

@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Options of the whole process. A name is the option's name in the file, with its unit where the type has none.
+/// Options of the whole process. A name is the option's name in the file, with its unit where the
+/// type has none.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Global {
     /// Worker threads ("machines"); `auto` is already resolved.
@@ -53,7 +54,8 @@ pub struct Global {
     pub keepalive_interval_s: u32,
     /// Unanswered probes before the connection is given up.
     pub keepalive_probes: u32,
-    /// TCP_USER_TIMEOUT: 0 = the kernel's default; a negative value in the file is already replaced by the computed one.
+    /// TCP_USER_TIMEOUT: 0 = the kernel's default; a negative value in the file is already replaced
+    /// by the computed one.
     pub keepalive_user_timeout_ms: i64,
     /// No: accepted sockets get SO_LINGER{1,0}, as Odyssey does.
     pub disable_nolinger: bool,
@@ -62,7 +64,8 @@ pub struct Global {
 
     /// Clients at once; None = unlimited.
     pub client_max: Option<usize>,
-    /// Connections between accept and the end of routing; already resolved (0 in the file = 64 per worker).
+    /// Connections between accept and the end of routing; already resolved (0 in the file = 64 per
+    /// worker).
     pub client_max_routing: usize,
     /// File order decides between rules, not their specificity.
     pub sequential_routing: bool,

@@ -1,4 +1,5 @@
-//! A rule: which clients it is for, how they prove who they are, and which servers and pool they get.
+//! A rule: which clients it is for, how they prove who they are, and which servers and pool they
+//! get.
 
 use std::fmt;
 use std::net::IpAddr;

@@ -44,8 +44,8 @@ const KEYWORDS: &str = "
     ldap_endpoint ldapserver ldapport ldapscheme ldapbinddn ldapbindpasswd ldapbasedn ldapprefix
     ldapsuffix ldapsearchattribute ldapsearchfilter ldapscope";
 
-/// Words of the grammar that stand behind others: yes no default local host hostssl hostnossl disabled minimal full.
-const VALUE_WORDS: usize = 9; // host is counted above
+/// The others: yes, no, default, local, hostssl, hostnossl, disabled, minimal, full.
+const VALUE_WORDS: usize = 9;
 
 #[test]
 fn no_keyword_is_missing() {

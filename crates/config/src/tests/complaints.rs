@@ -112,6 +112,16 @@ fn yaml_syntax() {
     check_whole(Yaml, "a: 1\n---\nb: 2", "f:3:1: a second document in one file; only one is read");
     let inside = "f:1:13: this alias stands inside its own anchor";
     check_whole(Yaml, "x-a: &a [b, *a]", inside);
+    let bomb = |levels: usize| {
+        let list = |level: usize| {
+            format!("x-{}: &a{} [{}]\n", level + 1, level + 1, format!("*a{level},").repeat(9))
+        };
+        format!("x-0: &a0 lol\n{}", (0..levels).map(list).collect::<String>())
+    };
+    check(Yaml, &bomb(3), "ok");
+    check_whole(Yaml, &bomb(20), "f:6:6: the document is too large, aliases expanded");
+    let deep = format!("x-a: {}", "[".repeat(100));
+    check_whole(Yaml, &deep, "f:1:38: this is nested too deeply");
 }
 
 #[test]

@@ -1,4 +1,5 @@
-//! A YAML document as a tree of scalars, lists and maps with places; aliases and `<<` are already replaced.
+//! A YAML document as a tree of scalars, lists and maps with places; aliases and `<<` are already
+//! replaced.
 
 use std::collections::HashMap;
 
@@ -112,7 +113,8 @@ impl<'a> Composer<'a> {
         }
     }
 
-    /// Inside the text, always: the parser is now and then a step behind the end of a line or of the text.
+    /// Inside the text, always: the parser is now and then a step behind the end of a line or of
+    /// the text.
     fn place(&self, marker: &Marker) -> Place {
         let last = self.line_lengths.len() - 1;
         let line = marker.line().saturating_sub(1);
