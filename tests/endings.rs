@@ -77,12 +77,7 @@ fn nothing_is_left(role: &str, setup: &Setup, death: Death) {
     let mut admin = postgres.admin();
     admin.query(&format!("create table {table} (i int); alter table {table} owner to {role}"));
     for scene in scenes() {
-        // A Terminate behind half a message is part of that message.
-        let sleeps = scene.reads == 0 || scene.name.contains("running");
-        let cut = scene.name.contains("middle") || sleeps;
-        if matches!(death, Death::Terminate) && (cut || scene.name.contains("long")) {
-            continue;
-        }
+        let sleeps = String::from_utf8_lossy(&scene.sends.0).contains("pg_sleep");
         println!("{} killed by {death:?} {}", scene.name, role);
         let mut client = pooler.login(&login);
         let bytes = scene.sends.0.clone();
@@ -93,7 +88,7 @@ fn nothing_is_left(role: &str, setup: &Setup, death: Death) {
         if scene.name != "idle" && !scene.name.contains("COPY") {
             postgres.wait_for_backends(&format!("usename = '{role}'"), 1, PATIENCE);
         }
-        if sleeps && !scene.name.contains("Flush") {
+        if sleeps {
             let active = format!("usename = '{role}' and state = 'active'");
             postgres.wait_for_backends(&active, 1, PATIENCE);
         }

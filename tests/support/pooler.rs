@@ -25,7 +25,7 @@ log_format "%p %t %l [%i %s] (%c) %m\n"
 log_session yes
 log_stats no
 unix_socket_mode "0777"
-bindwith_reuseport no
+bindwith_reuseport no enable_online_restart no
 conn_drop_options { rate 1000 interval_ms 10 }
 "#;
 
