@@ -1,18 +1,45 @@
-//! skeleton
-#![allow(missing_docs, dead_code, unused_variables, clippy::todo, reason = "skeleton")]
-/// "md5" + hex(md5(password + user)): the stored form
-pub fn stored(user: &[u8], password: &[u8]) -> String {
-    todo!()
+//! PostgreSQL's md5 method: `"md5" + hex(md5(hex(md5(password + user)) + salt))`. Whoever has the
+//! stored form can log in with it; it is here because old servers and old clients need it.
+
+use postgres_protocol::password;
+
+use crate::auth::cleartext_matches;
+
+/// In front of both the stored form and the answer.
+const PREFIX: &str = "md5";
+/// Prefix and 32 digits.
+const STORED_BYTES: usize = 35;
+
+/// `"md5" + hex(md5(bytes))`, of several pieces.
+fn hash(pieces: [&[u8]; 2]) -> String {
+    password::md5(&pieces.concat(), "")
 }
-/// client side: the answer to AuthenticationMD5Password, from a plain password
-pub fn response(user: &[u8], password: &[u8], salt: [u8; 4]) -> String {
-    todo!()
+
+/// Has it the stored form: the prefix and 32 lower case digits?
+pub fn is_stored(text: &str) -> bool {
+    let is_digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+    text.len() == STORED_BYTES
+        && text.strip_prefix(PREFIX).is_some_and(|digits| digits.bytes().all(is_digit))
 }
-/// client side, from a stored md5… secret
+
+/// The stored form of a password: `md5…`, bound to the user's name.
+pub fn stored(user: impl AsRef<[u8]>, password: impl AsRef<[u8]>) -> String {
+    hash([password.as_ref(), user.as_ref()])
+}
+
+/// The answer to AuthenticationMD5Password, from the password.
+pub fn response(user: impl AsRef<[u8]>, password: impl AsRef<[u8]>, salt: [u8; 4]) -> String {
+    response_from_stored(&stored(user, password), salt)
+}
+
+/// The answer to AuthenticationMD5Password, from the stored form.
 pub fn response_from_stored(stored: &str, salt: [u8; 4]) -> String {
-    todo!()
+    let digits = stored.strip_prefix(PREFIX).unwrap_or(stored);
+    hash([digits.as_bytes(), &salt])
 }
-/// server side, constant time; `stored` = "md5…" (see `stored` for plain passwords)
-pub fn matches(stored: &str, salt: [u8; 4], answer: &[u8]) -> bool {
-    todo!()
+
+/// Is `answer` the right one? In a time that does not depend on where it is wrong. For a plain
+/// password make the stored form first.
+pub fn matches(stored: &str, salt: [u8; 4], answer: impl AsRef<[u8]>) -> bool {
+    cleartext_matches(response_from_stored(stored, salt), answer)
 }
