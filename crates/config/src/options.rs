@@ -236,8 +236,8 @@ pub fn reference() -> String {
         page.push_str("| option | value | default | state | meaning |\n|---|---|---|---|---|\n");
         for row in *rows {
             let (name, kind, status) = (row.name, row.kind.title(row.unit), row.status.title());
-            let _ =
-                writeln!(page, "| `{name}` | {kind} | {} | {status} | {} |", row.default, row.doc);
+            let doc = row.doc.replace('|', "\\|");
+            let _ = writeln!(page, "| `{name}` | {kind} | {} | {status} | {doc} |", row.default);
         }
     }
     page

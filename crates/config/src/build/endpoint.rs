@@ -8,70 +8,67 @@ const ENDPOINTS_MAX: usize = 128; // these three are Odyssey's
 const LIST_BYTES_MAX: usize = 4095;
 const ZONE_BYTES_MAX: usize = 15;
 
-/// Why a list is no list of endpoints.
-#[derive(Debug, PartialEq)]
-pub(super) enum Fault {
-    Syntax,
-    /// Neither this host nor the storage has a port.
-    NoPort(String),
+/// What a list names.
+#[derive(Debug)]
+pub(super) struct List {
+    /// At least one.
+    pub endpoints: Vec<Endpoint>,
+    /// Whether one of them relies on the port of the storage.
+    pub lacks_port: bool,
 }
 
-/// `port` is the one for hosts without their own.
-pub(super) fn parse(list: &str, port: Option<u16>) -> Result<Vec<Endpoint>, Fault> {
-    let endpoints: Vec<&str> = list.split(',').map(str::trim).filter(|it| !it.is_empty()).collect();
-    if endpoints.is_empty() || endpoints.len() > ENDPOINTS_MAX || list.len() > LIST_BYTES_MAX {
-        return Err(Fault::Syntax);
+/// None if this is no list of hosts. `port` is the one for hosts without their own.
+pub(super) fn parse(list: &str, port: u16) -> Option<List> {
+    let items: Vec<&str> = list.split(',').map(str::trim).filter(|it| !it.is_empty()).collect();
+    if items.is_empty() || items.len() > ENDPOINTS_MAX || list.len() > LIST_BYTES_MAX {
+        return None;
     }
-    endpoints.into_iter().map(|endpoint| one(endpoint, port)).collect()
+    let mut parsed = List { endpoints: Vec::new(), lacks_port: false };
+    for item in items {
+        let (is_unix, address) = match item.strip_prefix("unix://") {
+            Some(path) => (true, path),
+            None => (false, item.strip_prefix("tcp://").unwrap_or(item)),
+        };
+        let (host, rest) = match address.strip_prefix('[') {
+            Some(bracketed) => bracketed.split_once(']')?,
+            None => address.split_at(address.find(':').unwrap_or(address.len())),
+        };
+        let own_port = suffixes(rest)?;
+        if host.is_empty() {
+            return None;
+        }
+        if is_unix {
+            parsed.endpoints.push(Endpoint::Unix { path: PathBuf::from(host) });
+            continue;
+        }
+        parsed.lacks_port |= own_port.is_none();
+        let port = own_port.unwrap_or(port);
+        parsed.endpoints.push(Endpoint::Tcp { host: host.to_owned(), port });
+    }
+    Some(parsed)
 }
 
-fn one(endpoint: &str, default_port: Option<u16>) -> Result<Endpoint, Fault> {
-    let (is_unix, address) = match endpoint.strip_prefix("unix://") {
-        Some(path) => (true, path),
-        None => (false, endpoint.strip_prefix("tcp://").unwrap_or(endpoint)),
-    };
-    let (host, rest) = match address.strip_prefix('[') {
-        Some(bracketed) => bracketed.split_once(']').ok_or(Fault::Syntax)?,
-        None => address.split_at(address.find(':').unwrap_or(address.len())),
-    };
-    if host.is_empty() {
-        return Err(Fault::Syntax);
+/// A port and a zone behind colons, both optional, in either order; None if it is something else.
+/// The zone is checked and forgotten.
+fn suffixes(rest: &str) -> Option<Option<u16>> {
+    if rest.is_empty() {
+        return Some(None);
     }
-    let port = suffixes(rest)?;
-    if is_unix {
-        return Ok(Endpoint::Unix { path: PathBuf::from(host) });
-    }
-    match port.or(default_port) {
-        Some(port) => Ok(Endpoint::Tcp { host: host.to_owned(), port }),
-        None => Err(Fault::NoPort(host.to_owned())),
-    }
-}
-
-/// A port and a zone behind colons, both optional, in either order. The zone is checked and
-/// forgotten.
-fn suffixes(rest: &str) -> Result<Option<u16>, Fault> {
-    let Some(rest) = rest.strip_prefix(':') else {
-        return if rest.is_empty() { Ok(None) } else { Err(Fault::Syntax) };
-    };
     let mut port = None;
     let mut zone = None;
-    for token in rest.split(':') {
+    for token in rest.strip_prefix(':')?.split(':') {
         let is_port = token.starts_with(|first: char| first.is_ascii_digit());
-        let known = if is_port { port.is_some() } else { zone.is_some() };
-        if known || token.is_empty() {
-            return Err(Fault::Syntax);
+        let seen = if is_port { port.is_some() } else { zone.is_some() };
+        if seen || token.is_empty() || token.len() > ZONE_BYTES_MAX {
+            return None;
         }
         if is_port {
-            let number: u16 = token.parse().map_err(|_| Fault::Syntax)?;
-            port = Some(number).filter(|number| *number > 0);
-            port.ok_or(Fault::Syntax)?;
-        } else if token.len() > ZONE_BYTES_MAX {
-            return Err(Fault::Syntax);
+            port = Some(token.parse().ok().filter(|port: &u16| *port > 0)?);
         } else {
             zone = Some(token);
         }
     }
-    Ok(port)
+    Some(port)
 }
 
 #[cfg(test)]
@@ -81,12 +78,9 @@ mod tests {
     /// With 5432 for hosts without a port; endpoints are separated by blanks.
     #[track_caller]
     fn check(list: &str, expected: &str) {
-        let said = match parse(list, Some(5432)) {
-            Ok(endpoints) => {
-                endpoints.iter().map(|it| it.to_string()).collect::<Vec<_>>().join(" ")
-            }
-            Err(fault) => format!("{fault:?}"),
-        };
+        let said = parse(list, 5432).map_or("no list".to_owned(), |list| {
+            list.endpoints.iter().map(|it| it.to_string()).collect::<Vec<_>>().join(" ")
+        });
         assert_eq!(said, expected, "{list}");
     }
 
@@ -118,15 +112,15 @@ mod tests {
             "db:a-zone-of-sixteen",
             "tcp://",
         ] {
-            check(wrong, "Syntax");
+            check(wrong, "no list");
         }
-        check(&"a,".repeat(129), "Syntax");
-        check(&"a".repeat(4096), "Syntax");
+        check(&"a,".repeat(129), "no list");
+        check(&"a".repeat(4096), "no list");
     }
 
     #[test]
     fn somebody_has_to_name_the_port() {
-        assert_eq!(parse("db", None), Err(super::Fault::NoPort("db".to_owned())));
-        assert!(parse("db:1", None).is_ok());
+        assert!(parse("a:1,b", 5432).unwrap().lacks_port);
+        assert!(!parse("a:1,unix:///s", 5432).unwrap().lacks_port);
     }
 }

@@ -11,6 +11,8 @@ use crate::model::{Endpoint, Storage, StorageKind};
 use crate::options::Scope;
 use crate::raw::Block;
 
+const PORT: u16 = 5432; // PostgreSQL's; Odyssey would try port 0
+
 pub(super) fn read(
     block: &Block,
     socket_dir: Option<&Path>,
@@ -67,27 +69,22 @@ fn endpoints(
             complaints.error(&fields.block.place, message);
             return Vec::new();
         };
-        return vec![Endpoint::Unix { path: socket_path(dir, port.unwrap_or(0)) }];
+        return vec![Endpoint::Unix { path: socket_path(dir, port.unwrap_or(PORT)) }];
     };
     let place = fields.place("host");
-    match endpoint::parse(hosts, port) {
-        Ok(endpoints) => {
-            if endpoints.len() > 1 {
-                let message = format!("storage '{name}': only the first endpoint is used yet");
-                complaints.warning(place, message);
-            }
-            endpoints
-        }
-        Err(endpoint::Fault::Syntax) => {
-            complaints.error(place, format!("can't parse endpoints from '{hosts}'"));
-            Vec::new()
-        }
-        Err(endpoint::Fault::NoPort(host)) => {
-            let message = format!("storage '{name}': no port for host '{host}'");
-            complaints.error_with_hint(place, message, "PostgreSQL's usual port is 5432");
-            Vec::new()
-        }
+    let Some(list) = endpoint::parse(hosts, port.unwrap_or(PORT)) else {
+        complaints.error(place, format!("can't parse endpoints from '{hosts}'"));
+        return Vec::new();
+    };
+    if list.lacks_port && port.is_none() {
+        let message = format!("storage '{name}': a host without a port, {PORT} is used");
+        complaints.warning(place, message);
     }
+    if list.endpoints.len() > 1 {
+        let message = format!("storage '{name}': only the first endpoint is used yet");
+        complaints.warning(place, message);
+    }
+    list.endpoints
 }
 
 /// Balancing is not built, but a typo in it is told.

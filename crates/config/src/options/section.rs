@@ -27,7 +27,7 @@ pub(super) const LISTEN: &[Row] = &[
 pub(super) const STORAGE: &[Row] = &[
     text("type").doc("remote for PostgreSQL, local for the console. Mandatory."),
     text("host").doc("[tcp://|unix://]host[:port][:zone], several with commas."),
-    between("port", 1, 65535, "").doc("Of hosts without a port of their own."),
+    between("port", 1, 65535, "").doc("Of hosts without a port of their own; unset = 5432."),
     text("tls").default("disable").doc("disable, allow, prefer; more is not built yet."),
     text("tls_ca_file").harmless().doc("Authorities that sign servers."),
     text("tls_key_file").harmless().doc("Our private key."),

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::{check_whole, loaded, said};
 use crate::Format::{self, Conf, Yaml};
-use crate::options::{Kind, Label, Row, Scope};
+use crate::options::{Kind, Label, Row, Scope, Status};
 use crate::{Authentication, PoolMode, load};
 
 /// Every keyword of Odyssey, so that none is forgotten.
@@ -154,6 +154,28 @@ fn the_sample_loads_without_a_word() {
     assert_eq!(default.to_string(), "default_db.default_user all");
     assert_eq!(default.pool, PoolMode::Transaction);
     assert_eq!(default.authentication, Authentication::None);
+}
+
+#[test]
+fn the_sample_explains_every_option_that_works() {
+    let sample = include_str!("../../../../odyssey.yaml");
+    for (scope, ..) in FRAMES {
+        for row in scope.rows().filter(|row| row.status == Status::Built) {
+            let idle = matches!(
+                scope,
+                Scope::Balancing
+                    | Scope::LdapEndpoint
+                    | Scope::LdapCredentials
+                    | Scope::SharedPool
+                    | Scope::SoftOom
+                    | Scope::SoftOomDrop
+                    | Scope::Watchdog
+            ) || matches!(row.name, "balancing" | "query_parsing" | "group");
+            let said = sample.contains(&format!("{}:", row.name))
+                || sample.contains(&format!("{}s:", row.name));
+            assert!(idle || said, "{}", row.name);
+        }
+    }
 }
 
 /// The file the benchmarks run Odyssey with, its placeholders replaced.

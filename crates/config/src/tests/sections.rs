@@ -70,7 +70,7 @@ fn storages() {
     check(
         Conf,
         &storage("host \"h\""),
-        "f:2:1: storage 's': no port for host 'h'\n  hint: PostgreSQL's usual port is 5432",
+        "f:2:1: warning: storage 's': a host without a port, 5432 is used",
     );
     check(Conf, &storage("host \"h::\" port 1"), "f:2:1: can't parse endpoints from 'h::'");
     check(
