@@ -1,6 +1,8 @@
 //! Reads a body from front to back. Every step can fail, with the place and the field; a view that
 //! has walked its body once may walk it again without errors.
 
+use std::ffi::CStr;
+
 use crate::error::{Fault, Malformed};
 use crate::text::Text;
 
@@ -55,12 +57,11 @@ impl<'a> Cursor<'a> {
     }
 
     pub(crate) fn text(&mut self, field: &'static str) -> Result<Text<'a>, Malformed> {
-        let Some(end) = self.rest.iter().position(|&byte| byte == 0) else {
+        let Ok(text) = CStr::from_bytes_until_nul(self.rest) else {
             return Err(self.fault(Fault::Unterminated(field)));
         };
-        let (text, rest) = self.rest.split_at(end);
-        self.rest = &rest[1..];
-        Ok(Text(text))
+        self.rest = &self.rest[text.count_bytes() + 1..];
+        Ok(Text(text.to_bytes()))
     }
 
     pub(crate) fn take(

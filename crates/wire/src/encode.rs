@@ -1,6 +1,8 @@
 //! Everything we send, either way, appended to a buffer as whole frames. Strings end at their first
 //! NUL, whatever they hold: what a peer made us say cannot break the frame it is said in.
 
+use std::ffi::CStr;
+
 use crate::backend::TransactionStatus;
 use crate::frontend::Target;
 use crate::notice::Notice;
@@ -18,7 +20,9 @@ pub(crate) fn counted(out: &mut Vec<u8>, fill: impl FnOnce(&mut Vec<u8>)) {
 
 /// A string and its NUL.
 pub(crate) fn text(out: &mut Vec<u8>, text: impl AsRef<[u8]>) {
-    out.extend(text.as_ref().iter().take_while(|&&byte| byte != 0));
+    let text = text.as_ref();
+    let end = CStr::from_bytes_until_nul(text).map_or(text.len(), CStr::count_bytes);
+    out.extend_from_slice(&text[..end]);
     out.push(0);
 }
 

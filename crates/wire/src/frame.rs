@@ -1,6 +1,9 @@
 //! Frames: a type byte, a length word that counts itself, a body. This file checks headers and
 //! cuts a stream; it never copies a body and never looks into one.
 
+#[cfg(test)]
+mod tests;
+
 use crate::error::{Fault, Malformed};
 use crate::tag;
 

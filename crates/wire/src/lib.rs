@@ -14,6 +14,8 @@ pub mod frontend;
 mod notice;
 pub mod startup;
 pub mod tag;
+#[cfg(test)]
+mod tests;
 mod text;
 
 pub use conversation::{Conversation, Owner, Purpose, Quiescent, Sent};

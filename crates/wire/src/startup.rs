@@ -1,6 +1,9 @@
 //! The packets without a type byte that open a connection: requests for encryption, for cancelling,
 //! for a session. It does not judge versions or names; it refuses only what cannot be read.
 
+#[cfg(test)]
+mod tests;
+
 use std::fmt;
 
 use crate::cursor::Cursor;
