@@ -106,9 +106,11 @@ impl Io {
         self.wanted.set(self.wanted.get() | interest);
     }
 
-    pub(crate) fn watch_for_nothing(&self) {
-        self.waiter.clear();
-        self.wanted.set(Interest::NONE);
+    pub(crate) fn watch_for_nothing(&self, task: &Rc<Task>) {
+        self.waiter.clear(task);
+        if self.waiter.is_free() {
+            self.wanted.set(Interest::NONE);
+        }
     }
 }
 

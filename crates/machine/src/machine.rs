@@ -13,7 +13,7 @@ use crate::notified::Entry;
 use crate::slab::{Key, Slab};
 use crate::substrate;
 use crate::timer::Timers;
-use crate::{Deadline, overflow, sys};
+use crate::{Deadline, overflow, panics, sys};
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::os::fd::RawFd;
@@ -323,7 +323,7 @@ impl Machine {
         if let Some(session) = task.unpark_for_good() {
             self.shared.counters.parked.sub(1);
             self.strike(task);
-            drop(session);
+            panics::contain(self, task.name, || drop(session)); // the session's own Drop
         } else if !task.is_shielded() {
             self.wake(task);
         }

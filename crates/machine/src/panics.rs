@@ -44,6 +44,13 @@ pub(crate) fn report(machine: &Machine, name: &str) -> String {
     message
 }
 
+/// Runs others' code on the reactor's own stack, where a panic would end the machine.
+pub(crate) fn contain(machine: &Machine, name: &str, body: impl FnOnce()) {
+    if panic::catch_unwind(AssertUnwindSafe(body)).is_err() {
+        report(machine, name);
+    }
+}
+
 /// The words of a payload that was caught on another kind of thread.
 pub(crate) fn words(payload: &(dyn std::any::Any + Send)) -> String {
     let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());

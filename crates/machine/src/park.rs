@@ -69,9 +69,9 @@ pub(crate) fn serve(machine: &Machine, task: &Rc<Task>, mut session: Box<dyn Ses
     machine.shared.counters.parked.sub(1);
     task.timer.deadline.set(None);
     let wakers = session.wakers();
-    wakers.stream.io().watch_for_nothing();
+    wakers.stream.io().watch_for_nothing(task);
     if let Some(notified) = wakers.notified {
-        notified.waiter().clear();
+        notified.waiter().clear(task);
     }
     loop {
         session = match session.serve() {

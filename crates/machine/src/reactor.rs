@@ -133,7 +133,7 @@ impl Reactor {
     fn spawn(&self, name: &'static str, body: Box<dyn FnOnce() + Send>) {
         if self.machine.shared.is_closing() {
             self.machine.shared.spawn_started();
-            drop(body);
+            panics::contain(self.machine, name, || drop(body)); // what it captured may have a Drop
         } else {
             let task = self.machine.enrol(name, Job::Mailed(body));
             self.machine.begin_sometime(task);

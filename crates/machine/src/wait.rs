@@ -66,13 +66,23 @@ impl Waiter {
     }
 
     pub(crate) fn register(&self, task: &Rc<Task>) {
-        let before = self.0.replace(Some(Rc::clone(task)));
-        let free = before.is_none_or(|other| Rc::ptr_eq(&other, task) || !other.waiting.get());
-        assert!(free, "two coroutines wait for one stream, flag or handle");
+        let mut place = self.0.borrow_mut();
+        let is_free =
+            place.as_ref().is_none_or(|other| Rc::ptr_eq(other, task) || !other.waiting.get());
+        assert!(is_free, "two coroutines wait for one stream, flag or handle");
+        *place = Some(Rc::clone(task));
     }
 
-    pub(crate) fn clear(&self) {
-        self.0.replace(None);
+    /// Ends the registration of `task`; another's stays.
+    pub(crate) fn clear(&self, task: &Rc<Task>) {
+        let mut place = self.0.borrow_mut();
+        if place.as_ref().is_some_and(|there| Rc::ptr_eq(there, task)) {
+            *place = None;
+        }
+    }
+
+    pub(crate) fn is_free(&self) -> bool {
+        self.0.borrow().is_none()
     }
 
     pub(crate) fn wake(&self, machine: &Machine) {
@@ -135,12 +145,26 @@ pub(crate) fn wait_for<W: Waitable>(
         }
         machine.suspend(&task, deadline);
         for (w, _) in wants {
-            w.io().watch_for_nothing();
+            w.io().watch_for_nothing(&task);
         }
         if let Some(notified) = notified {
-            notified.waiter().clear();
+            notified.waiter().clear(&task);
         }
     }
+}
+
+/// For calls that may succeed for ever without waiting: now and then the others have a turn, and a cancelled
+/// coroutine does not get away.
+pub(crate) fn breathe() -> Result<(), Error> {
+    let (machine, task) = Machine::running()?;
+    if task.is_cancelled() || thread::panicking() {
+        return Err(Error::Cancelled);
+    }
+    task.streak.set(task.streak.get() + 1);
+    if task.streak.get() >= STREAK_MAX {
+        machine.pause(&task);
+    }
+    Ok(())
 }
 
 /// As [`wait_for`] one thing, where a passed deadline is an error.
@@ -174,6 +198,6 @@ pub(crate) fn wait_until(
         }
         waiter.register(&task);
         machine.suspend(&task, deadline);
-        waiter.clear();
+        waiter.clear(&task);
     }
 }

@@ -8,13 +8,13 @@ use crate::error::Error;
 use crate::machine::Machine;
 use crate::slab::Key;
 use crate::sys::{self, socket};
-use crate::wait::{Interest, wait_one};
+use crate::wait::{Interest, breathe, wait_one};
 use std::cell::Cell;
 use std::fs::{self, Permissions};
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -43,6 +43,8 @@ impl Default for ListenOptions {
 pub struct Listener {
     fd: OwnedFd,
     local: Address,
+    /// Device and inode of a Unix socket's file: a successor may have put its own in the place.
+    file: Option<(u64, u64)>,
     /// Where it is registered.
     home: Cell<Option<(Arc<Shared>, Key)>>,
 }
@@ -69,7 +71,11 @@ impl Listener {
         }
         socket::bind(fd, address)?;
         let local = socket::local(fd)?;
-        let listener = Listener { fd: socket, local, home: Cell::new(None) }; // from here its drop unlinks
+        let file = match address {
+            Address::Unix(path) => Some(identity(path)?),
+            Address::Tcp(_) => None,
+        };
+        let listener = Listener { fd: socket, local, file, home: Cell::new(None) };
         if let (Address::Unix(path), Some(mode)) = (address, options.unix_mode) {
             fs::set_permissions(path, Permissions::from_mode(mode))?;
         }
@@ -85,6 +91,7 @@ impl Listener {
     pub fn accept(&self, deadline: Deadline) -> Result<(Parcel, Address), Error> {
         let (machine, _) = Machine::running()?;
         let io = self.io(machine)?;
+        breathe()?;
         loop {
             match socket::accept(self.fd.as_raw_fd()) {
                 Ok((fd, peer)) => return Ok((Parcel::accepted(fd), peer)),
@@ -123,7 +130,9 @@ impl Listener {
 
 impl Drop for Listener {
     fn drop(&mut self) {
-        if let Address::Unix(path) = &self.local {
+        if let Address::Unix(path) = &self.local
+            && self.file == identity(path).ok()
+        {
             let _ = fs::remove_file(path); // it may be gone already
         }
         if let Some((shared, key)) = self.home.take() {
@@ -134,6 +143,11 @@ impl Drop for Listener {
             }
         }
     }
+}
+
+fn identity(path: &Path) -> io::Result<(u64, u64)> {
+    let metadata = fs::symlink_metadata(path)?;
+    Ok((metadata.dev(), metadata.ino()))
 }
 
 /// Removes the file of a Unix socket if nobody listens there.

@@ -1,0 +1,68 @@
+//! The end of an engine: everything is cancelled, nothing is started any more, and it does not take long.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod common;
+
+use common::{pair, until_outside};
+use machine::{
+    Deadline, Engine, EngineConfig, Error, Served, Session, Stream, Wakers, start_session,
+};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+struct Parked(Stream, #[expect(dead_code, reason = "held")] (Stream, Counted));
+
+impl Session for Parked {
+    fn serve(self: Box<Self>) -> Served {
+        Served::Parked(self)
+    }
+
+    fn wakers(&self) -> Wakers<'_> {
+        Wakers { stream: &self.0, notified: None, deadline: Deadline::NEVER }
+    }
+}
+
+struct Counted(Arc<AtomicUsize>);
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, Ordering::AcqRel);
+    }
+}
+
+#[test]
+fn shutdown_ends_coroutines_and_parked_sessions() {
+    let engine = Engine::start(EngineConfig { machines: 2, ..EngineConfig::default() }).unwrap();
+    let machines = engine.machines().to_vec();
+    let ended = Arc::new(AtomicUsize::new(0));
+    for machine in &machines {
+        for _ in 0..100 {
+            let counted = Counted(Arc::clone(&ended));
+            let waits = move || {
+                let _counted = counted;
+                let waited = machine::sleep(Duration::from_secs(3600));
+                assert!(matches!(waited, Err(Error::Cancelled)));
+                let words = machine::shield(|| machine::sleep(Duration::from_millis(5)));
+                words.expect("there is time for last words");
+                assert!(matches!(machine::spawn("late", || ()), Err(Error::Closed)));
+            };
+            machine.spawn("waits", waits).unwrap();
+            let counted = Counted(Arc::clone(&ended));
+            let parks = move || {
+                let (a, b) = pair();
+                start_session(Box::new(Parked(a, (b, counted)))).unwrap();
+            };
+            machine.spawn("parks", parks).unwrap();
+        }
+    }
+    until_outside("all parked", || machines.iter().all(|m| m.stats().sessions_parked == 100));
+    engine.shutdown();
+    assert_eq!(ended.load(Ordering::Acquire), 400);
+    for machine in &machines {
+        let stats = machine.stats();
+        assert_eq!((stats.sessions_parked, stats.sockets, stats.panics), (0, 0, 0));
+        assert!(matches!(machine.spawn("late", || ()), Err(Error::Closed)));
+    }
+    assert!(matches!(Engine::start(EngineConfig::default()), Err(Error::AlreadyStarted)));
+}

@@ -1,0 +1,398 @@
+//! Who wakes whom: notifications between machines, cancellation and deadlines in every wait, panics.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod common;
+
+use common::{connect, engine, listen, on, pair, soon, start_on, until, until_outside};
+use machine::sync::Semaphore;
+use machine::{
+    Deadline, Error, Interest, JoinHandle, Notified, Notifier, Signals, Stream, Woken, wait_any,
+};
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, mpsc};
+use std::thread;
+use std::time::{Duration, Instant};
+
+const SHORT: Duration = Duration::from_millis(15);
+
+/// Plays its side of ping-pong: a lost wake-up ends it by the deadline.
+fn rally(notified: &Notified, other: &Notifier, rounds: usize, serves: bool) {
+    if serves {
+        other.notify();
+    }
+    for round in 0..rounds {
+        let woken = wait_any(&[], Some(notified), soon()).unwrap();
+        assert_eq!(woken, Woken::Notified, "wake-up {round} was lost");
+        assert!(notified.take());
+        if !serves || round + 1 < rounds {
+            other.notify();
+        }
+    }
+}
+
+#[test]
+fn no_wake_up_between_machines_is_lost() {
+    const ROUNDS: usize = 20_000;
+    const PAIRS: usize = 4;
+    let games: Vec<_> = (0..PAIRS)
+        .map(|_| {
+            let (to_left, from_right) = mpsc::channel();
+            let (to_right, from_left) = mpsc::channel();
+            let left = start_on(0, move || {
+                let notified = Notified::new();
+                to_right.send(notified.notifier()).unwrap();
+                let other = receive(&from_right);
+                rally(&notified, &other, ROUNDS, true);
+            });
+            let right = start_on(1, move || {
+                let notified = Notified::new();
+                to_left.send(notified.notifier()).unwrap();
+                let other = receive(&from_left);
+                rally(&notified, &other, ROUNDS, false);
+            });
+            (left, right)
+        })
+        .collect();
+    for (left, right) in games {
+        left();
+        right();
+    }
+}
+
+fn receive<T>(channel: &mpsc::Receiver<T>) -> T {
+    let mut got = None;
+    until("a message", || {
+        got = channel.try_recv().ok();
+        got.is_some()
+    });
+    got.unwrap()
+}
+
+#[test]
+fn a_thousand_threads_worth_of_notifications_is_a_few_letters() {
+    let count = Arc::new(AtomicUsize::new(0));
+    let seen = Arc::clone(&count);
+    let (sender, notifiers) = mpsc::channel();
+    let waiting = start_on(0, move || {
+        let notified = Notified::new();
+        sender.send(notified.notifier()).unwrap();
+        while seen.load(Ordering::Acquire) < 4 {
+            assert_eq!(wait_any(&[], Some(&notified), soon()).unwrap(), Woken::Notified);
+            assert!(notified.take());
+        }
+    });
+    let notifier: Notifier = notifiers.recv().unwrap();
+    let threads: Vec<_> = (0..4)
+        .map(|_| {
+            let (notifier, count) = (notifier.clone(), Arc::clone(&count));
+            thread::spawn(move || {
+                (0..10_000).for_each(|_| notifier.notify());
+                count.fetch_add(1, Ordering::AcqRel);
+                notifier.notify();
+            })
+        })
+        .collect();
+    waiting();
+    threads.into_iter().for_each(|thread| thread.join().unwrap());
+}
+
+#[test]
+fn a_flag_stays_set_and_a_dead_one_hits_nobody() {
+    on(0, || {
+        let notified = Notified::new();
+        let notifier = notified.notifier();
+        notifier.notify();
+        notifier.notify();
+        for _ in 0..2 {
+            assert_eq!(wait_any(&[], Some(&notified), soon()).unwrap(), Woken::Notified);
+        }
+        assert!(notified.take() && !notified.take() && !notified.is_set());
+        drop(notified);
+        let fresh = Notified::new(); // in the place of the dead one
+        notifier.notify();
+        assert!(!fresh.is_set());
+    });
+}
+
+/// Everything that waits, as a coroutine that does it for ever.
+fn every_wait() -> Vec<(&'static str, JoinHandle<Result<(), Error>>)> {
+    let (mute, peer) = pair();
+    let (full, reader) = pair();
+    let keep: Rc<RefCell<Vec<Stream>>> = Rc::new(RefCell::new(vec![peer, reader]));
+    let (a, b) = (Rc::clone(&keep), Rc::clone(&keep));
+    let never = Deadline::NEVER;
+    let taken = Semaphore::new(0);
+    let sleeper = machine::spawn("sleeper", || machine::sleep(Duration::from_secs(3600))).unwrap();
+    let quiet = listen();
+    vec![
+        ("sleep", machine::spawn("w", || machine::sleep(Duration::from_secs(3600))).unwrap()),
+        (
+            "read",
+            machine::spawn("w", move || {
+                let _keep = a;
+                mute.read(&mut [0; 8], never).map(drop)
+            })
+            .unwrap(),
+        ),
+        (
+            "write",
+            machine::spawn("w", move || {
+                let _keep = b;
+                let bytes = vec![0; 64 << 20];
+                full.write_all(&bytes, never)
+            })
+            .unwrap(),
+        ),
+        ("accept", machine::spawn("w", move || quiet.accept(never).map(drop)).unwrap()),
+        (
+            "notified",
+            machine::spawn("w", move || wait_any(&[], Some(&Notified::new()), never).map(drop))
+                .unwrap(),
+        ),
+        ("acquire", machine::spawn("w", move || taken.acquire(never).map(drop)).unwrap()),
+        ("join", machine::spawn("w", move || sleeper.join(never)?).unwrap()),
+        (
+            "offload",
+            machine::spawn("w", move || {
+                machine::offload(|| thread::park_timeout(Duration::from_millis(300)), never)
+            })
+            .unwrap(),
+        ),
+        (
+            "signal",
+            machine::spawn("w", move || Signals::new(&[10])?.wait(never).map(drop)).unwrap(),
+        ),
+        (
+            "shielded, then not",
+            machine::spawn("w", move || {
+                machine::shield(|| machine::sleep(SHORT)).expect("cancellation was put off");
+                machine::sleep(Duration::from_secs(3600))
+            })
+            .unwrap(),
+        ),
+    ]
+}
+
+#[test]
+fn cancel_ends_every_wait() {
+    on(0, || {
+        let waits = every_wait();
+        machine::sleep(Duration::from_millis(5)).unwrap(); // they are in their waits
+        for (name, wait) in waits {
+            assert!(!wait.is_finished(), "{name}");
+            wait.cancel();
+            wait.cancel();
+            match wait.join(soon()).unwrap() {
+                Err(Error::Cancelled) => {}
+                other => panic!("{name}: {other:?}"),
+            }
+        }
+    });
+}
+
+#[test]
+fn a_coroutine_cancelled_before_it_runs_cannot_wait() {
+    on(0, || {
+        let (ran, said) = (Rc::new(Cell::new(false)), Rc::new(Cell::new(false)));
+        let (r, s) = (Rc::clone(&ran), Rc::clone(&said));
+        let child = machine::spawn("child", move || {
+            r.set(true);
+            s.set(machine::is_cancelled());
+            machine::sleep(Duration::from_secs(3600))
+        })
+        .unwrap();
+        child.cancel();
+        assert!(matches!(child.join(soon()).unwrap(), Err(Error::Cancelled)));
+        assert!(ran.get() && said.get());
+    });
+}
+
+#[test]
+fn every_wait_ends_by_its_deadline() {
+    on(1, || {
+        let d = || Deadline::after(SHORT);
+        let (stream, _peer) = pair();
+        let timed_out = |result: Result<(), Error>| matches!(result, Err(Error::TimedOut));
+        let start = Instant::now();
+        let want = [(&stream, Interest::READ | Interest::HANGUP)];
+        assert_eq!(wait_any(&want, None, d()).unwrap(), Woken::TimedOut);
+        assert!(timed_out(stream.read(&mut [0; 8], d()).map(drop)));
+        assert!(timed_out(listen().accept(d()).map(drop)));
+        assert!(timed_out(Semaphore::new(0).acquire(d()).map(drop)));
+        let sleeper = machine::spawn("s", || machine::sleep(Duration::from_millis(200))).unwrap();
+        assert!(timed_out(sleeper.join(d()).map(drop)));
+        let slow = || thread::park_timeout(Duration::from_millis(200));
+        assert!(timed_out(machine::offload(slow, d())));
+        machine::sleep(SHORT).unwrap();
+        assert!(start.elapsed() >= SHORT * 7, "none came early");
+        assert_eq!(wait_any(&[], None, Deadline::at(start)).unwrap(), Woken::TimedOut);
+    });
+}
+
+#[test]
+fn of_several_reasons_the_first_in_rank_is_told() {
+    on(0, || {
+        let (ours, theirs) = pair();
+        theirs.write_all(b"x", soon()).unwrap();
+        until("readable", || ours.is_readable());
+        let notified = Notified::new();
+        notified.notifier().notify();
+        let past = Deadline::at(machine::now());
+        let want = [(&ours, Interest::READ)];
+        assert_eq!(wait_any(&want, Some(&notified), past).unwrap(), Woken::Notified);
+        assert!(notified.take());
+        assert_eq!(wait_any(&want, Some(&notified), past).unwrap(), Woken::Ready);
+        let none = [(&ours, Interest::NONE)];
+        assert_eq!(wait_any(&none, Some(&notified), past).unwrap(), Woken::TimedOut);
+    });
+}
+
+#[test]
+fn a_panic_ends_one_coroutine_and_is_told() {
+    struct Waits;
+    impl Drop for Waits {
+        fn drop(&mut self) {
+            let waited = machine::sleep(Duration::from_secs(3600));
+            assert!(matches!(waited, Err(Error::Cancelled)), "a wait while unwinding fails");
+        }
+    }
+    on(0, || {
+        let before = engine().machines()[0].stats().panics;
+        let child = machine::spawn("unlucky", || {
+            let _waits = Waits;
+            machine::sleep(Duration::from_millis(1)).unwrap();
+            panic!("by design {}", 1);
+        });
+        match child.unwrap().join(soon()) {
+            Err(Error::Panicked(message)) => {
+                assert!(message.starts_with("by design 1 ("), "{message}");
+                assert!(message.contains("wake.rs:"), "{message}");
+            }
+            other => panic!("{other:?}"),
+        }
+        assert_eq!(engine().machines()[0].stats().panics, before + 1);
+        machine::sleep(Duration::from_millis(1)).unwrap();
+    });
+    match on(1, || machine::offload(|| panic!("over there"), soon())) {
+        Err::<(), _>(Error::Panicked(message)) => assert_eq!(message, "over there"),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn permits_are_handed_out_in_order_and_never_lost() {
+    on(0, || {
+        let semaphore = Rc::new(Semaphore::new(1));
+        let order = Rc::new(RefCell::new(Vec::new()));
+        let first = semaphore.acquire(soon()).unwrap();
+        let children: Vec<_> = (0..10)
+            .map(|i| {
+                let (semaphore, order) = (Rc::clone(&semaphore), Rc::clone(&order));
+                machine::spawn("child", move || {
+                    let deadline = if i % 3 == 1 { Deadline::after(SHORT) } else { soon() };
+                    let permit = semaphore.acquire(deadline)?;
+                    order.borrow_mut().push(i);
+                    machine::yield_now();
+                    drop(permit);
+                    Ok::<_, Error>(())
+                })
+                .unwrap()
+            })
+            .collect();
+        machine::sleep(SHORT * 2).unwrap();
+        children[9].cancel();
+        children[0].cancel();
+        drop(first); // granted to 0, which is cancelled in the same turn: it must pass on
+        for child in children {
+            let _ = child.join(soon()).unwrap();
+        }
+        assert_eq!(*order.borrow(), [2, 3, 5, 6, 8]);
+        assert_eq!(semaphore.available(), 1);
+    });
+}
+
+#[test]
+fn one_coroutine_sees_one_thread_over_all_its_waits() {
+    on(1, || {
+        let home = thread::current().id();
+        let same = |what: &str| assert_eq!(thread::current().id(), home, "after {what}");
+        machine::yield_now();
+        same("yield");
+        machine::sleep(Duration::from_millis(2)).unwrap();
+        same("sleep");
+        let (ours, theirs) = pair();
+        same("connect and accept");
+        ours.write_all(&[0; 100], soon()).unwrap();
+        theirs.read(&mut [0; 100], soon()).unwrap();
+        same("read");
+        assert_ne!(machine::offload(|| thread::current().id(), soon()).unwrap(), home);
+        same("offload");
+        let notified = Notified::new();
+        let notifier = notified.notifier();
+        engine().machines()[0].spawn("notifier", move || notifier.notify()).unwrap();
+        wait_any(&[], Some(&notified), soon()).unwrap();
+        same("a notification from another machine");
+        let child = machine::spawn("child", || thread::current().id()).unwrap();
+        assert_eq!(child.join(soon()).unwrap(), home);
+        same("join");
+        assert_eq!(machine::current(), Some(1));
+    });
+}
+
+#[test]
+fn names_resolve_and_numbers_need_no_resolver() {
+    on(0, || {
+        let to = |host: &str| machine::resolve(host, 5432, soon());
+        assert_eq!(to("127.0.0.1").unwrap(), ["127.0.0.1:5432".parse().unwrap()]);
+        assert_eq!(to("[::1]").unwrap(), ["[::1]:5432".parse().unwrap()]);
+        assert!(to("localhost").unwrap().iter().all(|address| address.ip().is_loopback()));
+        match to("no such host") {
+            Err(Error::Resolve { host, .. }) => assert_eq!(host, "no such host"),
+            other => panic!("{other:?}"),
+        }
+    });
+}
+
+#[test]
+fn outside_a_machine_nothing_waits() {
+    engine();
+    assert_eq!(machine::current(), None);
+    let nowhere = |result: Result<(), Error>| matches!(result, Err(Error::NotOnMachine));
+    assert!(nowhere(machine::sleep(SHORT)));
+    assert!(nowhere(machine::spawn("x", || ()).map(drop)));
+    assert!(nowhere(machine::offload(|| (), soon())));
+    assert!(nowhere(wait_any(&[], None, Deadline::NEVER).map(drop)));
+    assert!(nowhere(connect(&listen().local()).map(drop)));
+    machine::yield_now();
+}
+
+#[test]
+fn two_waiters_for_one_flag_are_a_bug_that_shows() {
+    on(0, || {
+        let notified = Rc::new(Notified::new());
+        let theirs = Rc::clone(&notified);
+        let first = machine::spawn("first", move || wait_any(&[], Some(&theirs), soon())).unwrap();
+        machine::sleep(Duration::from_millis(1)).unwrap();
+        let theirs = Rc::clone(&notified);
+        let second = machine::spawn("second", move || wait_any(&[], Some(&theirs), soon()));
+        assert!(matches!(second.unwrap().join(soon()), Err(Error::Panicked(_))));
+        notified.notifier().notify();
+        assert_eq!(
+            first.join(soon()).unwrap().unwrap(),
+            Woken::Notified,
+            "the first keeps its place"
+        );
+    });
+}
+
+#[test]
+fn seats_are_load() {
+    let (least, before) = (engine().least_loaded(), engine().least_loaded().load());
+    let seats: Vec<_> = (0..3).map(|_| least.seat()).collect();
+    assert_eq!(least.load(), before + 3);
+    assert_ne!(engine().least_loaded().index(), least.index());
+    drop(seats);
+    until_outside("the seats are free", || least.load() == before);
+}
