@@ -120,7 +120,7 @@ fn start(flags: Flags) -> ExitCode {
         }
     };
     for warning in &loaded.warnings {
-        early(Level::Info, "config", &worded(warning, "warning: "));
+        early(Level::Info, "config", &worded(warning));
     }
     if flags.test {
         early(Level::Info, "config", "config is valid");
@@ -147,16 +147,15 @@ fn apply(flags: &Flags, global: &mut Global) {
 
 fn complain(diagnostics: &Diagnostics) {
     for diagnostic in &diagnostics.0 {
-        early(Level::Error, "config", &worded(diagnostic, ""));
+        early(Level::Error, "config", &worded(diagnostic));
     }
 }
 
-/// `FILE:LINE:COL: message`, and the hint as Odyssey prints it.
-fn worded(diagnostic: &Diagnostic, kind: &str) -> String {
-    let Diagnostic { file, line, column, message, hint, .. } = diagnostic;
-    match hint {
-        Some(hint) => format!("{file}:{line}:{column}: {kind}{message}; hint: {hint}"),
-        None => format!("{file}:{line}:{column}: {kind}{message}"),
+/// The complaint and, in the same line, how it could be mended.
+fn worded(diagnostic: &Diagnostic) -> String {
+    match &diagnostic.hint {
+        Some(hint) => format!("{diagnostic}; hint: {hint}"),
+        None => diagnostic.to_string(),
     }
 }
 

@@ -2,7 +2,7 @@
 //! goes through here: a decision under the route's lock, then, outside of it, the deed.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use machine::{Deadline, Interest, Notified, Progress, Stream, Watcher, Woken};
 use router::{Asker, Checkin, Claim, GaveUp, Grant, Refusal, SlotKey};
@@ -59,27 +59,26 @@ impl Home {
     /// # Errors
     /// See [`NoServer`]; the client is in no queue and holds no slot afterwards.
     pub fn checkout(self: &Arc<Self>, ask: &Checkout<'_>) -> Result<Lease, NoServer> {
+        let since = machine::now();
         loop {
-            let now = machine::now();
             let decision =
-                self.route.with(|pool| pool.checkout(ask.asker, || ask.notified.notifier(), now));
-            let grant = match decision {
-                router::Checkout::Take(slot, idle) => Grant::Take(slot, idle),
-                router::Checkout::Open(slot) => Grant::Open(slot),
-                router::Checkout::Wait(ticket) => self.wait(ticket, ask)?,
+                self.route.with(|pool| pool.checkout(ask.asker, || ask.notified.notifier(), since));
+            let (grant, begun) = match decision {
+                router::Checkout::Take(slot, idle) => (Grant::Take(slot, idle), since),
+                router::Checkout::Open(slot) => (Grant::Open(slot), since),
+                router::Checkout::Wait(ticket) => (self.wait(ticket, ask, since)?, machine::now()),
                 router::Checkout::Refuse(refusal) => return Err(NoServer::Refused(refusal)),
             };
-            if let Some(lease) = self.accept(grant, ask)? {
-                return Ok(lease);
+            if let Some((slot, server)) = self.accept(grant, ask)? {
+                return Ok(Lease::new(Arc::clone(self), slot, server, begun));
             }
         }
     }
 
     /// Gives a server back that owes nothing and holds nothing.
-    pub(super) fn checkin(self: &Arc<Self>, slot: SlotKey, server: Server) {
+    pub(super) fn checkin(self: &Arc<Self>, slot: SlotKey, server: Server, now: Instant) {
         let idle = server.fold_watched(Arc::clone(self), slot.as_u64());
         let here = machine::current().expect("servers are checked in by coroutines");
-        let now = machine::now();
         let outcome = self.route.with(|pool| pool.checkin(slot, idle, here, now));
         self.settle(outcome);
     }
@@ -137,10 +136,10 @@ impl Home {
         &self,
         ticket: router::Ticket,
         ask: &Checkout<'_>,
+        since: Instant,
     ) -> Result<Grant<IdleServer>, NoServer> {
-        let since = machine::now();
         let timeout = self.route.rule().pool_timeout;
-        let deadline = timeout.map_or(Deadline::NEVER, Deadline::after);
+        let deadline = timeout.map_or(Deadline::NEVER, |timeout| Deadline::at(since + timeout));
         loop {
             let woken =
                 machine::wait_any(&[(ask.client, Interest::HANGUP)], Some(ask.notified), deadline);
@@ -179,37 +178,27 @@ impl Home {
         })
     }
 
-    /// Makes a lease of what the pool granted; None when the idle server turned out to be dead.
+    /// Makes a server of what the pool granted; None when the idle one turned out to be dead.
     fn accept(
-        self: &Arc<Self>,
+        &self,
         grant: Grant<IdleServer>,
         ask: &Checkout<'_>,
-    ) -> Result<Option<Lease>, NoServer> {
+    ) -> Result<Option<(SlotKey, Server)>, NoServer> {
         match grant {
-            Grant::Take(slot, idle) => match self.revive(idle) {
-                Some(server) => Ok(Some(Lease::new(Arc::clone(self), slot, server))),
-                None => {
-                    self.lost(slot);
-                    Ok(None)
-                }
-            },
+            Grant::Take(slot, idle) => {
+                let held = Held { home: self, slot };
+                Ok(self.revive(idle).map(|server| (held.keep(), server)))
+            }
             Grant::Open(slot) => {
+                let held = Held { home: self, slot };
                 let timeout = self.shared.config.global.backend_connect_timeout;
                 let deadline = Deadline::after(timeout);
                 let patience = Patience { deadline, client: Some(ask.client) };
-                match self.open(&patience) {
-                    Ok(server) => {
-                        let target = Arc::clone(&server.core.target);
-                        let born = server.core.born;
-                        let known = self.route.with(|pool| pool.opened(slot, target, born));
-                        debug_assert!(known, "we hold the opening slot");
-                        Ok(Some(Lease::new(Arc::clone(self), slot, server)))
-                    }
-                    Err(failure) => {
-                        self.lost(slot);
-                        Err(NoServer::Open(failure))
-                    }
-                }
+                let server = self.open(&patience).map_err(NoServer::Open)?;
+                let (target, born) = (Arc::clone(&server.core.target), server.core.born);
+                let known = self.route.with(|pool| pool.opened(slot, target, born));
+                debug_assert!(known, "we hold the opening slot");
+                Ok(Some((held.keep(), server)))
             }
         }
     }
@@ -246,6 +235,25 @@ impl Home {
     }
 }
 
+/// A slot in our hands whose server is not fit for use yet: dropped, it is given up.
+struct Held<'a> {
+    home: &'a Home,
+    slot: SlotKey,
+}
+
+impl Held<'_> {
+    /// The server is fit: its lease looks after the slot from now on.
+    fn keep(self) -> SlotKey {
+        std::mem::ManuallyDrop::new(self).slot
+    }
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        self.home.lost(self.slot);
+    }
+}
+
 /// The idle server of a slot became readable: notices are dropped, an end is noticed.
 impl Watcher for Home {
     fn stirred(self: Arc<Self>, key: u64) {
@@ -253,7 +261,7 @@ impl Watcher for Home {
         // None: somebody took it meanwhile and will see for himself.
         let Some(idle) = self.route.with(|pool| pool.take_idle(slot)) else { return };
         match self.revive(idle) {
-            Some(server) => self.checkin(slot, server),
+            Some(server) => self.checkin(slot, server, machine::now()),
             None => self.lost(slot),
         }
     }

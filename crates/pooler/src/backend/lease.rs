@@ -2,6 +2,7 @@
 //! ending, the server is closed; a server goes back to the pool only with a proof that it is quiet.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use router::SlotKey;
 use wire::conversation::Quiescent;
@@ -14,11 +15,17 @@ pub struct Lease {
     slot: SlotKey,
     /// None only inside the call that ends the lease.
     server: Option<Server>,
+    since: Instant,
 }
 
 impl Lease {
-    pub(super) fn new(home: Arc<Home>, slot: SlotKey, server: Server) -> Self {
-        Self { home, slot, server: Some(server) }
+    pub(super) fn new(home: Arc<Home>, slot: SlotKey, server: Server, since: Instant) -> Self {
+        Self { home, slot, server: Some(server), since }
+    }
+
+    /// When it began.
+    pub fn since(&self) -> Instant {
+        self.since
     }
 
     /// The slot, to ask for the same server again.
@@ -43,11 +50,11 @@ impl Lease {
 
     /// Gives a quiet server back: to the pool if nothing was left behind in it, else to a reset that
     /// the client does not wait for.
-    pub fn release(self, proof: Quiescent) {
+    pub fn release(self, proof: Quiescent, now: Instant) {
         if self.server().core.taint.is_tainted() {
             self.abandon(Leftover::nothing());
         } else {
-            self.checkin(proof);
+            self.checkin(proof, now);
         }
     }
 
@@ -62,9 +69,9 @@ impl Lease {
     }
 
     /// To the pool, clean.
-    pub(super) fn checkin(mut self, _proof: Quiescent) {
+    pub(super) fn checkin(mut self, _proof: Quiescent, now: Instant) {
         let server = self.server.take().expect("a lease has its server until it ends");
-        self.home.checkin(self.slot, server);
+        self.home.checkin(self.slot, server, now);
     }
 }
 

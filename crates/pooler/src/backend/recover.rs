@@ -39,7 +39,7 @@ pub(super) fn run(mut lease: Lease, leftover: Leftover) {
     let id = lease.server().core.id;
     let mut rescue = Rescue { home: &home, inflow: leftover.inflow.unwrap_or_default() };
     match rescue.run(lease.server_mut(), leftover.torn) {
-        Ok(proof) => lease.checkin(proof),
+        Ok(proof) => lease.checkin(proof, machine::now()),
         Err(reason) => {
             let who = Who { server: Some(id), ..Who::default() };
             let message = format_args!("reset unsuccessful, closing server connection: {reason}");

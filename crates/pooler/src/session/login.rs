@@ -265,7 +265,7 @@ impl Login<'_> {
             Ending::no_server(failure, Asked { database: database.clone(), user: user.clone() })
         })?;
         if let Some(proof) = lease.server().core.conversation.quiescent() {
-            lease.release(proof);
+            lease.release(proof, machine::now());
         }
         Ok(home.route.learned().unwrap_or_default())
     }

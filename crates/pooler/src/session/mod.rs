@@ -132,7 +132,7 @@ impl Session {
         let asker = Asker { client: self.client_id(), machine, last: self.last };
         let ask = Checkout { asker, client: &self.client, notified: &self.notified };
         let lease = self.home.checkout(&ask).map_err(|failure| self.no_server(failure))?;
-        self.traffic.begin(machine::now());
+        self.traffic.begin(lease.since());
         self.fatal_heard = false;
         self.lease = Some(lease);
         Ok(())

@@ -150,9 +150,10 @@ impl Session {
         let Some(lease) = self.lease.take() else { return };
         let conversation = &lease.server().core.conversation;
         if let Some(proof) = conversation.quiescent() {
-            self.traffic.transaction_over(machine::now(), &self.home.tally);
+            let now = machine::now();
+            self.traffic.transaction_over(now, &self.home.tally);
             self.last = Some(lease.slot());
-            return lease.release(proof);
+            return lease.release(proof, now);
         }
         if conversation.settled() {
             self.traffic.settled(machine::now());
