@@ -107,6 +107,9 @@ fn rust_copy(client: &mut postgres::Client) {
 
     let mut out = String::new();
     let all = "copy (select generate_series(1, 10000)) to stdout";
-    client.copy_out(all).unwrap().read_to_string(&mut out).unwrap();
+    // Between transactions the statement it prepares would stay on another server.
+    let mut transaction = client.transaction().unwrap();
+    transaction.copy_out(all).unwrap().read_to_string(&mut out).unwrap();
+    transaction.commit().unwrap();
     assert_eq!(out.lines().count(), 10_000);
 }

@@ -27,6 +27,8 @@ fn scenes() -> Vec<Scene> {
     let sleep = "select pg_sleep(60)";
     let locked = wire().query("begin; lock table victims");
     let endless = "select repeat('x', 1000) from generate_series(1, 100000000)";
+    let insert = wire().extended("insert into victims values (1)", &[]);
+    let running = wire().parse("", sleep).bind("", "", &[]).flush().execute("", 0).flush();
     vec![
         scene("idle", wire().query("select 1"), b'Z'),
         scene("in a transaction", locked.clone(), b'Z'),
@@ -34,9 +36,9 @@ fn scenes() -> Vec<Scene> {
         scene("in a query", wire().query(sleep), 0),
         scene("in a query in a transaction", locked.clone().query(sleep), b'Z'),
         scene("in an extended query", wire().extended(sleep, &[]).sync(), 0),
-        scene("between Flush and Sync", wire().extended("lock table victims", &[]).flush(), 0),
+        scene("between Flush and Sync", insert.flush(), b'C'),
         scene("between Flush and Sync, answered", wire().extended("select 1", &[]).flush(), b'C'),
-        scene("between Flush and Sync, running", wire().extended(sleep, &[]).flush(), b'2'),
+        scene("between Flush and Sync, running", running, b'2'),
         scene("between Flush and Sync, failed", wire().parse("", "selec").flush(), b'E'),
         scene("in COPY in", wire().query("copy victims from stdin").copy_data(b"1\n"), b'G'),
         scene(

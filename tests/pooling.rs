@@ -100,7 +100,7 @@ fn pool_size_bounds_the_servers_of_many_clients() {
 
 #[test]
 fn pool_timeout_tells_the_waiting_client_why() {
-    let pooler = Setup::transaction(1).with("pool_timeout 1").start();
+    let pooler = Setup::transaction(1).with("pool_timeout 1000").start();
     let (mut holder, mut waiting) = (pooler.client(), pooler.client());
     holder.query("begin");
     let started = Instant::now();
@@ -161,8 +161,8 @@ fn a_waiting_client_that_leaves_makes_room() {
 #[test]
 fn unix_sockets_on_both_sides() {
     let postgres = Postgres::shared();
-    let host = format!("unix://{}", postgres.socket_dir.display());
-    let storage = format!(r#"type "remote" host "{host}" port {}"#, postgres.port);
+    let socket = postgres.socket_dir.join(format!(".s.PGSQL.{}", postgres.port));
+    let storage = format!(r#"type "remote" host "unix://{}" port 5432"#, socket.display());
     let pool = format!(r#"{OPEN} pool "transaction" pool_size 2"#);
     let setup = Setup::without_storage().storage("pg", &storage);
     let pooler = setup.rule("default", "default", &pool).start();

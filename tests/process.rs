@@ -73,7 +73,7 @@ fn test_says_where_a_bad_file_is_bad() {
     for (line, place, word) in [
         ("workers 1 workers 2", "odyssey.conf:7:", "workers"),
         ("no_such_option 1", "odyssey.conf:7:", "no_such_option"),
-        ("log_debug maybe", "odyssey.conf:7:", "maybe"),
+        ("log_debug maybe", "odyssey.conf:7:", "yes or no"),
         ("log_debug \"yes\"", "odyssey.conf:7:", "syntax"),
         ("workers -1", "odyssey.conf:7:", "workers"),
         ("}", "odyssey.conf:7:", "syntax"),

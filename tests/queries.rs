@@ -203,6 +203,23 @@ fn copy_in_out_and_fail() {
     both_pools("copy", &steps);
 }
 
+/// A client that has not yet read the error of its COPY goes on sending data: PostgreSQL ignores
+/// it, and so must a pooler that has given the server to somebody else meanwhile.
+#[test]
+fn copy_data_behind_a_failed_copy_is_ignored() {
+    let rest =
+        wire().copy_data(b"wrong\n").copy_data(b"late\n").copy_data(b"later\n").copy_done().0;
+    let copy = wire().query("copy pg_temp.nowhere from stdin").raw(&rest);
+    both_pools(
+        "late copy data",
+        &[
+            (copy, 1, "E/3F000 Z/I"),
+            (wire().query("select 1"), 1, "T D C Z/I"),
+            (wire().copy_data(b"stray").copy_fail("stray").query("select 2"), 1, "T D C Z/I"),
+        ],
+    );
+}
+
 /// Drivers send Execute, the data, CopyDone and Sync in one go, or even a Sync before the data
 /// (which PostgreSQL ignores in COPY mode).
 #[test]

@@ -10,7 +10,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 pub const PASSWORD: &str = "a secret, with 'quotes'";
 
@@ -132,14 +132,18 @@ impl Postgres {
     /// Waits until as many backends as `want` match `condition` (SQL on pg_stat_activity).
     pub fn wait_for_backends(&self, condition: &str, want: usize, limit: Duration) {
         let mut admin = self.admin();
-        let mine = "pid <> pg_backend_pid() and backend_type = 'client backend'";
-        let sql = format!("select count(*) from pg_stat_activity where {mine} and ({condition})");
-        let mut last = String::new();
-        let end = std::time::Instant::now() + limit;
-        while last != want.to_string() {
-            last = admin.scalar(&sql);
-            let late = std::time::Instant::now() > end;
-            assert!(!late || last == want.to_string(), "{last} of {want}: {condition}");
+        let sql = format!(
+            "select pid, usename, state, wait_event, query from pg_stat_activity \
+             where pid <> pg_backend_pid() and backend_type = 'client backend' and ({condition})"
+        );
+        let end = Instant::now() + limit;
+        loop {
+            let late = Instant::now() > end;
+            let rows = admin.query(&sql).rows();
+            if rows.len() == want {
+                return;
+            }
+            assert!(!late, "{want} expected after {limit:?}: {condition}, there are {rows:?}");
             super::let_pass(Duration::from_millis(10));
         }
     }
