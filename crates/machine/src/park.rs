@@ -12,7 +12,8 @@ use crate::{Deadline, machine};
 use std::rc::Rc;
 use std::time::Instant;
 
-/// One client's life, served in turns.
+/// One client's life, served in turns. At shutdown a parked session is dropped where nothing can wait: whoever wants
+/// last words sets its flag first.
 pub trait Session: 'static {
     /// Something woke it, or it is new: talk until there is nothing to say. Runs in a coroutine and may wait.
     fn serve(self: Box<Self>) -> Served;

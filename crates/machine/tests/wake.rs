@@ -156,7 +156,7 @@ fn every_wait() -> Vec<(&'static str, JoinHandle<Result<(), Error>>)> {
         (
             "offload",
             machine::spawn("w", move || {
-                machine::offload(|| thread::park_timeout(Duration::from_millis(300)), never)
+                machine::offload(|| thread::park_timeout(Duration::from_secs(5)), never)
             })
             .unwrap(),
         ),
@@ -221,9 +221,9 @@ fn every_wait_ends_by_its_deadline() {
         assert!(timed_out(stream.read(&mut [0; 8], d()).map(drop)));
         assert!(timed_out(listen().accept(d()).map(drop)));
         assert!(timed_out(Semaphore::new(0).acquire(d()).map(drop)));
-        let sleeper = machine::spawn("s", || machine::sleep(Duration::from_millis(200))).unwrap();
+        let sleeper = machine::spawn("s", || machine::sleep(Duration::from_secs(5))).unwrap();
         assert!(timed_out(sleeper.join(d()).map(drop)));
-        let slow = || thread::park_timeout(Duration::from_millis(200));
+        let slow = || thread::park_timeout(Duration::from_secs(5));
         assert!(timed_out(machine::offload(slow, d())));
         machine::sleep(SHORT).unwrap();
         assert!(start.elapsed() >= SHORT * 7, "none came early");
@@ -370,7 +370,7 @@ fn outside_a_machine_nothing_waits() {
 
 #[test]
 fn two_waiters_for_one_flag_are_a_bug_that_shows() {
-    on(0, || {
+    on(1, || {
         let notified = Rc::new(Notified::new());
         let theirs = Rc::clone(&notified);
         let first = machine::spawn("first", move || wait_any(&[], Some(&theirs), soon())).unwrap();
