@@ -16,14 +16,14 @@ use config::PoolMode;
 use machine::{
     Buffer, Deadline, Interest, Notified, Progress, Seat, Served, Stream, Wakers, Woken,
 };
-use router::{Admission, Asker, ClientId, SlotKey};
+use router::{Admission, Asker, ClientId, Refusal, SlotKey};
 
 pub use login::{Arrival, welcome};
 pub use outflow::Nonsense;
 pub use stop::{Entry, Roster, Standing};
 pub use voice::Voice;
 
-use crate::backend::{Checkout, Home, Inflow, Lease, Leftover};
+use crate::backend::{Checkout, Home, Inflow, Lease, Leftover, NoServer};
 use crate::ending::{Asked, Ending};
 use crate::shared::GivenKey;
 use crate::tally::Traffic;
@@ -138,7 +138,10 @@ impl Session {
         Ok(())
     }
 
-    fn no_server(&self, failure: crate::backend::NoServer) -> Ending {
+    fn no_server(&self, failure: NoServer) -> Ending {
+        if let NoServer::Refused(Refusal::PoolTimeout { .. }) = failure {
+            self.voice.error("router", format_args!("server pool wait timed out, closing"));
+        }
         let Voice { database, user, .. } = &*self.voice;
         Ending::no_server(failure, Asked { database: database.clone(), user: user.clone() })
     }
