@@ -1,5 +1,5 @@
-//! Messages from a client: checked views of their bodies. Each function takes the body of one frame;
-//! what it returns borrows from there and cannot fail any more. It keeps no state.
+//! Messages from a client: checked views of their bodies. Each function takes the body of one
+//! frame; what it returns borrows from there and cannot fail any more. It keeps no state.
 
 use crate::cursor::{Cursor, Oids, Words16};
 use crate::error::{Fault, Malformed};

@@ -281,7 +281,8 @@ proptest! {
         let _ = backend::command_complete(&body);
         let _ = backend::negotiate_protocol_version(&body);
         let _ = backend::notification(&body);
-        let _ = backend::row_description(&body).map(|rows| assert_eq!(rows.fields().count(), rows.len()));
+        let rows = backend::row_description(&body);
+        let _ = rows.map(|rows| assert_eq!(rows.fields().count(), rows.len()));
         let _ = backend::data_row(&body).map(|row| assert_eq!(row.values().count(), row.len()));
         let _ = backend::parameter_description(&body).map(|oids| oids.iter().count());
         let _ = backend::copy_response(b'G', &body).map(|copy| copy.formats.iter().count());

@@ -29,10 +29,10 @@ use table::{Kind, Stage, Step};
 
 /// How many answers may be outstanding.
 ///
-/// Waiting at this bound cannot deadlock. Each owed answer is at least 5 bytes and at least every
-/// second entry owes one (see `copy_ended`), so a server that has read everything has written at
-/// least 10 KiB; it flushes whenever its 8 KiB of output are full, so some answers are on their
-/// way, and each makes room.
+/// Waiting at this bound cannot deadlock: a server that has read everything has sent something, and
+/// each answer makes room. Behind a Sync, a Query or a FunctionCall it flushes. In an open batch at
+/// least every second entry owes an answer (see `copy_ended`) of at least 5 bytes, 10 KiB in all,
+/// and it flushes whenever its 8 KiB of output are full.
 pub const OUTSTANDING_MAX: usize = 4096;
 
 /// For whom a request was made, and so who gets its answer.
@@ -173,8 +173,8 @@ impl Conversation {
             (Stage::CopyIn, _) => self.stage = Stage::CopyInEnded,
             (Stage::CopyBoth, _) => self.stage = Stage::CopyBothEnded,
             (_, None) => {}
-            // An Execute runs one COPY at most, so this one is a stray. Markers owe nothing: a row
-            // of them behind answers that nothing flushes could fill the FIFO for ever.
+            // An Execute runs one COPY at most, so this is a stray. Markers owe nothing: a row of
+            // them behind answers that nothing flushes could fill the FIFO for ever.
             (_, Some(last)) if last.kind == Kind::CopyEnd && self.batch == Batch::Open => {}
             _ if self.expected.len() >= OUTSTANDING_MAX => return Sent::Full,
             _ => self.expected.push_back(Entry { kind: Kind::CopyEnd, owner }),
@@ -231,7 +231,6 @@ impl Conversation {
         self.expected.drain(..1 + syncs + usize::from(ended));
         let is_marker = |entry: &Entry| entry.kind == Kind::CopyEnd;
         if head.kind == Kind::Execute && self.expected.iter().all(is_marker) {
-            self.expected.clear(); // strays: an Execute runs one COPY at most
             self.batch = Batch::Open; // its Sync counts for nothing
         }
         self.expected.push_front(head);

@@ -102,7 +102,7 @@ proptest! {
     #[test]
     fn a_stream_is_cut_into_its_frames(
         frames in proptest::collection::vec(
-            (prop::sample::select(b"DdNTE".to_vec()), proptest::collection::vec(any::<u8>(), 0..40)),
+            (prop::sample::select(b"DdNTE".to_vec()), prop::collection::vec(any::<u8>(), 0..40)),
             0..12,
         ),
         parts in proptest::collection::vec(1usize..20, 0..40),

@@ -244,7 +244,10 @@ proptest! {
     }
 
     #[test]
-    fn bytes_from_nowhere_never_panic(bytes in any::<Vec<u8>>(), text in "[nyp=,acrmvsi0-9]{0,40}") {
+    fn bytes_from_nowhere_never_panic(
+        bytes in any::<Vec<u8>>(),
+        text in "[nyp=,acrmvsi0-9]{0,40}",
+    ) {
         for bytes in [&bytes[..], text.as_bytes()] {
             let _ = first(bytes);
             let _ = first(b"n,,n=,r=abc").unwrap().0.finish(bytes);

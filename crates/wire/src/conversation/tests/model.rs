@@ -335,19 +335,25 @@ fn requests() -> impl Strategy<Value = Vec<u8>> {
         2 => Just(&b"S"[..]),
         5 => proptest::sample::select(SINGLE),
     ];
-    proptest::collection::vec(pieces, 0..16).prop_map(|pieces| pieces.concat())
+    prop::collection::vec(pieces, 0..16).prop_map(|pieces| pieces.concat())
 }
 
 proptest! {
     #[test]
-    fn agrees_with_a_server(program in requests(), tape in proptest::collection::vec(any::<u8>(), 0..200)) {
-        let mut run = Run { conversation: Conversation::new(), server: Server::new(), doubted: false };
+    fn agrees_with_a_server(
+        program in requests(),
+        tape in prop::collection::vec(any::<u8>(), 0..200),
+    ) {
+        let (conversation, server) = (Conversation::new(), Server::new());
+        let mut run = Run { conversation, server, doubted: false };
         let _over = run.play(&program, &mut Tape(tape.iter()));
     }
 
     /// Bytes from nowhere: no panic, a bounded FIFO, and never both settled and outstanding.
     #[test]
-    fn never_panics(steps in proptest::collection::vec((any::<bool>(), any::<bool>(), any::<u8>()), 0..300)) {
+    fn never_panics(
+        steps in prop::collection::vec((any::<bool>(), any::<bool>(), any::<u8>()), 0..300),
+    ) {
         const REQUESTS: &[u8] = b"BCdcfDEHFPpQSX?";
         const ANSWERS: &[u8] = b"RK23CcdGHWDIEVvnNAtS1sTZZZ?";
         let mut conversation = Conversation::new();
