@@ -3,6 +3,7 @@
 use crate::support::pooler::binary;
 use crate::support::process::{new_dir, run, write};
 use crate::support::{Login, PATIENCE, Setup, Wire, let_pass, until};
+use rustix::process::Signal;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -108,9 +109,9 @@ const STOPPING: &str = "Odyssey is gracefully shutting down";
 #[test]
 fn sigterm_tells_idle_clients_and_lets_transactions_finish() {
     for (signal, setup) in [
-        ("TERM", Setup::transaction(3)),
-        ("INT", Setup::transaction(3)),
-        ("TERM", Setup::session(3)),
+        (Signal::TERM, Setup::transaction(3)),
+        (Signal::INT, Setup::transaction(3)),
+        (Signal::TERM, Setup::session(3)),
     ] {
         let mut pooler = setup.start();
         let mut fresh = pooler.client();
@@ -119,7 +120,7 @@ fn sigterm_tells_idle_clients_and_lets_transactions_finish() {
         let mut busy = pooler.client();
         busy.query("begin");
         let mut querying = pooler.client();
-        if signal == "INT" {
+        if signal == Signal::INT {
             querying.send(&Wire::new().query("select pg_sleep(0.7), 'late'"));
             let_pass(Duration::from_millis(100));
         }
@@ -130,7 +131,7 @@ fn sigterm_tells_idle_clients_and_lets_transactions_finish() {
             assert_eq!(told.whole(), ("FATAL", "08006", STOPPING));
             assert!(told.detail.is_some_and(|d| d.contains("the connections are being drained")));
         }
-        if signal == "INT" {
+        if signal == Signal::INT {
             let last = querying.until_closed();
             assert_eq!(last.rows().len(), 1, "a running query ends by itself");
         }
@@ -152,7 +153,7 @@ fn sigterm_with_a_transaction_that_never_ends_is_bounded() {
     let mut pooler = setup.start();
     let mut busy = pooler.client();
     busy.query("begin");
-    pooler.signal("TERM");
+    pooler.signal(Signal::TERM);
     let started = Instant::now();
     assert_eq!(pooler.wait_for_exit(PATIENCE).code(), Some(124));
     assert!(started.elapsed() >= Duration::from_millis(450));
@@ -163,9 +164,9 @@ fn enough_signals_end_it_at_once() {
     let mut pooler = Setup::transaction(1).global("max_sigterms_to_die 2").start();
     let mut busy = pooler.client();
     busy.query("begin");
-    pooler.signal("TERM");
+    pooler.signal(Signal::TERM);
     pooler.wait_for_line("termination signal received");
-    pooler.signal("TERM");
+    pooler.signal(Signal::TERM);
     assert_eq!(pooler.wait_for_exit(PATIENCE).code(), Some(1));
 }
 

@@ -2,6 +2,7 @@
 
 use crate::support::process::{new_dir, run, signal};
 use crate::support::{PATIENCE, Pooler, Postgres, Setup, until};
+use rustix::process::Signal;
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
@@ -61,7 +62,7 @@ fn ctrl_c_in_psql_cancels_the_query() {
         let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let asleep = "query like 'select /* ctrl-c */%' and state = 'active'";
         Postgres::shared().wait_for_backends(asleep, 1, PATIENCE);
-        signal(child.id(), "INT");
+        signal(child.id(), Signal::INT);
         let output = child.wait_with_output().unwrap();
         let err = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(err.contains("canceling statement due to user request"), "{err}");

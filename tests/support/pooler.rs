@@ -5,6 +5,7 @@ use super::login::Login;
 use super::postgres::Postgres;
 use super::process::{self, Watched, free_port, new_dir};
 use super::{PATIENCE, until};
+use rustix::process::Signal;
 use std::path::PathBuf;
 use std::process::{Command, ExitStatus, Stdio};
 use std::time::Duration;
@@ -220,8 +221,8 @@ impl Pooler {
         self.process.child.try_wait().unwrap().is_none()
     }
 
-    pub fn signal(&self, name: &str) {
-        process::signal(self.pid(), name);
+    pub fn signal(&self, signal: Signal) {
+        process::signal(self.pid(), signal);
     }
 
     /// Waits for the process to end by itself.
@@ -238,7 +239,7 @@ impl Pooler {
 
     /// SIGTERM, and the proof that it ends well.
     pub fn stop(mut self) {
-        self.signal("TERM");
+        self.signal(Signal::TERM);
         let status = self.wait_for_exit(PATIENCE);
         assert!(status.success(), "{status} after SIGTERM\n{}", self.log());
     }

@@ -2,6 +2,7 @@
 //! of a pipe from us; when we are gone, killed or not, it ends the process and removes the
 //! directory.
 
+use rustix::process::{Pid, Signal};
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -76,10 +77,10 @@ pub fn free_port() -> u16 {
     }
 }
 
-/// Sends a signal by name ("TERM") to one process.
-pub fn signal(pid: u32, name: &str) {
-    let sent = Command::new("kill").args([&format!("-{name}"), &pid.to_string()]).status();
-    assert!(sent.unwrap().success(), "kill -{name} {pid}");
+/// Sends a signal to one process, which is a child of ours and therefore alive or a zombie.
+pub fn signal(pid: u32, signal: Signal) {
+    let pid = Pid::from_raw(pid as i32).expect("a child has a pid above zero");
+    rustix::process::kill_process(pid, signal).expect("it is a child of ours");
 }
 
 /// A figure of `/proc/PID/status` in KiB, such as `VmRSS` or `VmHWM`.
