@@ -48,7 +48,13 @@ pub(crate) fn run(config: Config, file: &Path) -> ExitCode {
         }
     };
     let shared = Arc::new(Shared::new(config, log));
-    let exit = run_engine(&shared, file);
+    let exit = match PidFile::write(shared.config.global.pid_file.as_deref()) {
+        Ok(_kept) => run_engine(&shared, file),
+        Err(text) => {
+            shared.log.error("init", &Who::default(), format_args!("{text}"));
+            Exit::Failed
+        }
+    };
     shared.log.close();
     exit.into()
 }
@@ -65,6 +71,27 @@ fn open_log(config: &Config) -> Result<Log, String> {
         Some(file) => format!("log_file {}: {error}", file.display()),
         None => format!("no thread for the log: {error}"),
     })
+}
+
+/// The file with our process id, for as long as we run.
+struct PidFile<'a>(Option<&'a Path>);
+
+impl<'a> PidFile<'a> {
+    fn write(path: Option<&'a Path>) -> Result<Self, String> {
+        if let Some(path) = path {
+            std::fs::write(path, format!("{}\n", std::process::id()))
+                .map_err(|error| format!("pid_file {}: {error}", path.display()))?;
+        }
+        Ok(Self(path))
+    }
+}
+
+impl Drop for PidFile<'_> {
+    fn drop(&mut self) {
+        if let Some(path) = self.0 {
+            let _ = std::fs::remove_file(path);
+        }
+    }
 }
 
 fn run_engine(shared: &Arc<Shared>, file: &Path) -> Exit {

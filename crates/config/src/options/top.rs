@@ -6,7 +6,7 @@ use super::{between, flag, integer, natural, row, section, text};
 pub(super) const ROWS: &[Row] = &[
     row("include", Kind::Include).repeats().doc("Another file, relative to the working directory."),
     // the process
-    flag("daemonize", "no").doc("Fork into the background."),
+    flag("daemonize", "no").later(&["no"]).doc("Fork into the background."),
     integer("priority", "0").later(&["0"]).doc("Scheduling priority of the process."),
     text("pid_file").doc("Where our process id is written."),
     text("unix_socket_dir").doc("Directory of our unix sockets and by default of the servers'."),
@@ -22,7 +22,7 @@ pub(super) const ROWS: &[Row] = &[
     text("log_syslog_ident").default("odyssey").harmless().doc("Our name in syslog."),
     text("log_syslog_facility").default("daemon").harmless().doc("The facility in syslog."),
     flag("log_debug", "no").doc("Debug lines."),
-    flag("log_config", "no").doc("Print the configuration at start."),
+    flag("log_config", "no").later(&["no"]).doc("Print the configuration at start."),
     flag("log_session", "yes").doc("Lines for connect, route and disconnect."),
     flag("log_query", "no").doc("Texts of queries."),
     flag("log_stats", "yes").doc("Statistics lines each stats_interval."),
@@ -47,7 +47,9 @@ pub(super) const ROWS: &[Row] = &[
         .doc("All coroutines have the same stacks here."),
     // sockets
     flag("nodelay", "yes").doc("TCP_NODELAY on clients and servers."),
-    flag("disable_nolinger", "no").doc("No: clients are closed with a reset, as Odyssey does."),
+    flag("disable_nolinger", "no")
+        .harmless()
+        .doc("No effect: clients are never closed with a reset."),
     natural("keepalive", "15").unit("s").doc("Silence before the first probe; 0 = none."),
     natural("keepalive_keep_interval", "5").unit("s").doc("Between two probes."),
     natural("keepalive_probes", "3").doc("Unanswered probes before giving up."),
@@ -59,7 +61,10 @@ pub(super) const ROWS: &[Row] = &[
     // limits and timeouts
     integer("client_max", "0").doc("Clients at once; 0 or less = unlimited."),
     natural("client_max_routing", "0").doc("Clients between accept and route; 0 = 64 per worker."),
-    natural("server_login_retry", "1").unit("ms").doc("Pause after a server said 53300."),
+    natural("server_login_retry", "1")
+        .unit("ms")
+        .later(&["1"])
+        .doc("Pause after a server said 53300."),
     natural("backend_connect_timeout_ms", "30000").unit("ms").doc("Each connect to a server."),
     natural("cancel_timeout_ms", "1000").unit("ms").doc("One cancel connection; 0 = for ever."),
     integer("cancel_queue_timeout_ms", "-1")

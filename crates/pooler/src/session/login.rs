@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use config::Authentication;
+use config::{Authentication, StorageKind};
 use machine::{Address, Buffer, Deadline, Notified, Parcel, Seat, Stream};
 use router::{Asker, ClientId, ClientKey, Parameters, Refusal};
 use wire::backend::TransactionStatus;
@@ -179,6 +179,11 @@ impl Login<'_> {
         };
         self.voice.shows_id = rule.client_show_id;
         self.forwards = rule.client_fwd_error;
+        self.voice.logs_queries = self.shared.config.global.log_query || rule.log_query;
+        if rule.storage.kind == StorageKind::Local {
+            let text = "the admin console is not built yet";
+            return Err(Ending::Login(Notice::fatal("0A000", text)));
+        }
         self.voice.session(
             "startup",
             format_args!("route '{database}.{user}' to '{}.{}'", rule.database, rule.user),

@@ -7,6 +7,7 @@ use wire::conversation::{Owner, Sent};
 use wire::frame::{self, HEADER_BYTES, Header, Side};
 use wire::tag::frontend as tag;
 
+use super::Voice;
 use crate::backend::Core;
 
 /// What stands at the front of the outflow of a client that holds no server.
@@ -117,7 +118,7 @@ impl Outflow {
     ///
     /// # Errors
     /// The client broke the format or the order.
-    pub fn examine(&mut self, core: &mut Core) -> Result<(), Nonsense> {
+    pub fn examine(&mut self, core: &mut Core, voice: &Voice) -> Result<(), Nonsense> {
         while !self.terminated {
             let bytes = self.body_left.min(self.buffer.len() - self.cleared);
             self.cleared += bytes;
@@ -133,7 +134,11 @@ impl Outflow {
             }
             match core.conversation.sent(header.tag, Owner::Client)? {
                 Sent::Forward => {
-                    mark(core, &header, rest.get(HEADER_BYTES..header.frame_bytes()));
+                    let body = rest.get(HEADER_BYTES..header.frame_bytes());
+                    if voice.logs_queries() {
+                        voice.request(header.tag, body.unwrap_or(b"(too long to be shown)\0"));
+                    }
+                    mark(core, &header, body);
                     self.body_left = header.frame_bytes();
                 }
                 Sent::Swallow if rest.len() < header.frame_bytes() => return Ok(()),

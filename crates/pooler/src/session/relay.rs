@@ -51,7 +51,7 @@ impl Session {
             }
         }
         // Also when nothing came: answers may have made room in the conversation.
-        flows.up.examine(&mut lease.server_mut().core)?;
+        flows.up.examine(&mut lease.server_mut().core, &self.voice)?;
         if moved {
             self.traffic.asked();
         }

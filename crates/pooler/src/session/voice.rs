@@ -4,7 +4,8 @@ use std::fmt::Arguments;
 use std::sync::Arc;
 
 use machine::Address;
-use wire::{Notice, NoticeView};
+use wire::tag::frontend as tag;
+use wire::{Notice, NoticeView, frontend};
 
 use crate::id::Id;
 use crate::log::Who;
@@ -21,6 +22,8 @@ pub struct Voice {
     pub database: String,
     /// Where the client is.
     pub address: Address,
+    /// `log_query`, of the process or of the rule.
+    pub logs_queries: bool,
     /// Errors carry the id (`client_show_id`).
     pub shows_id: bool,
 }
@@ -29,7 +32,7 @@ impl Voice {
     /// A client nobody knows yet.
     pub fn new(shared: Arc<Shared>, id: Id, address: Address) -> Self {
         let (user, database) = (String::new(), String::new());
-        Self { shared, id, user, database, address, shows_id: true }
+        Self { shared, id, user, database, address, logs_queries: false, shows_id: true }
     }
 
     /// An ordinary event in the life of a client, for `log_session`.
@@ -42,6 +45,44 @@ impl Voice {
     /// Something failed.
     pub fn error(&self, context: &str, message: Arguments<'_>) {
         self.shared.log.error(context, &self.who(None), message);
+    }
+
+    /// Are the texts of queries logged (`log_query`)?
+    pub fn logs_queries(&self) -> bool {
+        self.logs_queries
+    }
+
+    /// A message of the client that a server is to get, in Odyssey's words. Values are never shown.
+    pub fn request(&self, message: u8, body: &[u8]) {
+        match self.describe(message, body) {
+            Ok(()) => {}
+            // The server will say what is wrong with it.
+            Err(error) => self.error("query", format_args!("{error}")),
+        }
+    }
+
+    fn describe(&self, message: u8, body: &[u8]) -> Result<(), wire::Malformed> {
+        let say = |context: &str, text: Arguments<'_>| {
+            self.shared.log.info(context, &self.who(None), text);
+        };
+        match message {
+            tag::QUERY => say("query", format_args!("{}", frontend::query(body)?)),
+            tag::PARSE => {
+                let parse = frontend::parse(body)?;
+                say("parse", format_args!("{} {}", parse.name, parse.query));
+            }
+            tag::BIND => {
+                let (portal, statement) = frontend::bind_names(body)?;
+                say("bind", format_args!("bind stmt '{statement}' to portal '{portal}'"));
+            }
+            tag::EXECUTE => {
+                say("execute", format_args!("name: {}", frontend::execute(body)?.portal));
+            }
+            tag::FLUSH => say("flush", format_args!("flush")),
+            tag::SYNC => say("sync", format_args!("sync")),
+            _ => {}
+        }
+        Ok(())
     }
 
     /// A server's own error passes by.
