@@ -1,6 +1,7 @@
-//! The first coroutine: start an engine with two machines, run one coroutine on each, let each start a child that
-//! sleeps, and join it. What to see: `spawn` takes a closure that need not be `Send` (here an `Rc`), because a
-//! coroutine never leaves its machine; only the way in (`MachineHandle::spawn`) and out (a channel) cross threads.
+//! The first coroutine: start an engine with two machines, run one coroutine on each, let each
+//! start a child that sleeps, and join it. What to see: `spawn` takes a closure that need not be
+//! `Send` (here an `Rc`), because a coroutine never leaves its machine; only the way in
+//! (`MachineHandle::spawn`) and out (a channel) cross threads.
 //!
 //! `cargo run -p machine --example 01_hello`
 

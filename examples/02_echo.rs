@@ -1,7 +1,8 @@
-//! An echo server whose idle clients have no stack. What is new after `01_hello`: sockets and parked sessions. One
-//! acceptor hands each connection to the machine with the fewest clients, as a `Parcel`; there it becomes a
-//! `Session`, which is served while there are bytes and parked while there are none. Its buffer is leased for the
-//! turn only. Try ten thousand `nc localhost 7007` and look at the memory.
+//! An echo server whose idle clients have no stack. What is new after `01_hello`: sockets and
+//! parked sessions. One acceptor hands each connection to the machine with the fewest clients, as a
+//! `Parcel`; there it becomes a `Session`, which is served while there are bytes and parked while
+//! there are none. Its buffer is leased for the turn only. Try ten thousand `nc localhost 7007` and
+//! look at the memory.
 //!
 //! `cargo run -p machine --example 02_echo -- 127.0.0.1:7007`
 

@@ -1,7 +1,8 @@
-//! A TCP proxy, full duplex. What is new after `02_echo`: one coroutine waits for two sockets in both directions.
-//! `wait_any` returns when any of the four things that may happen has happened; a direction holds at most one
-//! buffer, and never waits while the other could move (a half-duplex proxy stands still as soon as both peers
-//! write more than the sockets hold). This is the skeleton of a pooler's relay, and what its CPU is measured with.
+//! A TCP proxy, full duplex. What is new after `02_echo`: one coroutine waits for two sockets in
+//! both directions. `wait_any` returns when any of the four things that may happen has happened; a
+//! direction holds at most one buffer, and never waits while the other could move (a half-duplex
+//! proxy stands still as soon as both peers write more than the sockets hold). This is the skeleton
+//! of a pooler's relay, and what its CPU is measured with.
 //!
 //! `cargo run --release -p machine --example 03_proxy -- 127.0.0.1:7007 127.0.0.1:5432 [MACHINES]`
 

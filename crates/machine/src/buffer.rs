@@ -1,5 +1,5 @@
-//! Byte buffers, leased from the thread's pool for as long as there is something in them. A buffer is a queue of
-//! bytes in one piece: filled behind, consumed in front. It never grows by itself.
+//! Byte buffers, leased from the thread's pool for as long as there is something in them. A buffer
+//! is a queue of bytes in one piece: filled behind, consumed in front. It never grows by itself.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -54,8 +54,8 @@ impl Buffer {
         &mut self.storage[self.start..self.end]
     }
 
-    /// The room behind the data. The data moves to the front when that gives notably more room. Empty only when
-    /// the buffer is full.
+    /// The room behind the data. The data moves to the front when that gives notably more room.
+    /// Empty only when the buffer is full.
     #[must_use]
     pub fn space(&mut self) -> &mut [u8] {
         let (room, gap) = (self.storage.len() - self.end, self.start);
@@ -104,8 +104,8 @@ impl Buffer {
         self.storage.len()
     }
 
-    /// Makes it hold at least `total_bytes`, those in it included. Storage beyond [`BUFFER_BYTES`] is freed
-    /// afterwards, not pooled; how much is sensible is the caller's to bound.
+    /// Makes it hold at least `total_bytes`, those in it included. Storage beyond [`BUFFER_BYTES`]
+    /// is freed afterwards, not pooled; how much is sensible is the caller's to bound.
     pub fn reserve(&mut self, total_bytes: usize) {
         if total_bytes <= self.storage.len() {
             return;

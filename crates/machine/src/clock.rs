@@ -1,5 +1,5 @@
-//! Deadlines. A deadline is a point in time, never a length: it survives retries without growing. It does not
-//! read the clock by itself except where a caller asks for "so long from now".
+//! Deadlines. A deadline is a point in time, never a length: it survives retries without growing.
+//! It does not read the clock by itself except where a caller asks for "so long from now".
 
 use std::time::{Duration, Instant};
 

@@ -1,6 +1,6 @@
-//! Coroutines: a task is what is to be done, a stack is where it is done. A task that runs has a stack; a
-//! finished one gives its stack back to the machine for the next; a parked session is a task without one.
-//! No coroutine ever changes threads, so what it runs needs no `Send`.
+//! Coroutines: a task is what is to be done, a stack is where it is done. A task that runs has a
+//! stack; a finished one gives its stack back to the machine for the next; a parked session is a
+//! task without one. No coroutine ever changes threads, so what it runs needs no `Send`.
 
 use crate::error::Error;
 use crate::machine::Machine;
@@ -181,12 +181,12 @@ impl<T> Outcome<T> {
     }
 }
 
-/// Starts a coroutine on this machine; it runs when the caller next waits. `name` appears in panics and
-/// overflows.
+/// Starts a coroutine on this machine; it runs when the caller next waits. `name` appears in panics
+/// and overflows.
 ///
 /// # Errors
-/// `TooManyCoroutines` at the ceiling, `Io` when no stack could be mapped, `Closed` during shutdown,
-/// `NotOnMachine` on any other thread. Nothing was started then.
+/// `TooManyCoroutines` at the ceiling, `Io` when no stack could be mapped, `Closed` during
+/// shutdown, `NotOnMachine` on any other thread. Nothing was started then.
 pub fn spawn<T: 'static>(
     name: &'static str,
     body: impl FnOnce() -> T + 'static,
@@ -214,8 +214,8 @@ pub fn spawn<T: 'static>(
     Ok(JoinHandle { outcome, task })
 }
 
-/// A coroutine of this machine, to be joined or cancelled. Dropping it lets the coroutine go on alone. It stays
-/// on its machine:
+/// A coroutine of this machine, to be joined or cancelled. Dropping it lets the coroutine go on
+/// alone. It stays on its machine:
 ///
 /// ```compile_fail
 /// fn send<T: Send>() {}
@@ -230,15 +230,16 @@ impl<T> JoinHandle<T> {
     /// Waits for its end and takes what it returned.
     ///
     /// # Errors
-    /// `Panicked` if it did; `TimedOut` and `Cancelled` are the caller's own, and let the coroutine go on.
+    /// `Panicked` if it did; `TimedOut` and `Cancelled` are the caller's own, and let the coroutine
+    /// go on.
     pub fn join(self, deadline: Deadline) -> Result<T, Error> {
         let outcome = &self.outcome;
         wait_until(&outcome.waiter, deadline, || outcome.is_there.get())?;
         outcome.value.take().expect("only join takes the value, and it takes the handle too")
     }
 
-    /// Every wait of that coroutine, the present one included, fails with `Cancelled` from now on. It is not
-    /// stopped by force: it ends when it returns.
+    /// Every wait of that coroutine, the present one included, fails with `Cancelled` from now on.
+    /// It is not stopped by force: it ends when it returns.
     pub fn cancel(&self) {
         if let Some(machine) = Machine::here().filter(|_| !self.is_finished()) {
             machine.cancel(&self.task);
@@ -269,8 +270,8 @@ pub fn sleep(duration: Duration) -> Result<(), Error> {
     }
 }
 
-/// Lets the sockets and the other coroutines have a turn. Without effect outside a coroutine and while the
-/// thread unwinds from a panic.
+/// Lets the sockets and the other coroutines have a turn. Without effect outside a coroutine and
+/// while the thread unwinds from a panic.
 pub fn yield_now() {
     if let Ok((machine, task)) = Machine::running()
         && !thread::panicking()
@@ -291,8 +292,8 @@ pub fn is_cancelled() -> bool {
     Machine::running().is_ok_and(|(_, task)| task.is_cancelled())
 }
 
-/// Runs `body` with cancellation put off: its waits do not fail with `Cancelled`, those after it do. For the few
-/// words that must still be said.
+/// Runs `body` with cancellation put off: its waits do not fail with `Cancelled`, those after it
+/// do. For the few words that must still be said.
 pub fn shield<R>(body: impl FnOnce() -> R) -> R {
     struct Shield(Rc<Task>);
     impl Drop for Shield {

@@ -1,5 +1,6 @@
-//! The engine: all machines of the process, their start and their end. may's scheduler is global, fixed in size
-//! at its first use and never ends; so there is one engine a process, and its threads only fall asleep for good.
+//! The engine: all machines of the process, their start and their end. may's scheduler is global,
+//! fixed in size at its first use and never ends; so there is one engine a process, and its threads
+//! only fall asleep for good.
 
 use crate::error::Error;
 use crate::mailbox::{Mail, Shared};
@@ -130,8 +131,8 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Starts the machines and returns when each runs on a thread of its own and its coroutines were seen to
-    /// run on that thread.
+    /// Starts the machines and returns when each runs on a thread of its own and its coroutines
+    /// were seen to run on that thread.
     ///
     /// # Errors
     /// `AlreadyStarted`; `Io` when descriptors or threads are not to be had.
@@ -160,7 +161,8 @@ impl Engine {
         Ok(engine)
     }
 
-    /// Every reactor has a thread of its own, and what is spawned on its machine runs there, also after a wait.
+    /// Every reactor has a thread of its own, and what is spawned on its machine runs there, also
+    /// after a wait.
     fn prove_affinity(
         &self,
         hellos: &Receiver<io::Result<(usize, ThreadId)>>,
@@ -187,7 +189,8 @@ impl Engine {
         }
         for _ in &self.machines {
             let (index, before, after) = proofs.recv_timeout(left()).map_err(slow)?;
-            let home = index.and_then(|index| threads[index].take()); // taken: no thread is two machines
+            // Taken, so that no thread can be two machines.
+            let home = index.and_then(|index| threads[index].take());
             assert!(home == Some(before) && before == after, "the substrate keeps coroutines home");
         }
         Ok(())
@@ -206,8 +209,8 @@ impl Engine {
         least.expect("an engine has at least one machine")
     }
 
-    /// Cancels every coroutine, drops parked sessions, stops the offload threads, and waits at most five seconds
-    /// for the coroutines to end. may's threads stay, asleep.
+    /// Cancels every coroutine, drops parked sessions, stops the offload threads, and waits at most
+    /// five seconds for the coroutines to end. may's threads stay, asleep.
     pub fn shutdown(self) {
         let (done, ended) = mpsc::channel();
         for machine in &self.machines {

@@ -1,5 +1,6 @@
-//! What the world did to us, one enum for the crate. It knows no protocol and no policy: a refused connection
-//! is `Io`, a passed deadline is `TimedOut`, and who is to blame for it is decided elsewhere.
+//! What the world did to us, one enum for the crate. It knows no protocol and no policy: a refused
+//! connection is `Io`, a passed deadline is `TimedOut`, and who is to blame for it is decided
+//! elsewhere.
 
 use std::fmt;
 use std::io;

@@ -1,5 +1,5 @@
-//! Sockets. The entry of one registered descriptor is here: its readiness bits and who waits for them. The
-//! kernel tells edges; a bit remembers an edge until a system call proves it used up.
+//! Sockets. The entry of one registered descriptor is here: its readiness bits and who waits for
+//! them. The kernel tells edges; a bit remembers an edge until a system call proves it used up.
 
 pub(crate) mod address;
 pub(crate) mod listener;
@@ -24,8 +24,8 @@ pub(crate) struct Io {
     pub(crate) readable: Cell<bool>,
     /// A write may find room. Cleared by a short write or by EAGAIN.
     pub(crate) writable: Cell<bool>,
-    /// RDHUP, HUP or ERR was seen. That edge never comes again, so from here on only 0, EAGAIN or an error ends
-    /// reading, and a short read does not.
+    /// RDHUP, HUP or ERR was seen. That edge never comes again, so from here on only 0, EAGAIN or
+    /// an error ends reading, and a short read does not.
     pub(crate) hung_up: Cell<bool>,
     /// What the waiter wants; meaningless without one.
     wanted: Cell<Interest>,
@@ -41,7 +41,8 @@ impl Io {
         Io {
             fd,
             key,
-            readable: Cell::new(false), // the kernel reports what is there already when a socket is added
+            // Adding a socket reports what is there already.
+            readable: Cell::new(false),
             writable: Cell::new(false),
             hung_up: Cell::new(false),
             wanted: Cell::new(Interest::NONE),
@@ -81,7 +82,8 @@ impl Io {
         }
     }
 
-    /// Calls the watcher on a coroutine of this machine, once for any number of events before it runs.
+    /// Calls the watcher on a coroutine of this machine, once for any number of events before it
+    /// runs.
     pub(crate) fn stir(self: &Rc<Io>, machine: &'static Machine) {
         if self.stirring.replace(true) {
             return;

@@ -1,10 +1,11 @@
 //! Stackful coroutines with an address: one event loop a thread, sockets, timers, parked sessions.
 //!
-//! A *machine* is a thread with an event loop. A *coroutine* is born, waits and dies on one machine (the affinity
-//! law): so it may use thread-locals and `Rc`, and [`spawn`] asks for no `Send`. What changes machines is a
-//! [`Parcel`] (a folded socket), a closure given to [`MachineHandle::spawn`], and the flag of a [`Notifier`].
-//! Every wait takes a [`Deadline`] and ends early with [`Error::Cancelled`] when its coroutine is cancelled.
-//! A [`Session`] that has nothing to say is parked: it keeps its value and gives up its stack.
+//! A *machine* is a thread with an event loop. A *coroutine* is born, waits and dies on one machine
+//! (the affinity law): so it may use thread-locals and `Rc`, and [`spawn`] asks for no `Send`. What
+//! changes machines is a [`Parcel`] (a folded socket), a closure given to [`MachineHandle::spawn`],
+//! and the flag of a [`Notifier`]. Every wait takes a [`Deadline`] and ends early with
+//! [`Error::Cancelled`] when its coroutine is cancelled. A [`Session`] that has nothing to say is
+//! parked: it keeps its value and gives up its stack.
 //!
 //! ```
 //! use machine::{Deadline, Engine, EngineConfig};
@@ -26,13 +27,15 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! One thing must not be done in a coroutine: block the thread. No lock is held over a wait, files and name
-//! lookups go to [`offload`], and who computes for more than a millisecond calls [`yield_now`].
+//! One thing must not be done in a coroutine: block the thread. No lock is held over a wait, files
+//! and name lookups go to [`offload`], and who computes for more than a millisecond calls
+//! [`yield_now`].
 //!
-//! Where to find it: `engine` (start, end) → `reactor` (the loop) → `machine` (what one thread owns) →
-//! `coroutine`, `park`, `wait` (who runs, who waits) → `io` (sockets). `mailbox` and `notified` are what other
-//! threads see. Unsafe code is in `substrate` (may), `sys`, `sys/socket` (system calls) and `overflow` (one
-//! signal handler); the only static is the flag that makes a second engine an error.
+//! Where to find it: `engine` (start, end) → `reactor` (the loop) → `machine` (what one thread
+//! owns) → `coroutine`, `park`, `wait` (who runs, who waits) → `io` (sockets). `mailbox` and
+//! `notified` are what other threads see. Unsafe code is in `substrate` (may), `sys`, `sys/socket`
+//! (system calls) and `overflow` (one signal handler); the only static is the flag that makes a
+//! second engine an error.
 
 mod buffer;
 mod clock;

@@ -1,8 +1,9 @@
-//! A machine: everything that belongs to one thread. It holds the sockets, the tasks, the timers and the stacks
-//! of that thread, and moves tasks from waiting to ready. It does not poll (that is `reactor`) and does not
-//! know what a task does (that is `coroutine` and `park`).
+//! A machine: everything that belongs to one thread. It holds the sockets, the tasks, the timers
+//! and the stacks of that thread, and moves tasks from waiting to ready. It does not poll (that is
+//! `reactor`) and does not know what a task does (that is `coroutine` and `park`).
 //!
-//! Nothing here keeps a borrow or a `&mut` across a switch of stacks: fields are cells, borrowed for a line.
+//! Nothing here keeps a borrow or a `&mut` across a switch of stacks: fields are cells, borrowed
+//! for a line.
 
 use crate::coroutine::{Job, Stack, Task};
 use crate::engine::Common;
@@ -186,7 +187,8 @@ impl Machine {
 
     // ---- waiting -------------------------------------------------------------------------------
 
-    /// The running task waits until somebody wakes it or the deadline passes; the caller looks which.
+    /// The running task waits until somebody wakes it or the deadline passes; the caller looks
+    /// which.
     pub(crate) fn suspend(&self, task: &Rc<Task>, deadline: Deadline) {
         if let Some(at) = deadline.instant() {
             self.timers.borrow_mut().set(task, at);

@@ -1,8 +1,10 @@
-//! What other threads know of a machine: its mailbox, its epoll descriptor, its numbers. A letter is small and
-//! bounded in number: spawns by a counter, notifications by one a notifier, retirements by one a socket.
+//! What other threads know of a machine: its mailbox, its epoll descriptor, its numbers. A letter
+//! is small and bounded in number: spawns by a counter, notifications by one a notifier,
+//! retirements by one a socket.
 //!
-//! The bell rings only for a sleeper. The sender pushes, then looks at `sleeping`; the machine sets `sleeping`,
-//! then looks at the queue. With sequentially consistent fences between, at least one of them sees the other.
+//! The bell rings only for a sleeper. The sender pushes, then looks at `sleeping`; the machine sets
+//! `sleeping`, then looks at the queue. With sequentially consistent fences between, at least one
+//! of them sees the other.
 
 use crate::error::Error;
 use crate::slab::Key;
@@ -31,7 +33,8 @@ pub(crate) enum Mail {
 /// The part of a machine that other threads may touch.
 pub(crate) struct Shared {
     pub(crate) index: usize,
-    /// The machine's epoll descriptor, open as long as the process: a thief removes its loot from it.
+    /// The machine's epoll descriptor, open as long as the process: a thief removes its loot from
+    /// it.
     pub(crate) epoll: RawFd,
     pub(crate) counters: Counters,
     bell: OwnedFd,

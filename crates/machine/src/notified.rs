@@ -1,5 +1,5 @@
-//! A flag that one coroutine waits for and anybody may set, from any thread. It is level-triggered: set stays
-//! set until taken, and setting it twice is setting it once. It carries no data.
+//! A flag that one coroutine waits for and anybody may set, from any thread. It is level-triggered:
+//! set stays set until taken, and setting it twice is setting it once. It carries no data.
 
 use crate::machine::Machine;
 use crate::mailbox::{Mail, Shared};
@@ -27,7 +27,8 @@ pub(crate) struct Entry {
 impl Entry {
     /// The letter arrived.
     pub(crate) fn received(&self, machine: &Machine) {
-        // A read-modify-write, so that a notifier which saw `true` here before has its flag seen by us.
+        // A read-modify-write, so that a notifier which saw `true` here before has its flag seen by
+        // us.
         self.flag.posted.swap(false, Ordering::AcqRel);
         self.waiter.wake(machine);
     }

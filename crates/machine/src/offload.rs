@@ -1,5 +1,6 @@
-//! A few operating system threads for what blocks or burns: name lookups, files, key derivation. Bounded in
-//! threads and queue. A caller that gives up abandons the result; the work itself cannot be stopped.
+//! A few operating system threads for what blocks or burns: name lookups, files, key derivation.
+//! Bounded in threads and queue. A caller that gives up abandons the result; the work itself cannot
+//! be stopped.
 
 use crate::Deadline;
 use crate::error::Error;
@@ -70,7 +71,8 @@ fn work_off(queue: &Receiver<Work>) {
 /// Runs `body` on a thread of its own kind and waits for what it returns.
 ///
 /// # Errors
-/// `QueueFull` at once when the pool is behind; `TimedOut` and `Cancelled` abandon the result; `Panicked`.
+/// `QueueFull` at once when the pool is behind; `TimedOut` and `Cancelled` abandon the result;
+/// `Panicked`.
 pub fn offload<T: Send + 'static>(
     body: impl FnOnce() -> T + Send + 'static,
     deadline: Deadline,

@@ -1,16 +1,17 @@
-//! The last words of a coroutine that outgrew its stack. Below every stack is a guard page; touching it is a
-//! SIGSEGV, and this handler says whose it was before the process dies. Any other fault dies as it would have.
+//! The last words of a coroutine that outgrew its stack. Below every stack is a guard page;
+//! touching it is a SIGSEGV, and this handler says whose it was before the process dies. Any other
+//! fault dies as it would have.
 //!
-//! generator, under may, installs a handler of its own that leaves the coroutine from inside the signal and goes
-//! on; ours comes after it and never goes on.
+//! generator, under may, installs a handler of its own that leaves the coroutine from inside the
+//! signal and goes on; ours comes after it and never goes on.
 
 use std::cell::Cell;
 use std::io;
 use std::mem::MaybeUninit;
 use std::ptr;
 
-/// How far around the lowest address of the stack a fault counts as an overflow: the guard page, what large
-/// frames may jump over, and the imprecision of where the stack began.
+/// How far around the lowest address of the stack a fault counts as an overflow: the guard page,
+/// what large frames may jump over, and the imprecision of where the stack began.
 const MARGIN_BYTES: usize = 16 * 1024;
 
 thread_local! {
@@ -47,9 +48,11 @@ pub(crate) fn back(place: Place) {
     BOTTOM.set(place.bottom);
 }
 
-/// Installs the handler. generator has installed its own with the first stack, so call it after that.
+/// Installs the handler. generator has installed its own with the first stack, so call it after
+/// that.
 pub(crate) fn install() -> io::Result<()> {
-    // SAFETY: sigaction is integers and an optional pointer; zero is the default action with an empty mask.
+    // SAFETY: sigaction is integers and an optional pointer; zero is the default action with an
+    // empty mask.
     let mut action: libc::sigaction = unsafe { MaybeUninit::zeroed().assume_init() };
     let handler: extern "C" fn(libc::c_int, *mut libc::siginfo_t, *mut libc::c_void) = on_fault;
     action.sa_sigaction = handler as usize;
@@ -71,7 +74,8 @@ extern "C" fn on_fault(signal: libc::c_int, info: *mut libc::siginfo_t, _: *mut 
         say(NAME.get());
         say("\" has overflowed its stack\n");
     }
-    // SAFETY: restores the default action; the instruction faults again on return, and the process ends.
+    // SAFETY: restores the default action; the instruction faults again on return, and the process
+    // ends.
     unsafe { libc::signal(signal, libc::SIG_DFL) };
 }
 

@@ -1,6 +1,6 @@
-//! What happens when a coroutine panics: its message and place are kept for the one who catches it, at the
-//! entry of the stack. The hook formats two words and prints nothing: symbolising needs more stack than a
-//! coroutine has. Other threads keep the hook they had.
+//! What happens when a coroutine panics: its message and place are kept for the one who catches it,
+//! at the entry of the stack. The hook formats two words and prints nothing: symbolising needs more
+//! stack than a coroutine has. Other threads keep the hook they had.
 
 use crate::machine::Machine;
 use std::cell::RefCell;

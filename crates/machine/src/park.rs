@@ -1,6 +1,7 @@
-//! Parked sessions: clients that are not saying anything. A parked session is a value in its task: no stack, no
-//! buffer. When its stream is readable or hung up, its flag is set or its deadline passes, a pooled stack serves
-//! it until it parks again or ends. What a session is about is not known here.
+//! Parked sessions: clients that are not saying anything. A parked session is a value in its task:
+//! no stack, no buffer. When its stream is readable or hung up, its flag is set or its deadline
+//! passes, a pooled stack serves it until it parks again or ends. What a session is about is not
+//! known here.
 
 use crate::coroutine::{Job, Task};
 use crate::error::Error;
@@ -12,10 +13,11 @@ use crate::{Deadline, machine};
 use std::rc::Rc;
 use std::time::Instant;
 
-/// One client's life, served in turns. At shutdown a parked session is dropped where nothing can wait: whoever wants
-/// last words sets its flag first.
+/// One client's life, served in turns. At shutdown a parked session is dropped where nothing can
+/// wait: whoever wants last words sets its flag first.
 pub trait Session: 'static {
-    /// Something woke it, or it is new: talk until there is nothing to say. Runs in a coroutine and may wait.
+    /// Something woke it, or it is new: talk until there is nothing to say. Runs in a coroutine and
+    /// may wait.
     fn serve(self: Box<Self>) -> Served;
     /// What to wake it for. Asked once after each `serve`.
     fn wakers(&self) -> Wakers<'_>;
@@ -65,7 +67,8 @@ impl Wakers<'_> {
     }
 }
 
-/// A turn of a session, and further ones for as long as a waker is satisfied already: the others run between.
+/// A turn of a session, and further ones for as long as a waker is satisfied already: the others
+/// run between.
 pub(crate) fn serve(machine: &Machine, task: &Rc<Task>, mut session: Box<dyn Session>) -> Served {
     machine.shared.counters.parked.sub(1);
     task.timer.deadline.set(None);

@@ -1,6 +1,6 @@
-//! The loop of a machine: readiness, mail, timers, then a bounded number of coroutines, and again. It is a
-//! coroutine itself, the only one on its thread that may's scheduler ever waits for. It decides who runs next
-//! and nothing else.
+//! The loop of a machine: readiness, mail, timers, then a bounded number of coroutines, and again.
+//! It is a coroutine itself, the only one on its thread that may's scheduler ever waits for. It
+//! decides who runs next and nothing else.
 
 use crate::coroutine::Job;
 use crate::engine::Common;
@@ -20,8 +20,8 @@ use std::sync::mpsc::SyncSender;
 use std::thread::{self, ThreadId};
 use std::time::{Duration, Instant};
 
-/// Events taken in one turn, and coroutines let run in one: enough to amortise the poll, few enough that no
-/// socket waits longer than some 256 short runs.
+/// Events taken in one turn, and coroutines let run in one: enough to amortise the poll, few enough
+/// that no socket waits longer than some 256 short runs.
 const TURN_MAX: usize = 256;
 
 /// Letters read in one turn.
@@ -105,7 +105,8 @@ impl Reactor {
             io.absorb(flags);
             io.wake(self.machine);
         }
-        // A stale key is a socket that was closed or stolen in the meantime. The bell only had to end the sleep.
+        // A stale key is a socket that was closed or stolen in the meantime. The bell only had to
+        // end the sleep.
     }
 
     fn read_mail(&self) -> usize {

@@ -1,4 +1,5 @@
-//! Names of hosts to addresses, by the system's resolver on an offload thread. No cache: that is policy.
+//! Names of hosts to addresses, by the system's resolver on an offload thread. No cache: that is
+//! policy.
 
 use crate::Deadline;
 use crate::error::Error;
@@ -6,8 +7,8 @@ use crate::offload::offload;
 use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 
-/// The addresses of `host`, in the resolver's order, at least one. A numeric address is taken at its word, at
-/// once, with or without brackets.
+/// The addresses of `host`, in the resolver's order, at least one. A numeric address is taken at
+/// its word, at once, with or without brackets.
 ///
 /// # Errors
 /// `Resolve` with the resolver's reason; `TimedOut`, `Cancelled`, `QueueFull` as in [`offload`].

@@ -1,4 +1,5 @@
-//! Signals of the process as something to wait for, by signalfd. What a signal means is not known here.
+//! Signals of the process as something to wait for, by signalfd. What a signal means is not known
+//! here.
 
 use crate::Deadline;
 use crate::error::Error;
@@ -17,8 +18,8 @@ pub struct Signals {
 }
 
 impl Signals {
-    /// Blocks `signals` for this thread and all it starts. Call it in `main` before the engine starts, or one of
-    /// the engine's threads would still be killed by them.
+    /// Blocks `signals` for this thread and all it starts. Call it in `main` before the engine
+    /// starts, or one of the engine's threads would still be killed by them.
     ///
     /// # Errors
     /// `Io` for a number that is no signal.

@@ -1,5 +1,6 @@
-//! Numbers for things the kernel and other threads speak about: a place and its generation. A key outlives the
-//! thing it named and then names nothing; it is never a pointer. Places are reused, generations are not.
+//! Numbers for things the kernel and other threads speak about: a place and its generation. A key
+//! outlives the thing it named and then names nothing; it is never a pointer. Places are reused,
+//! generations are not.
 
 /// The name of one entry for as long as it lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

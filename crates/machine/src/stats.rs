@@ -1,4 +1,5 @@
-//! Numbers a machine keeps about itself. One thread writes them, anybody may read them; they decide nothing.
+//! Numbers a machine keeps about itself. One thread writes them, anybody may read them; they decide
+//! nothing.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

@@ -1,10 +1,11 @@
-//! The only file that names `may`: stacks, switching between them, and the worker threads. Everything above is
-//! written on these few functions, so that the substrate can be replaced. It knows no sockets and no tasks.
+//! The only file that names `may`: stacks, switching between them, and the worker threads.
+//! Everything above is written on these few functions, so that the substrate can be replaced. It
+//! knows no sockets and no tasks.
 //!
-//! What may is used for: one worker thread a machine, `Builder::id` to start a reactor on its worker,
-//! `spawn_local` for a new stack, `park`/`unpark` on one thread, and `WaitIo` on one descriptor a worker.
-//! `may::sync`, `may::net`, `sleep` and `park_timeout` each resume a coroutine where its waker happens to be
-//! and are not used at all.
+//! What may is used for: one worker thread a machine, `Builder::id` to start a reactor on its
+//! worker, `spawn_local` for a new stack, `park`/`unpark` on one thread, and `WaitIo` on one
+//! descriptor a worker. `may::sync`, `may::net`, `sleep` and `park_timeout` each resume a coroutine
+//! where its waker happens to be and are not used at all.
 
 use crate::error::Error;
 use may::coroutine::{self, Builder, Coroutine};
@@ -19,23 +20,26 @@ const MAY_POOL: usize = 16;
 /// Says how many workers and how large a stack, before the first coroutine of the process.
 pub(crate) fn configure(workers: usize, stack_bytes: usize) {
     let words = stack_bytes / size_of::<usize>();
-    may::config().set_workers(workers).set_pool_capacity(MAY_POOL).set_stack_size(words & !1); // an odd number would make may print stack usage
+    let even = words & !1; // an odd number would make may print stack usage
+    may::config().set_workers(workers).set_pool_capacity(MAY_POOL).set_stack_size(even);
     may::config().set_worker_pin(false);
 }
 
 /// Starts a coroutine on worker `k`, from any thread. For reactors only.
 pub(crate) fn spawn_on(k: usize, body: impl FnOnce() + Send + 'static) -> io::Result<()> {
     let builder = Builder::new().id(k);
-    // SAFETY: may asks that thread-locals are not trusted across switches; a reactor is resumed only by its own
-    // descriptor, which may polls on worker `fd % workers` = k, so it never changes threads.
+    // SAFETY: may asks that thread-locals are not trusted across switches; a reactor is resumed
+    // only by its own descriptor, which may polls on worker `fd % workers` = k, so it never changes
+    // threads.
     unsafe { builder.spawn(body) }.map(drop)
 }
 
 /// What `spawn_local` wants and the affinity law makes unnecessary.
 struct Pinned<F>(F);
 
-// SAFETY: the closure is run by `spawn_local` on the calling thread at once, and afterwards the coroutine is
-// only unparked by its own machine's reactor, on the same thread: it never crosses one.
+// SAFETY: the closure is run by `spawn_local` on the calling thread at once, and afterwards the
+// coroutine is only unparked by its own machine's reactor, on the same thread: it never crosses
+// one.
 unsafe impl<F> Send for Pinned<F> {}
 
 impl<F: FnOnce()> Pinned<F> {
@@ -54,7 +58,8 @@ pub(crate) fn spawn_here(body: impl FnOnce() + 'static) -> Result<(), Error> {
     }));
     match started {
         Ok(result) => result.map_err(Error::Io),
-        Err(_) => Err(Error::Io(io::ErrorKind::OutOfMemory.into())), // the stack could not be mapped
+        // may unwraps when the stack cannot be mapped.
+        Err(_) => Err(Error::Io(io::ErrorKind::OutOfMemory.into())),
     }
 }
 

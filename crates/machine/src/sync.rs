@@ -1,4 +1,5 @@
-//! Taking turns between coroutines of one machine. Between machines there are notifiers and short locks.
+//! Taking turns between coroutines of one machine. Between machines there are notifiers and short
+//! locks.
 
 use crate::Deadline;
 use crate::error::Error;
@@ -42,8 +43,8 @@ impl Queue {
     }
 }
 
-/// A bounded number of permits, handed out first come, first served. For the coroutines of one machine. The queue
-/// is as long as the number of coroutines that wait.
+/// A bounded number of permits, handed out first come, first served. For the coroutines of one
+/// machine. The queue is as long as the number of coroutines that wait.
 pub struct Semaphore {
     queue: Rc<Queue>,
 }
@@ -56,7 +57,8 @@ impl Semaphore {
         Semaphore { queue: Rc::new(Queue { free: Cell::new(permits), waiting }) }
     }
 
-    /// Waits for a permit. Who gives up takes none with him, even if it was granted in the same moment.
+    /// Waits for a permit. Who gives up takes none with him, even if it was granted in the same
+    /// moment.
     ///
     /// # Errors
     /// `TimedOut`, `Cancelled`, `NotOnMachine`.

@@ -1,5 +1,5 @@
-//! The system calls of the event loop, each as a safe function that returns `io::Result`. Sockets are in
-//! `sys/socket.rs`. No policy, no retries (except for EINTR), no state.
+//! The system calls of the event loop, each as a safe function that returns `io::Result`. Sockets
+//! are in `sys/socket.rs`. No policy, no retries (except for EINTR), no state.
 
 pub(crate) mod socket;
 

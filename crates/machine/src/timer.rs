@@ -1,6 +1,7 @@
-//! Deadlines of waiting tasks: a binary heap with one entry a task. It reads no clock. A wait that ends early
-//! leaves its entry where it is, and the next wait of that task finds it: as long as the new deadline is not
-//! earlier than the entry, starting and ending a wait is one store. An entry that comes due too early moves on.
+//! Deadlines of waiting tasks: a binary heap with one entry a task. It reads no clock. A wait that
+//! ends early leaves its entry where it is, and the next wait of that task finds it: as long as the
+//! new deadline is not earlier than the entry, starting and ending a wait is one store. An entry
+//! that comes due too early moves on.
 
 use std::cell::Cell;
 use std::rc::Rc;

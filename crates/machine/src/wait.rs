@@ -1,6 +1,6 @@
-//! Waiting: one coroutine, several reasons. Every wait of the crate ends up here, and every one ends by its
-//! reason, its deadline or the cancellation of its coroutine. A wait that is satisfied already costs no system
-//! call and no switch; none allocates.
+//! Waiting: one coroutine, several reasons. Every wait of the crate ends up here, and every one
+//! ends by its reason, its deadline or the cancellation of its coroutine. A wait that is satisfied
+//! already costs no system call and no switch; none allocates.
 
 use crate::Deadline;
 use crate::coroutine::Task;
@@ -15,7 +15,8 @@ use std::rc::Rc;
 use std::thread;
 use std::time::Instant;
 
-/// Waits that return at once before the coroutine must let others run: a fast pair of sockets is always ready.
+/// Waits that return at once before the coroutine must let others run: a fast pair of sockets is
+/// always ready.
 const STREAK_MAX: u32 = 64;
 
 /// What somebody wants of a stream.
@@ -99,8 +100,8 @@ pub(crate) trait Waitable {
 
 /// Waits until one of `wants` is satisfied, the flag of `notified` is set or `deadline` passes.
 ///
-/// When several are true the first of cancelled, notified, ready, timed out is told. The flag stays set until
-/// [`Notified::take`].
+/// When several are true the first of cancelled, notified, ready, timed out is told. The flag stays
+/// set until [`Notified::take`].
 ///
 /// # Errors
 /// `Cancelled` (also at once while the thread unwinds from a panic), `NotOnMachine`.
@@ -153,8 +154,8 @@ pub(crate) fn wait_for<W: Waitable>(
     }
 }
 
-/// For calls that may succeed for ever without waiting: now and then the others have a turn, and a cancelled
-/// coroutine does not get away.
+/// For calls that may succeed for ever without waiting: now and then the others have a turn, and a
+/// cancelled coroutine does not get away.
 pub(crate) fn breathe() -> Result<(), Error> {
     let (machine, task) = Machine::running()?;
     if task.is_cancelled() || thread::panicking() {

@@ -70,7 +70,8 @@ impl Session for Client {
 }
 
 const CROWD: usize = 10_000;
-const PER_LISTENER: usize = 4_000; // what a backlog holds: the far ends are accepted one by one, and cost no descriptor before
+/// What a backlog holds. The far ends wait there, and cost no descriptor until accepted.
+const PER_LISTENER: usize = 4_000;
 
 fn crowd(log: &Rc<Log>) -> (Vec<Listener>, Vec<Notifier>) {
     let mut listeners = Vec::new();
@@ -131,7 +132,8 @@ fn what_was_satisfied_before_parking_is_served_again_without_starving_others() {
     impl Session for Busy {
         fn serve(self: Box<Self>) -> Served {
             self.0.log.served.set(self.0.log.served.get() + 1);
-            if self.1.get() { Served::Ended } else { Served::Parked(self) } // leaves the byte unread
+            // It leaves the byte unread.
+            if self.1.get() { Served::Ended } else { Served::Parked(self) }
         }
         fn wakers(&self) -> Wakers<'_> {
             self.0.wakers()

@@ -1,4 +1,5 @@
-//! The end of an engine: everything is cancelled, nothing is started any more, and it does not take long.
+//! The end of an engine: everything is cancelled, nothing is started any more, and it does not take
+//! long.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod common;

@@ -1,33 +1,44 @@
-//! Signals as something to wait for.
+//! Signals as something to wait for. Every thread must block them, the test harness's too, so the test
+//! runs in a child: a signal mask is inherited.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use machine::{Deadline, Engine, EngineConfig, Error, Signals};
+use std::env;
+use std::process::{self, Command};
 use std::sync::mpsc;
 use std::time::Duration;
 
+const CHILD: &str = "MACHINE_TEST_SIGNALS";
+const SET: [i32; 2] = [libc::SIGUSR1, libc::SIGHUP];
+
 #[test]
 fn a_signal_arrives_where_it_is_waited_for() {
-    let set = [libc::SIGUSR1, libc::SIGHUP];
-    Signals::block(&set).unwrap();
+    Signals::block(&SET).unwrap();
     assert!(Signals::block(&[-1]).is_err());
+    if env::var_os(CHILD).is_some() {
+        return receive();
+    }
+    let mut child = Command::new(env::current_exe().unwrap());
+    assert!(child.env(CHILD, "1").status().unwrap().success());
+}
+
+fn receive() {
     let engine = Engine::start(EngineConfig::default()).unwrap();
-    let (sender, result) = mpsc::channel();
+    let (sender, seen) = mpsc::channel();
     let wait = move || {
-        let signals = Signals::new(&set).unwrap();
+        let signals = Signals::new(&SET).unwrap();
         let short = Deadline::after(Duration::from_millis(5));
-        assert!(matches!(signals.wait(short), Err(Error::TimedOut)));
-        machine::spawn("raises", || {
-            // SAFETY: blocked on this thread, so it stays pending for the signalfd.
-            unsafe { libc::raise(libc::SIGHUP) };
-        })
-        .unwrap();
-        let first = signals.wait(Deadline::NEVER).unwrap();
-        // SAFETY: as above.
-        unsafe { libc::raise(libc::SIGUSR1) };
-        sender.send((first, signals.wait(Deadline::NEVER).unwrap())).unwrap();
+        sender.send(signals.wait(short)).unwrap();
+        loop {
+            sender.send(signals.wait(Deadline::NEVER)).unwrap();
+        }
     };
     engine.machines()[0].spawn("waits", wait).unwrap();
-    let got = result.recv_timeout(Duration::from_secs(20)).unwrap();
-    assert_eq!(got, (libc::SIGHUP, libc::SIGUSR1));
-    engine.shutdown();
+    let next = || seen.recv_timeout(Duration::from_secs(20)).unwrap();
+    assert!(matches!(next(), Err(Error::TimedOut)));
+    for (name, number) in [("-HUP", libc::SIGHUP), ("-USR1", libc::SIGUSR1)] {
+        let mut kill = Command::new("kill");
+        assert!(kill.args([name, &process::id().to_string()]).status().unwrap().success());
+        assert_eq!(next().unwrap(), number);
+    }
 }

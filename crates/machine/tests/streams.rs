@@ -14,8 +14,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::rc::Rc;
 use std::time::Duration;
 
-/// Seen to fail against a `try_read` whose short read clears the readable bit always (without `&& !hung_up`): the
-/// second read of the first connection timed out.
+/// Seen to fail against a `try_read` whose short read clears the readable bit always (without `&&
+/// !hung_up`): the second read of the first connection timed out.
 #[test]
 fn data_and_end_in_one_event_are_not_lost() {
     on(0, || {
@@ -23,7 +23,7 @@ fn data_and_end_in_one_event_are_not_lost() {
             let (ours, theirs) = pair();
             ours.write_all(b"last words", soon()).unwrap();
             ours.shutdown_write().unwrap();
-            until("both arrived", || theirs.is_hung_up()); // our reader has not looked yet: one edge
+            until("both arrived", || theirs.is_hung_up()); // nobody has read yet: one edge
             let mut bytes = [0; 64];
             assert_eq!(theirs.read(&mut bytes, soon()).unwrap(), 10);
             assert_eq!(theirs.read(&mut bytes, soon()).unwrap(), 0, "the end of the stream");
@@ -144,8 +144,8 @@ fn relay(a: &Stream, b: &Stream) {
     }
 }
 
-/// Writes the whole flood before it reads a byte of the other's, as a pipelining client and a server may. Returns a
-/// checksum of what it read.
+/// Writes the whole flood before it reads a byte of the other's, as a pipelining client and a
+/// server may. Returns a checksum of what it read.
 fn flood(stream: Stream, seed: u8) -> u64 {
     let chunk: Vec<u8> = (0..65_536u32).map(|i| (i % 251) as u8 ^ seed).collect();
     let stream = Rc::new(stream);
@@ -301,7 +301,8 @@ fn a_full_unix_backlog_is_tried_again_until_the_deadline() {
 fn a_late_event_for_a_closed_socket_hits_nobody() {
     on(0, || {
         for _ in 0..200 {
-            // Closed with an event pending in the kernel; the next socket takes the same number and place.
+            // Closed with an event pending in the kernel; the next socket takes the same number and
+            // place.
             let (ours, theirs) = pair();
             ours.write_all(b"x", soon()).unwrap();
             drop(theirs);

@@ -1,4 +1,5 @@
-//! Who wakes whom: notifications between machines, cancellation and deadlines in every wait, panics.
+//! Who wakes whom: notifications between machines, cancellation and deadlines in every wait,
+//! panics.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod common;

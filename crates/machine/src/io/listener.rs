@@ -1,4 +1,5 @@
-//! A listening socket. It hands out parcels: which machine serves a connection is decided by whoever accepts.
+//! A listening socket. It hands out parcels: which machine serves a connection is decided by
+//! whoever accepts.
 
 use super::Io;
 use super::address::Address;
@@ -38,8 +39,8 @@ impl Default for ListenOptions {
     }
 }
 
-/// A listening socket. It may be bound before the engine runs and moves freely until then; the first `accept`
-/// registers it with the machine that calls it.
+/// A listening socket. It may be bound before the engine runs and moves freely until then; the
+/// first `accept` registers it with the machine that calls it.
 pub struct Listener {
     fd: OwnedFd,
     local: Address,
@@ -50,7 +51,8 @@ pub struct Listener {
 }
 
 impl Listener {
-    /// Binds and listens. Needs no machine. The file of a Unix socket that nobody answers any more is replaced.
+    /// Binds and listens. Needs no machine. The file of a Unix socket that nobody answers any more
+    /// is replaced.
     ///
     /// # Errors
     /// `Io`.
@@ -86,8 +88,8 @@ impl Listener {
     /// The next connection and who it is from.
     ///
     /// # Errors
-    /// `TimedOut`, `Cancelled`, `NotOnMachine`, `Io`: when descriptors run out (EMFILE) the connection stays in
-    /// the backlog and the caller should pause before trying again.
+    /// `TimedOut`, `Cancelled`, `NotOnMachine`, `Io`: when descriptors run out (EMFILE) the
+    /// connection stays in the backlog and the caller should pause before trying again.
     pub fn accept(&self, deadline: Deadline) -> Result<(Parcel, Address), Error> {
         let (machine, _) = Machine::running()?;
         let io = self.io(machine)?;
@@ -136,7 +138,7 @@ impl Drop for Listener {
             let _ = fs::remove_file(path); // it may be gone already
         }
         if let Some((shared, key)) = self.home.take() {
-            let _ = sys::epoll_del(shared.epoll, self.fd.as_raw_fd()); // closing it would do as well
+            let _ = sys::epoll_del(shared.epoll, self.fd.as_raw_fd());
             match Machine::here().filter(|here| here.shared.index == shared.index) {
                 Some(machine) => machine.retire(key),
                 None => shared.post_quietly(Mail::Retire(key)),

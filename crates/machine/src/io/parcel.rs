@@ -1,6 +1,6 @@
-//! A folded socket: the one form in which a connection changes machines, or waits in a pool. It stays registered
-//! at home until it is unfolded elsewhere; the thief removes it from the home's epoll set himself, and the home's
-//! entry dies by a letter that wakes nobody.
+//! A folded socket: the one form in which a connection changes machines, or waits in a pool. It
+//! stays registered at home until it is unfolded elsewhere; the thief removes it from the home's
+//! epoll set himself, and the home's entry dies by a letter that wakes nobody.
 
 use super::stream::Stream;
 use crate::error::Error;
@@ -14,9 +14,9 @@ use std::sync::Arc;
 
 /// Hears of folded sockets.
 pub trait Watcher: Send + Sync {
-    /// The watched parcel of `key` became readable or was hung up. Called in a coroutine of the parcel's home.
-    /// The watch stays armed. It may come late, for a parcel that was unfolded elsewhere meanwhile: `key` should
-    /// carry a generation.
+    /// The watched parcel of `key` became readable or was hung up. Called in a coroutine of the
+    /// parcel's home. The watch stays armed. It may come late, for a parcel that was unfolded
+    /// elsewhere meanwhile: `key` should carry a generation.
     fn stirred(self: Arc<Self>, key: u64);
 }
 
@@ -32,7 +32,8 @@ struct Home {
     key: Key,
 }
 
-/// A folded socket. It may be sent anywhere and kept for as long as it takes; dropping it closes the socket.
+/// A folded socket. It may be sent anywhere and kept for as long as it takes; dropping it closes
+/// the socket.
 pub struct Parcel {
     /// `Some` until unfolded.
     fd: Option<OwnedFd>,
@@ -61,8 +62,8 @@ impl Parcel {
         self.home.as_ref().map(|home| home.shared.index)
     }
 
-    /// A stream of this machine. At home this costs no system call and the readiness bits are those of now;
-    /// elsewhere the socket changes its registration.
+    /// A stream of this machine. At home this costs no system call and the readiness bits are those
+    /// of now; elsewhere the socket changes its registration.
     ///
     /// # Errors
     /// `NotOnMachine`, or `Io` when the socket cannot be registered; it is closed then.
@@ -82,7 +83,8 @@ impl Parcel {
         home.shared.post_quietly(Mail::Retire(home.key));
         removed?;
         let io = machine.register(fd.as_raw_fd())?;
-        io.absorb(socket::poll(fd.as_raw_fd())); // so that a dead server is seen now, not a turn later
+        // So that a dead server is seen now, not a turn later.
+        io.absorb(socket::poll(fd.as_raw_fd()));
         Ok(Stream::new(io, fd))
     }
 
@@ -96,7 +98,8 @@ impl Drop for Parcel {
         if self.fd.take().is_none() {
             return;
         }
-        // Closed above, which ended the registration: no event comes after this, only the entry remains.
+        // Closed above, which ended the registration: no event comes after this, only the entry
+        // remains.
         let Some(home) = self.home.take() else { return };
         match Machine::here().filter(|here| here.shared.index == home.shared.index) {
             Some(machine) => machine.retire(home.key),

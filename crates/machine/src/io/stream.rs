@@ -1,5 +1,5 @@
-//! A connected socket of this machine. Non-blocking calls that consult the readiness bits first, and the few
-//! blocking-looking ones written on them. It knows bytes; TLS and protocols sit on top.
+//! A connected socket of this machine. Non-blocking calls that consult the readiness bits first,
+//! and the few blocking-looking ones written on them. It knows bytes; TLS and protocols sit on top.
 
 use super::Io;
 use super::address::Address;
@@ -20,7 +20,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// First and longest pause between attempts to enter a full Unix backlog, which has no event to wait for.
+/// First and longest pause between attempts to enter a full Unix backlog, which has no event to
+/// wait for.
 const BACKLOG_PAUSE: Duration = Duration::from_millis(1);
 const BACKLOG_PAUSE_MAX: Duration = Duration::from_millis(50);
 
@@ -58,7 +59,8 @@ pub enum Progress {
     End,
 }
 
-/// A connected socket, registered once for its life on this machine. It stays there; to move it, [`fold`] it:
+/// A connected socket, registered once for its life on this machine. It stays there; to move it,
+/// [`fold`] it:
 ///
 /// ```compile_fail
 /// fn send<T: Send>() {}
@@ -66,11 +68,12 @@ pub enum Progress {
 /// ```
 ///
 /// # The short-read rule
-/// A read that returns less than it had room for has drained the socket: the readable bit is cleared without
-/// asking again, which saves one system call in two. The exception is the end: data and FIN may come in *one*
-/// edge, and no other follows. So an edge with a hang-up sets a sticky bit, and from then on reading goes on
-/// until 0, EAGAIN or an error. A short read that clears the bit regardless (no `&& !hung_up` in `try_read`) was
-/// tried: every connection whose data and FIN came together hung.
+/// A read that returns less than it had room for has drained the socket: the readable bit is
+/// cleared without asking again, which saves one system call in two. The exception is the end: data
+/// and FIN may come in *one* edge, and no other follows. So an edge with a hang-up sets a sticky
+/// bit, and from then on reading goes on until 0, EAGAIN or an error. A short read that clears the
+/// bit regardless (no `&& !hung_up` in `try_read`) was tried: every connection whose data and FIN
+/// came together hung.
 ///
 /// [`fold`]: Stream::fold
 pub struct Stream {
@@ -267,8 +270,8 @@ impl Stream {
         Ok(n)
     }
 
-    /// Writes everything. For answers and requests of bounded size; a relay must not wait for one direction
-    /// only, or two peers that both write stand still.
+    /// Writes everything. For answers and requests of bounded size; a relay must not wait for one
+    /// direction only, or two peers that both write stand still.
     ///
     /// # Errors
     /// `Io`, `TimedOut`, `Cancelled`; how much was written is unknown then.
@@ -330,8 +333,8 @@ impl Stream {
         Parcel::at_home(fd, Arc::clone(&machine.shared), self.io.key)
     }
 
-    /// As [`fold`](Stream::fold), and `watcher` hears with `key` when the socket becomes readable or hung up.
-    /// If it is so already, the watcher hears that.
+    /// As [`fold`](Stream::fold), and `watcher` hears with `key` when the socket becomes readable
+    /// or hung up. If it is so already, the watcher hears that.
     #[must_use]
     pub fn fold_watched(self, watcher: Arc<dyn Watcher>, key: u64) -> Parcel {
         let machine = Machine::here().expect("a stream is on its machine");

@@ -1,5 +1,5 @@
-//! The system calls of sockets, each as a safe function. Addresses are turned into the kernel's form and back here
-//! and nowhere else.
+//! The system calls of sockets, each as a safe function. Addresses are turned into the kernel's
+//! form and back here and nowhere else.
 
 use super::{check, own};
 use crate::io::address::Address;
@@ -91,13 +91,15 @@ impl AddressRoom {
         let raw = &raw const self.storage;
         match libc::c_int::from(self.storage.ss_family) {
             libc::AF_INET => {
-                // SAFETY: the family says that the storage holds a sockaddr_in, and it is large enough.
+                // SAFETY: the family says that the storage holds a sockaddr_in, and it is large
+                // enough.
                 let v4 = unsafe { raw.cast::<libc::sockaddr_in>().read() };
                 let ip = Ipv4Addr::from(v4.sin_addr.s_addr.to_ne_bytes());
                 Address::Tcp(SocketAddrV4::new(ip, u16::from_be(v4.sin_port)).into())
             }
             libc::AF_INET6 => {
-                // SAFETY: the family says that the storage holds a sockaddr_in6, and it is large enough.
+                // SAFETY: the family says that the storage holds a sockaddr_in6, and it is large
+                // enough.
                 let v6 = unsafe { raw.cast::<libc::sockaddr_in6>().read() };
                 let ip = Ipv6Addr::from(v6.sin6_addr.s6_addr);
                 let (port, flow) = (u16::from_be(v6.sin6_port), v6.sin6_flowinfo);
@@ -109,7 +111,8 @@ impl AddressRoom {
 
     fn unix(&self) -> Address {
         let raw = &raw const self.storage;
-        // SAFETY: sockaddr_un is smaller than the storage, which was zeroed; unnamed sockets leave the path empty.
+        // SAFETY: sockaddr_un is smaller than the storage, which was zeroed; unnamed sockets leave
+        // the path empty.
         let unix = unsafe { raw.cast::<libc::sockaddr_un>().read() };
         let bytes = unix.sun_path.map(|c| c as u8);
         let len = bytes.iter().position(|&b| b == 0).unwrap_or(bytes.len());

@@ -1,4 +1,5 @@
-//! What the engine's tests share: one engine a process, a way onto a machine, and polling instead of sleeping.
+//! What the engine's tests share: one engine a process, a way onto a machine, and polling instead
+//! of sleeping.
 #![allow(dead_code, reason = "each test program uses its own part")]
 
 use machine::{
