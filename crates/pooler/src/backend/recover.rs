@@ -66,6 +66,9 @@ impl Rescue<'_> {
         }
         self.close_batch(server)?;
         self.stop(server)?;
+        if server.core.conversation.in_doubt() {
+            self.ask(server, "", Purpose::Probe)?;
+        }
         if server.core.conversation.quiescent().is_none() {
             if !rule.pool_rollback {
                 return Err("left in a transaction".into());
@@ -87,7 +90,7 @@ impl Rescue<'_> {
             encode::copy_fail(&mut bytes, "client disconnected");
             let _ = conversation.sent(tag::COPY_FAIL, ours).map_err(|error| error.to_string())?;
         }
-        if conversation.needs_sync() {
+        if conversation.is_open() || conversation.needs_sync() {
             encode::sync(&mut bytes);
             let _ = conversation.sent(tag::SYNC, ours).map_err(|error| error.to_string())?;
         }

@@ -165,6 +165,14 @@ impl Outflow {
         self.cleared == 0 && self.body_left == 0
     }
 
+    /// Puts a message of ours in front of whatever the client sends next.
+    pub fn inject(&mut self, message: &[u8]) {
+        debug_assert!(self.is_through(), "not in the middle of a message of the client");
+        self.buffer.extend(message);
+        self.buffer.data_mut().rotate_right(message.len());
+        self.cleared = message.len();
+    }
+
     /// Removes `bytes` behind what is cleared.
     fn cut(&mut self, bytes: usize) {
         self.buffer.data_mut().copy_within(..self.cleared, bytes);

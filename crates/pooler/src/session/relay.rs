@@ -5,6 +5,10 @@
 use config::PoolMode;
 use machine::{Deadline, Interest, Progress, Woken};
 
+use wire::backend::TransactionStatus;
+use wire::conversation::{Conversation, Owner, Purpose, Sent};
+use wire::tag::frontend as tag;
+
 use super::outflow::Outflow;
 use super::{Session, stop};
 use crate::backend::{Event, Inflow};
@@ -26,7 +30,7 @@ impl Session {
             let mut moved = self.listen_to_client(flows)?;
             moved |= self.tell_server(flows)?;
             moved |= self.listen_to_server(flows)?;
-            self.release_if_done(flows);
+            self.release_if_done(flows)?;
             moved |= self.tell_client(flows)?;
             if self.lease.is_none() && flows.down.passable().is_empty() {
                 return self.said_goodbye(flows);
@@ -142,23 +146,28 @@ impl Session {
     }
 
     /// Transaction pooling: a server that owes nothing goes back before its last answer is written.
-    fn release_if_done(&mut self, flows: &Flows) {
+    fn release_if_done(&mut self, flows: &mut Flows) -> Result<(), Ending> {
         let through = flows.up.is_through() && flows.down.is_through();
         if !self.releases_between_transactions() || !through {
-            return;
+            return Ok(());
         }
-        let Some(lease) = self.lease.take() else { return };
-        let conversation = &lease.server().core.conversation;
+        let Some(mut lease) = self.lease.take() else { return Ok(()) };
+        let conversation = &mut lease.server_mut().core.conversation;
         if let Some(proof) = conversation.quiescent() {
             let now = machine::now();
             self.traffic.transaction_over(now, &self.home.tally);
             self.last = Some(lease.slot());
-            return lease.release(proof, now);
+            lease.release(proof, now);
+            return Ok(());
         }
         if conversation.settled() {
             self.traffic.settled(machine::now());
+            if conversation.in_doubt() && conversation.status() == TransactionStatus::Idle {
+                settle_doubt(conversation, &mut flows.up)?;
+            }
         }
         self.lease = Some(lease);
+        Ok(())
     }
 
     /// A client that said goodbye is gone when nothing of what it asked for is left to do.
@@ -244,4 +253,18 @@ impl Session {
         let server = self.lease.as_ref().map(|lease| lease.server().core.id);
         ServerLoss { server, reason, told: self.fatal_heard }
     }
+}
+
+/// After a COPY FROM STDIN that failed with a Sync behind it nobody can see whether one more
+/// ReadyForQuery will come. An empty query of ours makes the server tell: what comes before its
+/// answer is the client's.
+fn settle_doubt(conversation: &mut Conversation, up: &mut Outflow) -> Result<(), Ending> {
+    let mut probe = Vec::new();
+    wire::encode::query(&mut probe, "");
+    let leave = conversation.sent(tag::QUERY, Owner::Ours(Purpose::Probe));
+    match leave.map_err(|error| Ending::Nonsense(error.into()))? {
+        Sent::Forward => up.inject(&probe),
+        Sent::Swallow | Sent::Full => {} // nothing is outstanding: neither can be
+    }
+    Ok(())
 }
