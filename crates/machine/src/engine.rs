@@ -210,7 +210,8 @@ impl Engine {
     }
 
     /// Cancels every coroutine, drops parked sessions, stops the offload threads, and waits at most
-    /// five seconds for the coroutines to end. may's threads stay, asleep.
+    /// five seconds for the coroutines to end. may's threads stay, asleep. Not to be called from a
+    /// coroutine: it blocks.
     pub fn shutdown(self) {
         let (done, ended) = mpsc::channel();
         for machine in &self.machines {

@@ -161,8 +161,11 @@ impl Stream {
     ///
     /// # Errors
     /// `Io`; a reset by the peer is an error, an end of stream is not.
+    ///
+    /// # Panics
+    /// If `bytes` is empty.
     pub fn try_read(&self, bytes: &mut [u8]) -> Result<Progress, Error> {
-        debug_assert!(!bytes.is_empty(), "a read needs room");
+        assert!(!bytes.is_empty(), "a read needs room"); // the kernel would answer 0: an end
         while self.io.readable.get() {
             match socket::recv(self.io.fd, bytes) {
                 Ok(0) => return Ok(Progress::End),
@@ -194,6 +197,9 @@ impl Stream {
     ///
     /// # Errors
     /// `Io`.
+    ///
+    /// # Panics
+    /// If `bytes` is empty.
     pub fn try_write(&self, bytes: &[u8]) -> Result<Progress, Error> {
         self.write_with(bytes.len(), |fd| socket::send(fd, bytes))
     }
@@ -212,7 +218,7 @@ impl Stream {
         total: usize,
         write: impl Fn(RawFd) -> io::Result<usize>,
     ) -> Result<Progress, Error> {
-        debug_assert!(total > 0, "a write needs bytes");
+        assert!(total > 0, "a write needs bytes"); // or a caller would wait for what is done
         while self.io.writable.get() {
             match write(self.io.fd) {
                 Ok(n) => {
