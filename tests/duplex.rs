@@ -87,5 +87,6 @@ fn copy_in_while_notices_come_back() {
     });
     assert_eq!(answer.commands(), ["COPY 2000"]);
     assert_eq!(answer.0.iter().filter(|m| m.tag == b'N').count(), 2000);
+    client.query("rollback");
     pooler.stop();
 }

@@ -173,8 +173,8 @@ fn unix_sockets_on_both_sides() {
          where pid = pg_backend_pid()",
     );
     assert_eq!(origin, "unix");
-    client.send(&Wire::new().query("select pg_sleep(60)"));
-    let asleep = "query = 'select pg_sleep(60)' and state = 'active'";
+    client.send(&Wire::new().query("select /* unix */ pg_sleep(60)"));
+    let asleep = "query like 'select /* unix */%' and state = 'active'";
     postgres.wait_for_backends(asleep, 1, PATIENCE);
     client.cancel();
     assert_eq!(client.until_ready().code(), "57014");

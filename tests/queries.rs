@@ -332,8 +332,8 @@ fn cancel_requests_stop_the_query_they_are_for() {
     for setup in [Setup::transaction(1), Setup::session(1)] {
         let pooler = setup.start();
         let mut client = pooler.client();
-        client.send(&wire().query("select pg_sleep(60)"));
-        let sleeping = "query = 'select pg_sleep(60)' and state = 'active'";
+        client.send(&wire().query("select /* cancelled */ pg_sleep(60)"));
+        let sleeping = "query like 'select /* cancelled */%' and state = 'active'";
         Postgres::shared().wait_for_backends(sleeping, 1, PATIENCE);
         client.cancel();
         assert_eq!(client.until_ready().shape(), "T E/57014 Z/I");
@@ -342,7 +342,7 @@ fn cancel_requests_stop_the_query_they_are_for() {
         assert_eq!(client.scalar("select 2"), "2", "a late cancel hits nothing");
 
         client.query("begin");
-        client.send(&wire().extended("select pg_sleep(60)", &[]).sync());
+        client.send(&wire().extended("select /* cancelled */ pg_sleep(60)", &[]).sync());
         Postgres::shared().wait_for_backends(sleeping, 1, PATIENCE);
         client.cancel();
         assert_eq!(client.until_ready().status(), 'E');

@@ -22,7 +22,12 @@ const DAG: [(&str, &[&str]); 5] = [
 ];
 
 /// The only files that may say `unsafe`, each behind a safe face.
-const UNSAFE_FILES: &[&str] = &[];
+const UNSAFE_FILES: &[&str] = &[
+    "crates/machine/src/overflow.rs",
+    "crates/machine/src/substrate.rs",
+    "crates/machine/src/sys.rs",
+    "crates/machine/src/sys/socket.rs",
+];
 
 /// What must not be in any source file, and why.
 const FORBIDDEN: [(&str, &str); 7] = [
@@ -162,7 +167,9 @@ fn files_and_lines_are_short() {
         }
         for (number, line) in text.lines().enumerate() {
             let wide = line.chars().count();
-            if wide > LINE_CHARS_MAX {
+            let is_comment = line.trim_start().starts_with("//");
+            // rustfmt does not cut string literals, and neither do we.
+            if wide > LINE_CHARS_MAX && (is_comment || !line.contains('"')) {
                 complaints.push(format!("{path}:{} is {wide} characters wide", number + 1));
             }
         }
