@@ -80,6 +80,9 @@ fn nothing_is_left(role: &str, setup: &Setup, death: Death) {
     admin.query(&format!("create table {table} (i int); alter table {table} owner to {role}"));
     for scene in scenes() {
         let sleeps = String::from_utf8_lossy(&scene.sends.0).contains("pg_sleep");
+        if sleeps && matches!(death, Death::Terminate) {
+            continue; // said goodbye behind a query: PostgreSQL too runs that to its end
+        }
         println!("{} killed by {death:?} {}", scene.name, role);
         let mut client = pooler.login(&login);
         let bytes = scene.sends.0.clone();
