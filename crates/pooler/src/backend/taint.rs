@@ -51,7 +51,7 @@ impl Taint {
 
     /// A Query's or a Parse's text passes by.
     pub fn text(&mut self, text: &[u8]) {
-        self.0 = self.0 || WORDS.iter().any(|word| contains(text, word));
+        self.0 = self.0 || (is_suspect(text) && WORDS.iter().any(|word| contains(text, word)));
     }
 
     /// A Parse message passes by: a named statement outlives the transaction.
@@ -67,8 +67,24 @@ fn starts_with_word(tag: &[u8], word: &[u8]) -> bool {
     tag.strip_prefix(word).is_some_and(|rest| matches!(rest.first(), None | Some(b' ' | 0)))
 }
 
-/// Whether `text` contains `word` (lower case), in any case. One pass that looks for the word's
-/// first byte: a query of 100 bytes costs some 100 ns for all words.
+/// Four letters of each word, as a number in any case: `temp`, `into`, se`t_co`nfig, advisor`y_lo`ck.
+const LETTERS: [u32; 4] = [four(*b"temp"), four(*b"into"), four(*b"t_co"), four(*b"y_lo")];
+
+/// Four bytes as a number that is the same in upper and lower case.
+const fn four(bytes: [u8; 4]) -> u32 {
+    u32::from_ne_bytes(bytes) | 0x2020_2020
+}
+
+/// Could there be one of the words? This sees every query, so it is one pass without branches that
+/// the compiler turns into vector code: 55 bytes cost 28 ns where a search for each word cost 87.
+fn is_suspect(text: &[u8]) -> bool {
+    text.windows(4).fold(false, |suspect, w| {
+        let letters = four([w[0], w[1], w[2], w[3]]);
+        suspect | LETTERS.iter().fold(false, |found, &wanted| found | (letters == wanted))
+    })
+}
+
+/// Whether `text` contains `word` (lower case), in any case.
 fn contains(text: &[u8], word: &[u8]) -> bool {
     text.windows(word.len()).any(|w| w[0] | 0x20 == word[0] && w.eq_ignore_ascii_case(word))
 }
