@@ -267,6 +267,9 @@ impl Watcher for Home {
     }
 }
 
+/// An idle server has nothing to say that is longer.
+const NOTICE_BYTES_MAX: usize = 64 * 1024;
+
 /// Reads what an idle server says. Notices and parameter reports are all it may say.
 fn listen_in(server: &Server) -> Result<(), String> {
     let mut inbox = machine::Buffer::lease();
@@ -282,7 +285,11 @@ fn listen_in(server: &Server) -> Result<(), String> {
             frame::header(Side::Backend, inbox.data()).map_err(|error| error.to_string())?
         {
             let bytes = header.frame_bytes();
+            if bytes > NOTICE_BYTES_MAX {
+                return Err(format!("a message of {bytes} bytes while idle"));
+            }
             if bytes > inbox.len() {
+                inbox.reserve(bytes);
                 break;
             }
             if !matches!(

@@ -176,7 +176,8 @@ impl Session {
             return false;
         }
         let deadline = Deadline::after(FAREWELL);
-        let flushed = self.client.write_all(down.passable(), deadline).is_ok();
+        let rest = down.passable();
+        let flushed = rest.is_empty() || self.client.write_all(rest, deadline).is_ok();
         flushed && down.ends_at_boundary()
     }
 

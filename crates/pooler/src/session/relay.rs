@@ -238,9 +238,12 @@ impl Session {
     /// The server does not take our bytes any more; what it said before it went is the client's.
     fn last_words(&mut self, flows: &mut Flows, reason: String) -> Ending {
         while let Some(lease) = &self.lease {
+            if !flows.down.has_room() {
+                break;
+            }
             match flows.down.read(&lease.server().stream) {
-                Ok(Progress::Done(_)) if flows.down.has_room() => {}
-                _ => break,
+                Ok(Progress::Done(_)) => {}
+                Ok(Progress::Wait | Progress::End) | Err(_) => break,
             }
         }
         match self.hear(flows) {
