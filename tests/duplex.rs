@@ -53,13 +53,27 @@ fn forty_megabytes_of_queries_while_forty_megabytes_of_answers_come() {
     }
 }
 
+/// The sharpest form: while large answers are still under way, large queries follow that the server
+/// cannot read yet.
 #[test]
-fn small_pipelined_queries_with_large_answers() {
-    let pooler = Setup::transaction(1).start();
-    let mut client = pooler.client();
-    let small = |_| Wire::new().query("select repeat('y', 1048576)");
-    write_while_reading(&mut client, QUERIES, small);
-    pooler.stop();
+fn large_answers_first_and_large_queries_behind_them() {
+    let argument = "x".repeat(2 * MB);
+    let large_answer = "select repeat('y', 2 * 1048576)";
+    for setup in [Setup::transaction(1), Setup::session(1)] {
+        let pooler = setup.start();
+        let mut client = pooler.client();
+        let extended = |number| match number {
+            0..20 => Wire::new().extended(large_answer, &[]),
+            39 => Wire::new().extended("select '' from length($1)", &[&argument]).sync(),
+            _ => Wire::new().extended("select '' from length($1)", &[&argument]),
+        };
+        write_while_reading(&mut client, 1, extended);
+
+        let query = format!("select '' from length('{argument}')");
+        let simple = |number| Wire::new().query(if number < 20 { large_answer } else { &query });
+        write_while_reading(&mut client, QUERIES, simple);
+        pooler.stop();
+    }
 }
 
 #[test]
