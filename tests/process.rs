@@ -234,6 +234,34 @@ fn statistics_lines_come_in_odysseys_form() {
     pooler.stop();
 }
 
+/// Nothing polls: an idle pooler sleeps until somebody says something or a deadline comes.
+#[test]
+fn an_idle_pooler_sleeps() {
+    let pooler = Setup::transaction(5).start();
+    let mut clients: Vec<_> = (0..20).map(|_| pooler.client()).collect();
+    for client in &mut clients {
+        client.query("select 1");
+    }
+    let_pass(Duration::from_millis(500));
+    let before = wakeups(pooler.pid());
+    let_pass(Duration::from_secs(3));
+    let woken = wakeups(pooler.pid()) - before;
+    println!("{woken} wake-ups in 3 s");
+    assert!(woken <= 12, "{woken} wake-ups in 3 s of nothing to do");
+    assert_eq!(clients[7].scalar("select 'awake'"), "awake");
+    pooler.stop();
+}
+
+/// How often the threads of a process went to sleep so far.
+fn wakeups(pid: u32) -> u64 {
+    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap().flatten();
+    let count = |status: String| -> Option<u64> {
+        let line = status.lines().find(|line| line.starts_with("voluntary_ctxt_switches"))?;
+        line.split_whitespace().nth(1)?.parse().ok()
+    };
+    tasks.filter_map(|t| count(std::fs::read_to_string(t.path().join("status")).ok()?)).sum()
+}
+
 #[test]
 fn thousands_of_short_connections_leave_nothing_open() {
     let pooler = Setup::transaction(2).global("log_session no").start();

@@ -88,7 +88,8 @@ fn pgbench(setup: &Setup, arguments: &[&str]) {
     pgbench_tables();
     let pooler = setup.start();
     let mut command = program(&pooler, "pgbench");
-    command.args(["-n", "-T", "2", "-c", "32", "-j", "2"]).args(arguments).arg("bench");
+    let seconds = std::env::var("POOLER_PGBENCH_SECONDS").unwrap_or("2".into());
+    command.args(["-n", "-T", &seconds, "-c", "64", "-j", "2"]).args(arguments).arg("bench");
     let (good, out, err) = run(&mut command);
     assert!(good, "{arguments:?}: {out}{err}");
     assert!(out.contains("number of failed transactions: 0 (0.000%)"), "{arguments:?}: {out}");
@@ -107,7 +108,7 @@ fn pgbench_in_transaction_pooling() {
         &["-S", "-M", "extended"],
         &["-M", "simple"],
         &["-M", "extended"],
-        &["-S", "-C", "-T", "1", "-c", "8"],
+        &["-S", "-C", "-c", "8"],
     ] {
         pgbench(&Setup::transaction(10), arguments);
     }
@@ -116,6 +117,6 @@ fn pgbench_in_transaction_pooling() {
 #[test]
 fn pgbench_in_session_pooling() {
     for arguments in [&["-S", "-M", "prepared"][..], &["-M", "prepared"], &["-S", "-M", "simple"]] {
-        pgbench(&Setup::session(32), arguments);
+        pgbench(&Setup::session(64), arguments);
     }
 }
