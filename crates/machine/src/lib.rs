@@ -76,4 +76,5 @@ pub use park::{Served, Session, Wakers, start_session};
 pub use resolve::resolve;
 pub use signal::Signals;
 pub use stats::MachineStats;
+pub use sys::raise_file_limit;
 pub use wait::{Interest, Woken, wait_any};

@@ -1,5 +1,5 @@
-//! Signals as something to wait for. Every thread must block them, the test harness's too, so the test
-//! runs in a child: a signal mask is inherited.
+//! Signals as something to wait for. Every thread must block them, the test harness's too, so the
+//! test runs in a child: a signal mask is inherited.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use machine::{Deadline, Engine, EngineConfig, Error, Signals};

@@ -1,5 +1,6 @@
-//! Boot: from a checked configuration to a running pooler, and to its exit status. The order matters:
-//! signals are blocked before there are threads, listeners are bound before anybody is told.
+//! Boot: from a checked configuration to a running pooler, and to its exit status. The order
+//! matters: signals are blocked before there are threads, listeners are bound before anybody is
+//! told.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -39,6 +40,10 @@ pub(crate) fn run(config: Config, file: &Path) -> ExitCode {
     if let Err(error) = Signals::block(&shutdown::SIGNALS) {
         eprintln!("pooler: signals cannot be blocked: {error}");
         return ExitCode::FAILURE;
+    }
+    // The usual soft limit of 1024 is meant for `select`, not for us.
+    if let Err(error) = machine::raise_file_limit() {
+        eprintln!("pooler: the limit of open files cannot be raised: {error}");
     }
     let log = match open_log(&config) {
         Ok(log) => log,

@@ -58,8 +58,8 @@ pub(crate) fn version() -> String {
     )
 }
 
-/// The whole program. Returns its exit status: 0 after a clean stop, 1 when it could not start or was
-/// told to die, 124 when clients stayed longer than `graceful_shutdown_timeout_ms`.
+/// The whole program. Returns its exit status: 0 after a clean stop, 1 when it could not start or
+/// was told to die, 124 when clients stayed longer than `graceful_shutdown_timeout_ms`.
 pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     match parse(arguments) {
         Ok(Command::Say(text)) => {

@@ -1,5 +1,5 @@
-//! The daemon: listeners, sessions, backends. It does what `router` decides, in straight-line code on
-//! the coroutines of `machine`, with the words of `wire` and the wishes of `config`.
+//! The daemon: listeners, sessions, backends. It does what `router` decides, in straight-line code
+//! on the coroutines of `machine`, with the words of `wire` and the wishes of `config`.
 
 mod backend;
 mod boot;

@@ -1,5 +1,5 @@
-//! Listeners: one socket an address, one acceptor coroutine a socket. An accepted client travels as a
-//! parcel to the machine with the fewest clients; the acceptor never reads a byte of it.
+//! Listeners: one socket an address, one acceptor coroutine a socket. An accepted client travels as
+//! a parcel to the machine with the fewest clients; the acceptor never reads a byte of it.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
@@ -18,8 +18,8 @@ const RESOLVE_TIMEOUT: Duration = Duration::from_secs(10);
 /// After an accept that failed (no descriptors left): clients leave, then it works again.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Opens every `listen` of the configuration and starts its acceptors. What cannot be bound is logged
-/// and left out.
+/// Opens every `listen` of the configuration and starts its acceptors. What cannot be bound is
+/// logged and left out.
 pub(crate) fn open_all(
     shared: &Arc<Shared>,
     machines: &Arc<[MachineHandle]>,

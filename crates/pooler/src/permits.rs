@@ -1,5 +1,5 @@
-//! Permits: a bound on something that all machines do together, such as cancels in flight. Who finds
-//! no permit waits in line, first come first served, for as long as it is willing to.
+//! Permits: a bound on something that all machines do together, such as cancels in flight. Who
+//! finds no permit waits in line, first come first served, for as long as it is willing to.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard};

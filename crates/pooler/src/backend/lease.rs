@@ -48,8 +48,8 @@ impl Lease {
         &self.home
     }
 
-    /// Gives a quiet server back: to the pool if nothing was left behind in it, else to a reset that
-    /// the client does not wait for.
+    /// Gives a quiet server back: to the pool if nothing was left behind in it, else to a reset
+    /// that the client does not wait for.
     pub fn release(self, proof: Quiescent, now: Instant) {
         if self.server().core.taint.is_tainted() {
             self.abandon(Leftover::nothing());

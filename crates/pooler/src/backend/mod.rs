@@ -69,7 +69,8 @@ pub struct Core {
 pub type Waker = Notifier;
 
 impl Server {
-    /// Folds the server up, so that it may leave this machine; `home` hears what happens to it meanwhile.
+    /// Folds the server up, so that it may leave this machine; `home` hears what happens to it
+    /// meanwhile.
     fn fold_watched(self, home: Arc<Home>, key: u64) -> IdleServer {
         IdleServer { parcel: self.stream.fold_watched(home, key), core: self.core }
     }

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use machine::{Deadline, Interest, Progress};
-use wire::conversation::{Owner, Purpose, Quiescent};
+use wire::conversation::{Owner, Purpose, Quiescent, Sent};
 use wire::encode;
 use wire::tag::frontend as tag;
 
@@ -64,8 +64,9 @@ impl Rescue<'_> {
             }
             return Err("left in the middle of a request".into());
         }
-        self.close_batch(server)?;
+        self.fail_copy(server)?;
         self.stop(server)?;
+        self.close_batch(server)?;
         if server.core.conversation.in_doubt() {
             self.ask(server, "", Purpose::Probe)?;
         }
@@ -81,34 +82,55 @@ impl Rescue<'_> {
         server.core.conversation.quiescent().ok_or_else(|| "not quiet after its reset".into())
     }
 
-    /// Ends what the client left open: a COPY it fed, a batch without its Sync.
-    fn close_batch(&mut self, server: &mut Server) -> Result<(), String> {
+    /// A COPY that the client fed will get no more data.
+    fn fail_copy(&mut self, server: &mut Server) -> Result<(), String> {
+        if !server.core.conversation.in_copy_in() {
+            return Ok(());
+        }
         let mut bytes = Vec::new();
-        let conversation = &mut server.core.conversation;
-        let ours = Owner::Ours(Purpose::Reset);
-        if conversation.in_copy_in() {
-            encode::copy_fail(&mut bytes, "client disconnected");
-            let _ = conversation.sent(tag::COPY_FAIL, ours).map_err(|error| error.to_string())?;
-        }
-        if conversation.is_open() || conversation.needs_sync() {
-            encode::sync(&mut bytes);
-            let _ = conversation.sent(tag::SYNC, ours).map_err(|error| error.to_string())?;
-        }
-        self.send(server, &bytes)
+        encode::copy_fail(&mut bytes, "client disconnected");
+        self.request(server, tag::COPY_FAIL, Purpose::Reset, &bytes)
     }
 
     /// Cancels until nothing is owed: each cancel ends one request of a pipeline.
     fn stop(&mut self, server: &mut Server) -> Result<(), String> {
         let deadline = self.deadline();
-        while !server.core.conversation.settled() {
+        if server.core.conversation.is_open() && server.core.conversation.outstanding() > 0 {
+            // What was executed without a Sync may have been answered, into the server's own
+            // buffer.
+            let mut bytes = Vec::new();
+            encode::flush(&mut bytes);
+            self.request(server, tag::FLUSH, Purpose::Reset, &bytes)?;
+        }
+        while server.core.conversation.outstanding() > 0 {
             let owed = server.core.conversation.outstanding();
             cancel::send(self.home, &server.core.target)?;
             while server.core.conversation.outstanding() == owed {
                 self.receive(server, deadline)?;
             }
-            while !server.core.conversation.settled() && self.receive_ready(server)? {}
+            while server.core.conversation.outstanding() > 0 && self.receive_ready(server)? {}
         }
         Ok(())
+    }
+
+    /// Ends a batch that never got its Sync. A Sync of ours would commit what the client executed,
+    /// and PostgreSQL rolls back for a client that goes away: so do we. A simple ROLLBACK ends the
+    /// implicit transaction (with a warning in the server's log). A batch that failed has rolled
+    /// back already and needs the Sync.
+    fn close_batch(&mut self, server: &mut Server) -> Result<(), String> {
+        if server.core.conversation.needs_sync() {
+            let mut bytes = Vec::new();
+            encode::sync(&mut bytes);
+            self.request(server, tag::SYNC, Purpose::Reset, &bytes)?;
+            let deadline = self.deadline();
+            while !server.core.conversation.settled() {
+                self.receive(server, deadline)?;
+            }
+        }
+        match server.core.conversation.is_open() {
+            true => self.ask(server, "ROLLBACK", Purpose::Rollback),
+            false => Ok(()),
+        }
     }
 
     fn discard(&mut self, server: &mut Server) -> Result<(), String> {
@@ -129,12 +151,7 @@ impl Rescue<'_> {
     fn ask(&mut self, server: &mut Server, query: &str, purpose: Purpose) -> Result<(), String> {
         let mut bytes = Vec::new();
         encode::query(&mut bytes, query);
-        let _ = server
-            .core
-            .conversation
-            .sent(tag::QUERY, Owner::Ours(purpose))
-            .map_err(|error| error.to_string())?;
-        self.send(server, &bytes)?;
+        self.request(server, tag::QUERY, purpose, &bytes)?;
         let deadline = self.deadline();
         while !server.core.conversation.settled() {
             if let Some(error) = self.receive(server, deadline)? {
@@ -144,11 +161,23 @@ impl Rescue<'_> {
         Ok(())
     }
 
-    fn send(&self, server: &Server, bytes: &[u8]) -> Result<(), String> {
-        if bytes.is_empty() {
-            return Ok(());
+    /// Sends one message of ours, which the conversation hears of first.
+    fn request(
+        &mut self,
+        server: &mut Server,
+        message: u8,
+        purpose: Purpose,
+        bytes: &[u8],
+    ) -> Result<(), String> {
+        let leave = server.core.conversation.sent(message, Owner::Ours(purpose));
+        match leave.map_err(|error| error.to_string())? {
+            Sent::Forward => {
+                let sent = server.stream.write_all(bytes, self.deadline());
+                sent.map_err(|error| error.to_string())
+            }
+            Sent::Swallow => Ok(()),
+            Sent::Full => Err("too many answers due".into()),
         }
-        server.stream.write_all(bytes, self.deadline()).map_err(|error| error.to_string())
     }
 
     /// Waits for bytes and drops what was the client's. The error the server reported, if any.

@@ -7,7 +7,8 @@
 pub struct Taint(bool);
 
 /// Command tags that leave nothing behind when their transaction is over. Everything else does or
-/// might: SET, LISTEN, PREPARE, DECLARE CURSOR (WITH HOLD), DISCARD, CREATE TABLE (TEMP), LOAD, DO …
+/// might: SET, LISTEN, PREPARE, DECLARE CURSOR (WITH HOLD), DISCARD, CREATE TABLE (TEMP), LOAD, DO
+/// …
 const CLEAN_TAGS: [&str; 16] = [
     "SELECT",
     "INSERT",
@@ -67,7 +68,8 @@ fn starts_with_word(tag: &[u8], word: &[u8]) -> bool {
     tag.strip_prefix(word).is_some_and(|rest| matches!(rest.first(), None | Some(b' ' | 0)))
 }
 
-/// Four letters of each word, as a number in any case: `temp`, `into`, se`t_co`nfig, advisor`y_lo`ck.
+/// Four letters of each word, as a number in any case: `temp`, `into`, se`t_co`nfig,
+/// advisor`y_lo`ck.
 const LETTERS: [u32; 4] = [four(*b"temp"), four(*b"into"), four(*b"t_co"), four(*b"y_lo")];
 
 /// Four bytes as a number that is the same in upper and lower case.

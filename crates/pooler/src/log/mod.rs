@@ -14,7 +14,8 @@ use crossbeam_channel::{Sender, TrySendError, bounded};
 
 pub use format::{Format, Level, Who};
 
-/// A line longer than this is cut: Odyssey's tools were built on 1 KiB lines, JSON-less ones that is.
+/// A line longer than this is cut: Odyssey's tools were built on 1 KiB lines, JSON-less ones that
+/// is.
 const LINE_BYTES_MAX: usize = 4096;
 
 /// Where lines go and how they look.

@@ -74,7 +74,7 @@ pub struct Places {
 impl machine::Session for Session {
     fn serve(mut self: Box<Self>) -> Served {
         let up = self.early.take().map_or_else(Outflow::new, Outflow::with);
-        let mut flows = Flows { up, down: Inflow::new() };
+        let mut flows = Flows { up, down: Inflow::new(), unread: 0 };
         match self.run(&mut flows) {
             Ok(()) => Served::Parked(self),
             Err(ending) => {
@@ -156,7 +156,7 @@ impl Session {
 
     /// The last act: the server is given back or brought back, the client is told, the log too.
     fn end(mut self: Box<Self>, ending: Ending, flows: Flows) {
-        let Flows { up, down } = flows;
+        let Flows { up, down, .. } = flows;
         let at_boundary = self.flush(&ending, &down);
         self.leave_server(&ending, !up.is_through(), down);
         self.traffic.transaction_over(machine::now(), &self.home.tally);
@@ -169,8 +169,8 @@ impl Session {
         }
     }
 
-    /// What the server said before the end belongs to the client. True if the client's stream stands
-    /// at the end of a message, so that one of ours may follow.
+    /// What the server said before the end belongs to the client. True if the client's stream
+    /// stands at the end of a message, so that one of ours may follow.
     fn flush(&self, ending: &Ending, down: &Inflow) -> bool {
         if matches!(ending, Ending::ClientGone | Ending::Terminated) {
             return false;
@@ -210,8 +210,8 @@ impl Session {
     }
 }
 
-/// The client's last message, then the end of our side; and a moment for the client to read it, for a
-/// socket that closes with unread bytes resets the connection and the message may be lost.
+/// The client's last message, then the end of our side; and a moment for the client to read it, for
+/// a socket that closes with unread bytes resets the connection and the message may be lost.
 fn farewell(client: &Stream, bytes: &[u8]) {
     let deadline = Deadline::after(FAREWELL);
     if client.write_all(bytes, deadline).is_err() || client.shutdown_write().is_err() {

@@ -87,9 +87,9 @@ impl Outflow {
         stream.try_read_into(&mut self.buffer)
     }
 
-    /// What the next bytes are, for a client without a server. Flushes are dropped: there is nothing
-    /// to flush. A message that fits into the buffer is waited for, so that a slow client does not
-    /// hold a server while it types.
+    /// What the next bytes are, for a client without a server. Flushes are dropped: there is
+    /// nothing to flush. A message that fits into the buffer is waited for, so that a slow client
+    /// does not hold a server while it types.
     ///
     /// # Errors
     /// The bytes are no message.

@@ -20,7 +20,12 @@ pub(super) struct Flows {
     pub(super) up: Outflow,
     /// From the server to the client.
     pub(super) down: Inflow,
+    /// Bytes of answers to a client that has said goodbye.
+    pub(super) unread: usize,
 }
+
+/// What a client that said goodbye may still be answered before its query is cancelled.
+const UNREAD_BYTES_MAX: usize = 64 * 1024;
 
 impl Session {
     /// Relays until nothing is outstanding and the server was given back (transaction pooling), or
@@ -107,9 +112,15 @@ impl Session {
             return Ok(false);
         }
         if flows.up.is_terminated() {
-            // It will not read any more, but what it asked for is done to the end.
+            // It will not read any more, but what it asked for is done to the end, unless that is
+            // a long answer to nobody: PostgreSQL stops at the first write that fails.
             flows.down.passed(bytes);
-            return Ok(true);
+            flows.unread += bytes;
+            return if flows.unread > UNREAD_BYTES_MAX {
+                Err(Ending::Terminated)
+            } else {
+                Ok(true)
+            };
         }
         if !self.client.is_writable() {
             return Ok(false);
