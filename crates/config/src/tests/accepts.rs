@@ -11,32 +11,31 @@ use crate::{Authentication, PoolMode, load};
 /// Every keyword of Odyssey, so that none is forgotten.
 const KEYWORDS: &str = "
     daemonize priority sequential_routing pid_file unix_socket_dir unix_socket_mode locks_dir
-    external_auth_socket_path hba_file log_file log_format log_to_stdout log_syslog log_syslog_ident
-    log_syslog_facility log_debug log_config log_session log_query log_stats stats_interval log_async
-    log_queue_depth log_general_stats_prom log_route_stats_prom promhttp_server_port workers resolvers
-    dns_cache_ttl readahead nodelay disable_nolinger keepalive keepalive_keep_interval keepalive_probes
-    keepalive_usr_timeout client_max client_max_routing server_login_retry cache_coroutine
-    cache_msg_gc_size coroutine_stack_size system_coroutine_stack_size cpu_affinity
-    backend_connect_timeout_ms cancel_timeout_ms cancel_queue_timeout_ms cancel_max_inflight
-    max_sigterms_to_die graceful_shutdown_timeout_ms enable_online_restart bindwith_reuseport
-    enable_host_watcher availability_zone smart_search_path_enquoting virtual_processing
-    virtual_transaction group_checker_interval graceful_die_on_errors pipeline cache cache_chunk
-    packet_read_size packet_write_queue include
-    conn_drop_options online_restart_drop_options drop_enabled rate interval_ms
-    soft_oom limit process check_interval_ms drop signal max_rate
-    query_parsing mode mem_limit
-    listen host port backlog client_login_timeout tls tls_ca_file tls_key_file tls_cert_file
-    tls_protocols target_session_attrs balancing_method catchup_timeout storage compression
-    type server_max_routing endpoints_status_poll_interval balancing method az_aware
-    show_notice_messages watchdog watchdog_lag_query watchdog_lag_interval
-    authentication password auth_common_name auth_module enable_mdb_iamproxy_auth
-    mdb_iamproxy_socket_path auth_pam_service auth_query auth_query_db auth_query_user
-    password_passthrough ldap_endpoint_name ldap_storage_credentials_attr ldap_storage_credentials
-    ldap_storage_username ldap_storage_password ldap_pool_size ldap_pool_timeout ldap_pool_ttl role
-    client_fwd_error client_show_id reserve_session_server_connection quantiles
-    application_name_add_host server_drop_on_cached_plan_error server_lifetime maintain_params pool
-    pool_routing pool_size min_pool_size pool_timeout pool_ttl pool_discard pool_smart_discard
-    pool_discard_query pool_cancel pool_rollback pool_reset_timeout_ms
+    external_auth_socket_path hba_file log_file log_format log_to_stdout log_syslog
+    log_syslog_ident log_syslog_facility log_debug log_config log_session log_query log_stats
+    stats_interval log_async log_queue_depth log_general_stats_prom log_route_stats_prom
+    promhttp_server_port workers resolvers dns_cache_ttl readahead nodelay disable_nolinger
+    keepalive keepalive_keep_interval keepalive_probes keepalive_usr_timeout client_max
+    client_max_routing server_login_retry cache_coroutine cache_msg_gc_size coroutine_stack_size
+    system_coroutine_stack_size cpu_affinity backend_connect_timeout_ms cancel_timeout_ms
+    cancel_queue_timeout_ms cancel_max_inflight max_sigterms_to_die graceful_shutdown_timeout_ms
+    enable_online_restart bindwith_reuseport enable_host_watcher availability_zone
+    smart_search_path_enquoting virtual_processing virtual_transaction group_checker_interval
+    graceful_die_on_errors pipeline cache cache_chunk packet_read_size packet_write_queue include
+    conn_drop_options online_restart_drop_options drop_enabled rate interval_ms soft_oom limit
+    process check_interval_ms drop signal max_rate query_parsing mode mem_limit listen host port
+    backlog client_login_timeout tls tls_ca_file tls_key_file tls_cert_file tls_protocols
+    target_session_attrs balancing_method catchup_timeout storage compression type
+    server_max_routing endpoints_status_poll_interval balancing method az_aware
+    show_notice_messages watchdog watchdog_lag_query watchdog_lag_interval authentication password
+    auth_common_name auth_module enable_mdb_iamproxy_auth mdb_iamproxy_socket_path
+    auth_pam_service auth_query auth_query_db auth_query_user password_passthrough
+    ldap_endpoint_name ldap_storage_credentials_attr ldap_storage_credentials
+    ldap_storage_username ldap_storage_password ldap_pool_size ldap_pool_timeout ldap_pool_ttl
+    role client_fwd_error client_show_id reserve_session_server_connection quantiles
+    application_name_add_host server_drop_on_cached_plan_error server_lifetime maintain_params
+    pool pool_routing pool_size min_pool_size pool_timeout pool_ttl pool_discard
+    pool_smart_discard pool_discard_query pool_cancel pool_rollback pool_reset_timeout_ms
     pool_reserve_prepared_statement pool_pin_on_listen pool_attach_check pool_acquire_fail_fast
     pool_notice_after_waiting_ms pool_client_idle_timeout pool_idle_in_transaction_timeout
     shared_pool storage_db storage_user storage_password catchup_checks options

@@ -100,7 +100,7 @@ proptest! {
     }
 
     #[test]
-    fn a_good_file_with_a_hole(from in 0..500_usize, length in 0..40_usize, word in 0..WORDS.len()) {
+    fn a_good_file_with_a_hole(from in 0..500_usize, length in 0..40usize, word in 0..WORDS.len()) {
         for text in [CONF, YAML] {
             let letters: Vec<char> = text.chars().collect();
             let from = from.min(letters.len());

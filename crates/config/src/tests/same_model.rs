@@ -90,7 +90,8 @@ x-remote: &remote
 databases:
   console:
     users:
-      admin: {storage: console, role: admin, pool: session, authentication: clear_text, password: 0123}
+      admin:
+        {storage: console, role: admin, pool: session, authentication: clear_text, password: 0123}
   "default":
     groups:
       g:
