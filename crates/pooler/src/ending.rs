@@ -91,6 +91,22 @@ impl Ending {
         Some(notice)
     }
 
+    /// Odyssey's name of it, in the line that ends a session.
+    pub fn status(&self) -> &'static str {
+        match self {
+            Ending::Terminated => "OD_OK",
+            Ending::ClientGone => "OD_ECLIENT_READ",
+            Ending::Nonsense(_) => "OD_ECLIENT_PROTOCOL_ERROR",
+            Ending::Silent(_) | Ending::Login(_) => "OD_ECLIENT_READ",
+            Ending::Refused(Refusal::PoolTimeout { .. }, _) => "OD_EATTACH_TOO_MANY_CONNECTIONS",
+            Ending::Refused(..) => "OD_EATTACH",
+            Ending::NoServer(_) => "OD_ESERVER_CONNECT",
+            Ending::ServerLost(_) => "OD_ESERVER_READ",
+            Ending::ShuttingDown => "OD_EGRACEFUL_SHUTDOWN",
+            Ending::Engine(_) => "OD_EOOM",
+        }
+    }
+
     /// Worth an error line in the log?
     pub fn is_fault(&self) -> bool {
         !matches!(self, Ending::Terminated | Ending::ClientGone | Ending::ShuttingDown)

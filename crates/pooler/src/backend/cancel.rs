@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use machine::{Deadline, Stream};
-use router::ClientKey;
+use router::{ClientKey, SlotKey};
 
 use super::{Home, Target};
 use crate::log::Who;
@@ -15,24 +15,39 @@ use crate::shared::Shared;
 pub fn forward(shared: &Arc<Shared>, key: ClientKey) {
     let Some((home, client)) = shared.cancel_keys.find(key) else { return };
     let Some((slot, target)) = home.route.with(|pool| pool.begin_cancel(client)) else { return };
-    let delivered = send(&home, &target);
-    let now = machine::now();
-    let outcome = home.route.with(|pool| {
-        // What was not delivered may arrive later, in another client's query: that server must go.
-        let idle = if delivered.is_err() { pool.retire(slot) } else { None };
-        debug_assert!(idle.is_none(), "a server with a cancel in flight is not idle");
-        pool.cancel_done(slot, now)
-    });
-    if let Err(reason) = delivered {
-        let who = Who::default();
-        shared.log.error(
-            "cancel",
-            &who,
-            format_args!("cancel of {client:?} not delivered: {reason}"),
-        );
+    let mut flight = InFlight { home: &home, slot, delivered: false };
+    match send(&home, &target) {
+        Ok(()) => flight.delivered = true,
+        Err(reason) => {
+            let text = format_args!("cancel of {client:?} not delivered: {reason}");
+            shared.log.error("cancel", &Who::default(), text);
+        }
     }
-    if let Some(outcome) = outcome {
-        home.settle(outcome);
+}
+
+/// A cancel on its way; while there is one the server serves nobody else. Its end is told to the
+/// pool whatever happens.
+struct InFlight<'a> {
+    home: &'a Home,
+    slot: SlotKey,
+    /// The server closed the cancel's connection: the signal is where it belongs.
+    delivered: bool,
+}
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        let now = machine::now();
+        let outcome = self.home.route.with(|pool| {
+            if !self.delivered {
+                // It may arrive later, in another client's query: that server must go.
+                let idle = pool.retire(self.slot);
+                debug_assert!(idle.is_none(), "a server with a cancel in flight is not idle");
+            }
+            pool.cancel_done(self.slot, now)
+        });
+        if let Some(outcome) = outcome {
+            self.home.settle(outcome);
+        }
     }
 }
 

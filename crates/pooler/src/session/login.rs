@@ -18,6 +18,7 @@ use crate::backend::{self, Checkout, Home};
 use crate::dialog::{Dialog, Patience};
 use crate::ending::{Asked, Ending};
 use crate::id::{Id, Kind};
+use crate::log::Who;
 use crate::permits::Permit;
 use crate::shared::Shared;
 use crate::tally::Traffic;
@@ -88,8 +89,8 @@ impl Login<'_> {
     fn run(&mut self, seat: Seat, permit: Permit) -> Result<Option<Admitted>, Ending> {
         let admission = self.shared.clients.admit();
         let process = admission.map_err(|refusal| Ending::Refused(refusal, Asked::default()))?;
-        let Some(negotiated) = self.negotiate()? else { return Ok(None) };
         self.voice.session("startup", format_args!("new client connection {}", self.voice.address));
+        let Some(negotiated) = self.negotiate()? else { return Ok(None) };
         let asked = self.name(&negotiated.message)?;
         let home = self.route(&asked, negotiated.asked_ssl)?;
         drop(permit);
@@ -283,6 +284,7 @@ impl Login<'_> {
     }
 
     fn start(self, admitted: Admitted) {
+        let shared = Arc::clone(self.shared);
         let Admitted { home, places, notified, standing, rest } = admitted;
         let session = Session {
             client: self.client,
@@ -299,13 +301,16 @@ impl Login<'_> {
             places,
         };
         // At the ceiling the session drops: its socket closes, its places are given back.
-        let _ = machine::start_session(Box::new(session));
+        if let Err(error) = machine::start_session(Box::new(session)) {
+            shared.log.error("setup", &Who::default(), format_args!("client refused: {error}"));
+        }
     }
 
     /// The login is over without a session: the client is told what may be told.
     fn fail(&self, ending: &Ending) {
         if ending.is_fault() {
-            self.voice.error("startup", format_args!("{ending}, closing"));
+            let address = &self.voice.address;
+            self.voice.error("startup", format_args!("{ending} for '{address}' client, closing"));
         }
         if let Some(notice) = ending.notice(self.forwards) {
             let mut bytes = Vec::new();

@@ -203,8 +203,10 @@ impl Session {
         self.voice.session(
             "main",
             format_args!(
-                "client disconnected addr '{}', {ending}, route {database}.{user}, working time: {us}us",
-                self.voice.address()
+                "client disconnected addr '{}', io error = {ending}, status {}, route \
+                 {database}.{user}, working time: {us}us",
+                self.voice.address(),
+                ending.status(),
             ),
         );
     }
