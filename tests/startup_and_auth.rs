@@ -27,13 +27,12 @@ fn guarded(method: &str, secret: &str) -> Pooler {
 #[test]
 fn each_method_lets_the_right_password_in_and_no_other() {
     let md5_of_app = format!("md5{}", md5_hex(&format!("{PASSWORD}app")));
-    let wrong = [("FATAL", "28P01"), ("FATAL", "28000")];
-    for (method, secret, refusal) in [
-        ("clear_text", PASSWORD, wrong[0]),
-        ("md5", PASSWORD, wrong[0]),
-        ("md5", &md5_of_app, wrong[0]),
-        ("scram-sha-256", PASSWORD, wrong[1]),
-        ("scram-sha-256", &verifier_of(PASSWORD), wrong[1]),
+    for (method, secret) in [
+        ("clear_text", PASSWORD),
+        ("md5", PASSWORD),
+        ("md5", &md5_of_app),
+        ("scram-sha-256", PASSWORD),
+        ("scram-sha-256", &verifier_of(PASSWORD)),
     ] {
         let pooler = guarded(method, secret);
         let mut client = pooler.login(&app(Some(PASSWORD)));
@@ -42,7 +41,7 @@ fn each_method_lets_the_right_password_in_and_no_other() {
         for bad in ["", "wrong", &md5_of_app, &PASSWORD.to_uppercase()] {
             let refused = pooler.refused(&app(Some(bad)));
             let expected = "password authentication failed for user \"app\"";
-            assert_eq!(refused.whole(), (refusal.0, refusal.1, expected), "{method} {bad:?}");
+            assert_eq!(refused.whole(), ("FATAL", "28P01", expected), "{method} {bad:?}");
         }
         pooler.stop();
     }
