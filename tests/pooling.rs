@@ -234,7 +234,7 @@ fn two_thousand_idle_clients_are_cheap() {
     let used = pooler.memory_kib();
     let each = |now: u64| (now.saturating_sub(before)) as f64 / CLIENTS as f64;
     println!("idle client: {:.1} KiB fresh, {:.1} KiB after a query", each(fresh), each(used));
-    assert!(each(used) < 16.0, "{:.1} KiB for an idle client", each(used));
+    assert!(each(used) < 4.0, "{:.1} KiB for an idle client", each(used));
     for client in clients.iter_mut().step_by(100) {
         assert_eq!(client.scalar("select 2"), "2");
     }
