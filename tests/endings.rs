@@ -148,6 +148,52 @@ fn a_client_that_terminates_in_any_state_leaves_nothing() {
     nothing_is_left("terminate_session", &Setup::session(1), Death::Terminate);
 }
 
+/// A Terminate behind a query is a goodbye in order: like PostgreSQL we let the query finish. Seen
+/// to fail: a relay that takes it for the end of the client cancels the INSERT.
+#[test]
+fn a_query_with_a_terminate_behind_it_is_done_to_its_end() {
+    let postgres = Postgres::shared();
+    let mut admin = postgres.admin();
+    for (pool, setup) in [("transaction", Setup::transaction(1)), ("session", Setup::session(1))] {
+        let role = format!("goodbye_{pool}");
+        let login = postgres.role(&role);
+        admin.query(&format!("create table {role} (i int); alter table {role} owner to {role}"));
+        let pooler = setup.start();
+        let mut client = pooler.login(&login);
+        client.send(&wire().query(&format!("insert into {role} select 1 from pg_sleep(1.5)")));
+        let asleep = format!("usename = '{role}' and wait_event = 'PgSleep'");
+        postgres.wait_for_backends(&asleep, 1, PATIENCE);
+        kill(client, Death::Terminate);
+        postgres.wait_for_backends(&format!("usename = '{role}' and state <> 'idle'"), 0, PATIENCE);
+        assert_eq!(admin.scalar(&format!("select count(*) from {role}")), "1", "{pool}");
+        assert_eq!(pooler.login(&login).scalar("select 1"), "1");
+        pooler.stop();
+    }
+}
+
+/// A client that vanishes while it has more to say than fits: nothing of it is read any more, so its
+/// end must be noticed without reading. Seen to fail: a relay that learns of it by reading only lets
+/// the query run on.
+#[test]
+fn a_client_that_vanishes_with_its_buffers_full_leaves_nothing() {
+    let postgres = Postgres::shared();
+    let login = postgres.role("full_buffers");
+    for setup in [Setup::transaction(1), Setup::session(1)] {
+        let pooler = setup.start();
+        let mut client = pooler.login(&login);
+        client.send(&wire().query("select pg_sleep(60)"));
+        let asleep = "usename = 'full_buffers' and wait_event = 'PgSleep'";
+        postgres.wait_for_backends(asleep, 1, PATIENCE);
+        client.socket.limit(Duration::from_millis(500));
+        let more = client.try_send(&wire().query(&"x".repeat(64 << 20)));
+        assert!(more.is_err(), "all of it fitted");
+        kill(client, Death::Reset);
+        postgres.wait_for_backends(asleep, 0, CLEANUP);
+        assert_eq!(pooler.login(&login).scalar("select 1"), "1");
+        pooler.stop();
+    }
+}
+
 /// The obvious wrong implementation: a cancel is sent to the server's key and the server goes to the
 /// next client at once. Then the cancel arrives late and hits the next client's query. Seen to fail
 /// so, without the quarantine of the pool: within half a second of rounds.
