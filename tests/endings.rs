@@ -171,9 +171,9 @@ fn a_query_with_a_terminate_behind_it_is_done_to_its_end() {
     }
 }
 
-/// A client that vanishes while it has more to say than fits: nothing of it is read any more, so its
-/// end must be noticed without reading. Seen to fail: a relay that learns of it by reading only lets
-/// the query run on.
+/// A client that vanishes while it has more to say than fits: nothing of it is read any more, so
+/// its end must be noticed without reading. Seen to fail: a relay that learns of it by reading only
+/// lets the query run on.
 #[test]
 fn a_client_that_vanishes_with_its_buffers_full_leaves_nothing() {
     let postgres = Postgres::shared();
@@ -194,9 +194,9 @@ fn a_client_that_vanishes_with_its_buffers_full_leaves_nothing() {
     }
 }
 
-/// The obvious wrong implementation: a cancel is sent to the server's key and the server goes to the
-/// next client at once. Then the cancel arrives late and hits the next client's query. Seen to fail
-/// so, without the quarantine of the pool: within half a second of rounds.
+/// The obvious wrong implementation: a cancel is sent to the server's key and the server goes to
+/// the next client at once. Then the cancel arrives late and hits the next client's query. Seen to
+/// fail so, without the quarantine of the pool: within half a second of rounds.
 #[test]
 fn cancel_after_release_hits_nobody() {
     const ROUNDS: usize = 500;

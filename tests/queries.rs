@@ -286,10 +286,11 @@ fn a_notice_in_pieces_stays_with_its_client() {
     }
 }
 
-/// As tokio-postgres does it, the Sync comes right behind Execute. A COPY that fails before it reads
-/// leaves that Sync to be answered, one that fails by its data has swallowed it, and both look alike
-/// from outside. Seen to fail: a relay that does not settle the doubt never gives the server back, one
-/// that ignores it gives it back at once and the first client waits in vain for a ReadyForQuery.
+/// As tokio-postgres does it, the Sync comes right behind Execute. A COPY that fails before it
+/// reads leaves that Sync to be answered, one that fails by its data has swallowed it, and both
+/// look alike from outside. Seen to fail: a relay that does not settle the doubt never gives the
+/// server back, one that ignores it gives it back at once and the first client waits in vain for a
+/// ReadyForQuery.
 #[test]
 fn a_failed_copy_with_a_sync_behind_execute_keeps_everybody_in_step() {
     let mut admin = Postgres::shared().admin();
