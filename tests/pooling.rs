@@ -53,6 +53,7 @@ fn session_pooling_keeps_the_server_until_the_end() {
     pooler.stop();
 }
 
+/// Seen to fail: a used server that goes to the pool as it is shows the next client all six.
 #[test]
 fn what_a_client_left_behind_reaches_no_other_client() {
     let pooler = Setup::transaction(1).start();

@@ -87,6 +87,7 @@ impl<T> Slab<T> {
 mod tests {
     use super::*;
 
+    /// Seen to fail: a `get` that ignores the generation finds the new entry by the old key.
     #[test]
     fn a_stale_key_names_nothing() {
         let mut slab = Slab::new();

@@ -131,7 +131,7 @@ fn an_empty_dynamic_route_is_kept_for_a_minute() {
 }
 
 /// Real threads: owners take and return servers while cancellers cancel. While a cancel is in
-/// flight its server is its target's or nobody's.
+/// flight its server is its target's or nobody's. Seen to fail: a `checkin` that ignores cancels.
 #[test]
 fn the_lock_orders_cancels_and_returns() {
     const CLIENTS: usize = 4;

@@ -223,7 +223,7 @@ fn copy_to_stdout_and_both_ways() {
 }
 
 /// Whatever is not asked for is nobody's: a server that sends it is out of step, and what it sends
-/// next could be another client's rows.
+/// next could be another client's rows. Seen to fail: a conversation that lets it pass.
 #[test]
 fn answer_without_an_owner_is_unexpected() {
     for tag in *b"1234CDGHITVWZcdnst" {

@@ -202,6 +202,8 @@ fn story(pool: &mut impl OneServer, late: usize) -> Option<u64> {
     hit
 }
 
+/// `Forgetful` is the obvious wrong implementation. Seen to fail also with a `checkin` of ours that
+/// ignores cancels in flight.
 #[test]
 fn cancel_in_flight_never_meets_the_next_owner() {
     let wrong: Vec<_> = (0..3).map(|late| story(&mut Forgetful::default(), late)).collect();
