@@ -97,8 +97,8 @@ impl Session for Once {
     }
 }
 
-/// Seen to fail: no ceiling, a panic in place of the error, a local spawn that waits its turn, and a
-/// promised one that is dropped.
+/// Seen to fail: no ceiling, a panic in place of the error, a local spawn that waits its turn, and
+/// a promised one that is dropped.
 #[test]
 fn beyond_the_ceiling_spawn_is_an_error_and_the_promised_wait() {
     let config = EngineConfig { machines: 2, coroutines_max: MAX, ..EngineConfig::default() };
