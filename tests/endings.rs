@@ -196,6 +196,29 @@ fn a_client_that_vanishes_with_its_buffers_full_leaves_nothing() {
     }
 }
 
+/// A client that vanishes while more waits for it than fits. Seen to fail: recovery read on into the
+/// full buffer that it had inherited, which is a panic, and the query ran on.
+#[test]
+fn a_client_that_vanishes_with_its_answers_unread_leaves_nothing() {
+    let postgres = Postgres::shared();
+    let login = postgres.role("unread_answers");
+    for setup in [Setup::transaction(1), Setup::session(1)] {
+        let pooler = setup.start();
+        for death in [Death::Reset, Death::Close] {
+            let mut client = pooler.login(&login);
+            let million = "select repeat('x', 1000) from generate_series(1, 1000000)";
+            client.send(&wire().query(million));
+            let stuck = "usename = 'unread_answers' and wait_event = 'ClientWrite'";
+            postgres.wait_for_backends(stuck, 1, PATIENCE);
+            kill(client, death);
+            let busy = "usename = 'unread_answers' and state <> 'idle'";
+            postgres.wait_for_backends(busy, 0, CLEANUP);
+            assert_eq!(pooler.login(&login).scalar("select 1"), "1", "{death:?}");
+        }
+        pooler.stop();
+    }
+}
+
 /// The obvious wrong implementation: a cancel is sent to the server's key and the server goes to
 /// the next client at once. Then the cancel arrives late and hits the next client's query. Seen to
 /// fail so, without the quarantine of the pool: within half a second of rounds.

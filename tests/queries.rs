@@ -418,7 +418,7 @@ fn cancel_requests_stop_the_query_they_are_for() {
         let pooler = setup.start();
         let mut client = pooler.client();
         client.send(&wire().query("select /* cancelled */ pg_sleep(60)"));
-        let sleeping = "query like 'select /* cancelled */%' and state = 'active'";
+        let sleeping = "query like 'select /* cancelled */%' and wait_event = 'PgSleep'";
         Postgres::shared().wait_for_backends(sleeping, 1, PATIENCE);
         client.cancel();
         assert_eq!(client.until_ready().shape(), "T E/57014 Z/I");

@@ -325,6 +325,8 @@ fn md5_hex(text: &str) -> String {
 fn verifier_of(password: &str) -> String {
     let mut admin = Postgres::shared().admin();
     let role = format!("verifier_{}", std::process::id());
+    // PostgreSQL 13 would make an md5 one.
+    admin.query("set password_encryption = 'scram-sha-256'");
     admin.query(&format!("create role {role} password $p${password}$p$"));
     let sql = format!("select rolpassword from pg_authid where rolname = '{role}'");
     let verifier = admin.scalar(&sql);

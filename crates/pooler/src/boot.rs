@@ -132,7 +132,7 @@ fn engine_config(shared: &Arc<Shared>) -> EngineConfig {
         stack_bytes: global.coroutine_stack_bytes,
         offload_threads: global.resolvers,
         on_panic: Arc::new(move |name, message| {
-            let text = format_args!("panic in coroutine '{name}': {message}");
+            let text = format_args!("coroutine '{name}' panicked: {message}");
             log.log.error("panic", &Who::default(), text);
         }),
         ..EngineConfig::default()

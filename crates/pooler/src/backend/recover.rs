@@ -37,7 +37,10 @@ const SMART_DISCARD: &str = "SET SESSION AUTHORIZATION DEFAULT;RESET ALL;CLOSE A
 pub(super) fn run(mut lease: Lease, leftover: Leftover) {
     let home = Arc::clone(lease.home());
     let id = lease.server().core.id;
-    let mut rescue = Rescue { home: &home, inflow: leftover.inflow.unwrap_or_default() };
+    let mut inflow = leftover.inflow.unwrap_or_default();
+    // What was the client's is nobody's now, and its buffer may be full of it.
+    inflow.passed(inflow.passable().len());
+    let mut rescue = Rescue { home: &home, inflow };
     match rescue.run(lease.server_mut(), leftover.torn) {
         Ok(proof) => lease.checkin(proof, machine::now()),
         Err(reason) => {
@@ -214,8 +217,7 @@ impl Rescue<'_> {
             }
         };
         self.inflow.examine(&mut server.core, &mut seen).map_err(|error| error.to_string())?;
-        let passable = self.inflow.passable().len();
-        self.inflow.passed(passable);
+        self.inflow.passed(self.inflow.passable().len());
         Ok(reported)
     }
 
