@@ -196,8 +196,8 @@ fn a_client_that_vanishes_with_its_buffers_full_leaves_nothing() {
     }
 }
 
-/// A client that vanishes while more waits for it than fits. Seen to fail: recovery read on into the
-/// full buffer that it had inherited, which is a panic, and the query ran on.
+/// A client that vanishes while more waits for it than fits. Seen to fail: recovery read on into
+/// the full buffer that it had inherited, which is a panic.
 #[test]
 fn a_client_that_vanishes_with_its_answers_unread_leaves_nothing() {
     let postgres = Postgres::shared();
