@@ -24,6 +24,10 @@ use std::time::{Duration, Instant};
 /// that no socket waits longer than some 256 short runs.
 const TURN_MAX: usize = 256;
 
+/// Rounds of coroutines between two polls. Two: who is woken by an event, and who is woken by that
+/// (a client that waited for the server another one gives back) go without a poll between them.
+const ROUNDS_MAX: usize = 2;
+
 /// Letters read in one turn.
 const MAILS_MAX: usize = 1024;
 
@@ -90,12 +94,20 @@ impl Reactor {
             if machine.has_starved() {
                 machine.feed_starved();
             }
-            if machine.release_ready(TURN_MAX) > 0 {
-                substrate::yield_now(); // they run, then it is my turn again
-            } else if events.len() == 0 && mails == 0 {
+            if self.let_run() == 0 && events.len() == 0 && mails == 0 {
                 self.sleep();
             }
         }
+    }
+
+    /// Lets coroutines run, and those they wake, before the next poll. How many rounds it took.
+    fn let_run(&self) -> usize {
+        let mut rounds = 0;
+        while rounds < ROUNDS_MAX && self.machine.release_ready(TURN_MAX) > 0 {
+            substrate::yield_now(); // they run, then it is my turn again
+            rounds += 1;
+        }
+        rounds
     }
 
     fn happened(&self, key: Key, flags: u32) {
