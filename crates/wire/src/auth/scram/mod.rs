@@ -12,11 +12,11 @@ use std::fmt;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD as BASE64;
+use hmac::{Hmac, KeyInit, Mac};
 use openssl::error::ErrorStack;
 use openssl::hash::MessageDigest;
-use openssl::pkey::PKey;
-use openssl::sign::Signer;
 use openssl::{memcmp, pkcs5, sha};
+use sha2::Sha256;
 
 use crate::auth::normalize;
 
@@ -105,16 +105,9 @@ impl From<ErrorStack> for Failure {
 type Key = [u8; KEY_BYTES];
 
 fn hmac(key: &[u8], pieces: &[&[u8]]) -> Result<Key, Failure> {
-    let key = PKey::hmac(key)?;
-    let mut signer = Signer::new(MessageDigest::sha256(), &key)?;
-    for piece in pieces {
-        signer.update(piece)?;
-    }
-    let mut out = [0; KEY_BYTES];
-    match signer.sign(&mut out)? {
-        KEY_BYTES => Ok(out),
-        _ => Err(Failure::Crypto),
-    }
+    let mut mac = Hmac::<Sha256>::new_from_slice(key).map_err(|_| Failure::Crypto)?;
+    pieces.iter().for_each(|piece| mac.update(piece));
+    Ok(mac.finalize().into_bytes().into())
 }
 
 fn xor(mut a: Key, b: Key) -> Key {
