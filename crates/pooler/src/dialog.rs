@@ -6,6 +6,8 @@ use machine::{Buffer, Deadline, Interest, Progress, Stream, Woken};
 use wire::Malformed;
 use wire::frame::{self, HEADER_BYTES, Side};
 
+use crate::turns::Turns;
+
 /// No message of a login or a reset comes near; a peer that sends more is broken or hostile.
 const MESSAGE_BYTES_MAX: usize = 64 * 1024;
 
@@ -101,12 +103,13 @@ pub struct Dialog<'a> {
     /// Bytes of the message that was handed out last; they go when the next one is asked for.
     spent: usize,
     patience: Patience<'a>,
+    turns: Turns,
 }
 
 impl<'a> Dialog<'a> {
     /// With the peer behind `stream`, whose messages are `side`'s.
     pub fn new(stream: &'a Stream, side: Side, patience: Patience<'a>) -> Self {
-        Self { stream, side, inbox: Buffer::lease(), spent: 0, patience }
+        Self { stream, side, inbox: Buffer::lease(), spent: 0, patience, turns: Turns::default() }
     }
 
     /// The next message: its tag and its body.
@@ -143,6 +146,7 @@ impl<'a> Dialog<'a> {
     /// # Errors
     /// As `receive`.
     pub fn fill(&mut self) -> Result<(), Broken> {
+        self.turns.round();
         loop {
             match self.stream.try_read_into(&mut self.inbox)? {
                 Progress::Done(_) => return Ok(()),

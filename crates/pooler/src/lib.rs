@@ -18,5 +18,6 @@ mod shared;
 mod shutdown;
 mod stats;
 mod tally;
+mod turns;
 
 pub use cli::run;

@@ -12,6 +12,7 @@ use wire::tag::frontend as tag;
 use super::{Event, Home, Inflow, Lease, Server, cancel};
 use crate::dialog::Patience;
 use crate::log::Who;
+use crate::turns::Turns;
 
 /// What a client left in the pipes when it went.
 pub struct Leftover {
@@ -40,7 +41,7 @@ pub(super) fn run(mut lease: Lease, leftover: Leftover) {
     let mut inflow = leftover.inflow.unwrap_or_default();
     // What was the client's is nobody's now, and its buffer may be full of it.
     inflow.passed(inflow.passable().len());
-    let mut rescue = Rescue { home: &home, inflow };
+    let mut rescue = Rescue { home: &home, inflow, turns: Turns::default() };
     match rescue.run(lease.server_mut(), leftover.torn) {
         Ok(proof) => lease.checkin(proof, machine::now()),
         Err(reason) => {
@@ -54,6 +55,7 @@ pub(super) fn run(mut lease: Lease, leftover: Leftover) {
 struct Rescue<'a> {
     home: &'a Home,
     inflow: Inflow,
+    turns: Turns,
 }
 
 impl Rescue<'_> {
@@ -210,6 +212,7 @@ impl Rescue<'_> {
     }
 
     fn examine(&mut self, server: &mut Server) -> Result<Option<String>, String> {
+        self.turns.round();
         let mut reported = None;
         let mut seen = |event: Event<'_>| {
             if let Event::Error(error) = event {

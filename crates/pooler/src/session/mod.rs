@@ -27,6 +27,7 @@ use crate::backend::{Checkout, Home, Inflow, Lease, Leftover, NoServer};
 use crate::ending::{Asked, Ending};
 use crate::shared::GivenKey;
 use crate::tally::Traffic;
+use crate::turns::Turns;
 use outflow::{Front, Outflow};
 use relay::Flows;
 
@@ -92,7 +93,9 @@ impl machine::Session for Session {
 impl Session {
     /// Until there is nothing left to do (Ok: to be parked) or the client's life ends.
     fn run(&mut self, flows: &mut Flows) -> Result<(), Ending> {
+        let mut turns = Turns::default();
         loop {
+            turns.round();
             let _ = self.notified.take(); // a late grant means nothing here
             if stop::is_told(&self.standing) {
                 return Err(Ending::ShuttingDown);

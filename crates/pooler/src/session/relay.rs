@@ -13,6 +13,7 @@ use super::outflow::Outflow;
 use super::{Session, stop};
 use crate::backend::{Event, Inflow};
 use crate::ending::{Ending, ServerLoss};
+use crate::turns::Turns;
 
 /// The two directions of a relay.
 pub(super) struct Flows {
@@ -24,10 +25,6 @@ pub(super) struct Flows {
     pub(super) unread: usize,
 }
 
-/// Rounds before others have a turn: a fast client and a fast server never make us wait, and 16
-/// buffers of 16 KiB take about 200 µs.
-const ROUNDS_MAX: u32 = 16;
-
 /// What a client that said goodbye may still be answered before its query is cancelled.
 const UNREAD_BYTES_MAX: usize = 64 * 1024;
 
@@ -35,13 +32,9 @@ impl Session {
     /// Relays until nothing is outstanding and the server was given back (transaction pooling), or
     /// until one of the two goes.
     pub(super) fn relay(&mut self, flows: &mut Flows) -> Result<(), Ending> {
-        let mut rounds = 0;
+        let mut turns = Turns::default();
         loop {
-            rounds += 1;
-            if rounds == ROUNDS_MAX {
-                rounds = 0;
-                machine::yield_now();
-            }
+            turns.round();
             let mut moved = self.listen_to_client(flows)?;
             moved |= self.tell_server(flows)?;
             moved |= self.listen_to_server(flows)?;
