@@ -3,11 +3,13 @@
 //! notices nothing.
 
 use crate::support::fake::{error, one_row};
+use crate::support::process::signal;
 use crate::support::{
     Answer, CLEANUP, Client, FakeServer, Login, PATIENCE, Pooler, Postgres, Seeded, Setup, Wire,
     let_pass,
 };
-use std::sync::atomic::{AtomicUsize, Ordering};
+use rustix::process::Signal;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -460,4 +462,98 @@ fn a_client_killed_while_it_waits_for_a_server_is_forgotten() {
     let made = holder.scalar("select count(*) from pg_class where relname = 'never_made'");
     assert_eq!(made, "0", "a query of a dead client was run");
     pooler.stop();
+}
+
+/// A client that says goodbye in the middle of a batch, without Sync or Flush. Seen to fail: the
+/// server kept its answers to itself and the session waited for them for ever, and its slot too.
+#[test]
+fn a_goodbye_in_an_open_batch_is_the_end() {
+    let postgres = Postgres::shared();
+    let login = postgres.role("open_batch");
+    let mut admin = postgres.admin();
+    admin.query("create table open_batch (i int); alter table open_batch owner to open_batch");
+    for setup in [Setup::transaction(1), Setup::session(1)] {
+        let pooler = setup.start();
+        for _ in 0..3 {
+            let mut client = pooler.login(&login);
+            client.send(&wire().extended("insert into open_batch values (1)", &[]).terminate());
+            client.until_closed();
+            let mut next = pooler.login(&login);
+            assert_eq!(next.scalar("select count(*) from open_batch"), "0", "rolled back");
+            next.leave();
+        }
+        pooler.stop();
+    }
+}
+
+/// A server that is terminated between two transactions says so right behind an answer. Seen to
+/// fail: the FATAL went to the client as the answer to its next query, and the server to the pool.
+#[test]
+fn a_farewell_behind_an_answer_concerns_nobody() {
+    let dying = wire().raw(&one_row().0).raw(&error("FATAL", "57P01", "terminating").0);
+    let first = AtomicBool::new(true);
+    let server = FakeServer::start(move |mut session| {
+        let lives = !first.swap(false, Ordering::Relaxed);
+        if session.greet().is_none() {
+            return;
+        }
+        while session.read_until(b"Q").is_some() {
+            if lives {
+                session.send(&one_row());
+            } else {
+                session.send(&dying);
+                return session.stay_silent();
+            }
+        }
+    });
+    let pooler = Setup::in_front_of(server.port, 1).start();
+    let mut client = pooler.client();
+    for _ in 0..3 {
+        assert_eq!(client.query("select 1").shape(), "T D C Z/I");
+    }
+    assert_eq!(pooler.client().query("select 1").shape(), "T D C Z/I");
+    pooler.stop();
+}
+
+/// PostgreSQL forgets a cancel that comes before it has read the query. Seen to fail: recovery sent
+/// one, and the query of a client that was gone ran on.
+#[test]
+fn a_cancel_that_comes_too_early_is_sent_again() {
+    let postgres = Postgres::shared();
+    let login = postgres.role("early_cancel");
+    let pooler = Setup::transaction(1).start();
+    let mut client = pooler.login(&login);
+    let backend = client.scalar("select pg_backend_pid()").parse().unwrap();
+    signal(backend, Signal::STOP);
+    client.send(&wire().query("select pg_sleep(60)"));
+    let_pass(Duration::from_millis(100)); // the query is on its way to the server
+    kill(client, Death::Close);
+    let_pass(Duration::from_millis(300)); // and so is the first cancel
+    signal(backend, Signal::CONT);
+    let busy = "usename = 'early_cancel' and state <> 'idle'";
+    postgres.wait_for_backends(busy, 0, CLEANUP);
+    assert_eq!(pooler.login(&login).scalar("select 1"), "1");
+    pooler.stop();
+}
+
+/// Seen to fail: the process ended while servers were still being brought back, and the queries of
+/// clients that were gone ran on.
+#[test]
+fn a_stop_waits_for_servers_that_are_brought_back() {
+    let postgres = Postgres::shared();
+    let login = postgres.role("stopped_early");
+    let pooler = Setup::transaction(12).start();
+    let clients: Vec<Client> = (0..12).map(|_| pooler.login(&login)).collect();
+    let asleep = "usename = 'stopped_early' and wait_event = 'PgSleep'";
+    let clients: Vec<Client> = clients
+        .into_iter()
+        .map(|mut client| {
+            client.send(&wire().query("select pg_sleep(60)"));
+            client
+        })
+        .collect();
+    postgres.wait_for_backends(asleep, 12, PATIENCE);
+    drop(clients);
+    pooler.stop();
+    postgres.wait_for_backends(asleep, 0, CLEANUP);
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use machine::{Deadline, JoinHandle, MachineHandle, Signals};
 
+use crate::backend::Home;
 use crate::boot::Exit;
 use crate::log::Who;
 use crate::shared::Shared;
@@ -59,7 +60,7 @@ fn linger(shared: &Shared, signals: &Signals) -> Exit {
     let global = &shared.config.global;
     let deadline = global.graceful_shutdown_timeout.map_or(Deadline::NEVER, Deadline::after);
     let mut told = 1;
-    while shared.clients.live() > 0 {
+    while shared.clients.live() > 0 || is_recovering(shared) {
         let look = Deadline::after(LOOK);
         match signals.wait(look.earliest(deadline)) {
             Ok(libc::SIGTERM | libc::SIGINT) => told += 1,
@@ -76,6 +77,12 @@ fn linger(shared: &Shared, signals: &Signals) -> Exit {
         }
     }
     Exit::Clean
+}
+
+/// Are servers being brought back? Ending now would leave their clients' queries running.
+fn is_recovering(shared: &Shared) -> bool {
+    let resetting = |home: &Arc<Home>| home.route.with(|pool| pool.counts().resetting);
+    shared.homes().iter().any(|home| resetting(home) > 0)
 }
 
 /// Asks clients to leave, a few on each machine at a time.

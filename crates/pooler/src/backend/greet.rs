@@ -48,9 +48,14 @@ pub(super) fn greet(
             other => return Err(unexpected(other)),
         }
     }
-    match dialog.finish().is_empty() {
-        true => Ok(greeting),
-        false => Err(Reason::Authentication("the server talks on after its greeting".into())),
+    if dialog.raw().is_empty() {
+        return Ok(greeting);
+    }
+    match dialog.receive()? {
+        (tag::ERROR_RESPONSE, body) => {
+            Err(Reason::Refused(wire::backend::error(body)?.to_notice()))
+        }
+        (other, _) => Err(unexpected(other)),
     }
 }
 

@@ -62,14 +62,19 @@ pub struct Inflow {
     examined: usize,
     /// Bytes of the current message's body that have not been examined yet.
     body_left: usize,
-    /// The current message is an answer of ours: its bytes are cut out.
+    /// The current message is not for the client: its bytes are cut out.
     cutting: bool,
+    /// An error of a server that owes nothing is for the client too: the server is its own.
+    farewell_passes: bool,
 }
 
 impl Inflow {
-    /// Nothing has come.
-    pub fn new() -> Self {
-        Self { buffer: Buffer::lease(), examined: 0, body_left: 0, cutting: false }
+    /// Nothing has come. A server that is terminated between two transactions says so to whoever
+    /// is there: that concerns a client who owns its server (`farewell_passes`), and not one who
+    /// gets another server for its next transaction.
+    pub fn new(farewell_passes: bool) -> Self {
+        let buffer = Buffer::lease();
+        Self { buffer, examined: 0, body_left: 0, cutting: false, farewell_passes }
     }
 
     /// Is there room for more?
@@ -127,8 +132,11 @@ impl Inflow {
                 self.buffer.reserve(self.examined + header.frame_bytes());
                 return Ok(());
             }
+            let unasked =
+                header.tag == tag::ERROR_RESPONSE && core.conversation.quiescent().is_some();
+            core.dying |= unasked;
             let owner = hear(core, &header, body, seen)?;
-            self.cutting = matches!(owner, Owner::Ours(_));
+            self.cutting = matches!(owner, Owner::Ours(_)) || (unasked && !self.farewell_passes);
             self.body_left = header.frame_bytes();
         }
     }
@@ -144,12 +152,6 @@ impl Inflow {
             self.examined += bytes;
         }
         self.body_left -= bytes;
-    }
-}
-
-impl Default for Inflow {
-    fn default() -> Self {
-        Self::new()
     }
 }
 

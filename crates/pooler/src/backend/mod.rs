@@ -59,6 +59,8 @@ pub struct Core {
     pub target: Arc<Target>,
     /// What was said and what is owed.
     pub conversation: Conversation,
+    /// It said that it ends while it owed nothing: nobody gets it any more.
+    pub dying: bool,
     /// What its clients may have left behind since the last reset.
     pub taint: Taint,
     /// When the connection was made, for `server_lifetime`.

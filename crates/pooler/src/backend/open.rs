@@ -107,6 +107,7 @@ impl Home {
             id,
             target: Arc::new(Target { address, key }),
             conversation: Conversation::new(),
+            dying: false,
             taint: Taint::CLEAN,
             born: machine::now(),
         };

@@ -3,6 +3,7 @@
 //! A server that cannot be brought back in time is closed; nothing is ever assumed.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use machine::{Deadline, Interest, Progress};
 use wire::conversation::{Owner, Purpose, Quiescent, Sent};
@@ -38,7 +39,7 @@ const SMART_DISCARD: &str = "SET SESSION AUTHORIZATION DEFAULT;RESET ALL;CLOSE A
 pub(super) fn run(mut lease: Lease, leftover: Leftover) {
     let home = Arc::clone(lease.home());
     let id = lease.server().core.id;
-    let mut inflow = leftover.inflow.unwrap_or_default();
+    let mut inflow = leftover.inflow.unwrap_or_else(|| Inflow::new(false));
     // What was the client's is nobody's now, and its buffer may be full of it.
     inflow.passed(inflow.passable().len());
     let mut rescue = Rescue { home: &home, inflow, turns: Turns::default() };
@@ -51,6 +52,9 @@ pub(super) fn run(mut lease: Lease, leftover: Leftover) {
         }
     }
 }
+
+/// How long a cancel may take to show before another is sent.
+const CANCEL_AGAIN: Duration = Duration::from_millis(100);
 
 struct Rescue<'a> {
     home: &'a Home,
@@ -97,7 +101,9 @@ impl Rescue<'_> {
         self.request(server, tag::COPY_FAIL, Purpose::Reset, &bytes)
     }
 
-    /// Cancels until nothing is owed: each cancel ends one request of a pipeline.
+    /// Cancels until nothing is owed: each cancel ends one request of a pipeline, and one that
+    /// comes before the server has read the request is lost. Nobody else has this server, so
+    /// sending another is safe.
     fn stop(&mut self, server: &mut Server) -> Result<(), String> {
         let deadline = self.deadline();
         if server.core.conversation.is_open() && server.core.conversation.outstanding() > 0 {
@@ -107,12 +113,17 @@ impl Rescue<'_> {
             encode::flush(&mut bytes);
             self.request(server, tag::FLUSH, Purpose::Reset, &bytes)?;
         }
+        let mut failure = String::from("timed out");
         while server.core.conversation.outstanding() > 0 {
-            let owed = server.core.conversation.outstanding();
-            cancel::send(self.home, &server.core.target)?;
-            while server.core.conversation.outstanding() == owed {
-                self.receive(server, deadline)?;
+            if deadline.is_past(machine::now()) {
+                return Err(failure);
             }
+            if let Err(reason) = cancel::send(self.home, &server.core.target) {
+                failure = reason;
+            }
+            let again = Deadline::after(CANCEL_AGAIN).earliest(deadline);
+            let wants = [(&server.stream, Interest::READ)];
+            machine::wait_any(&wants, None, again).map_err(|error| error.to_string())?;
             while server.core.conversation.outstanding() > 0 && self.receive_ready(server)? {}
         }
         Ok(())

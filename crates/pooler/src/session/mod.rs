@@ -75,7 +75,8 @@ pub struct Places {
 impl machine::Session for Session {
     fn serve(mut self: Box<Self>) -> Served {
         let up = self.early.take().map_or_else(Outflow::new, Outflow::with);
-        let mut flows = Flows { up, down: Inflow::new(), unread: 0 };
+        let down = Inflow::new(!self.releases_between_transactions());
+        let mut flows = Flows { up, down, unread: 0 };
         match self.run(&mut flows) {
             Ok(()) => Served::Parked(self),
             Err(ending) => {

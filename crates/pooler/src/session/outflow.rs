@@ -2,10 +2,10 @@
 //! conversation for leave; bodies pass through uncopied, however long they are.
 
 use machine::{Buffer, Progress, Stream};
-use wire::Unexpected;
-use wire::conversation::{Owner, Sent};
+use wire::conversation::{Owner, Purpose, Sent};
 use wire::frame::{self, HEADER_BYTES, Header, Side};
 use wire::tag::frontend as tag;
+use wire::{Fault, Malformed, Unexpected};
 
 use super::Voice;
 use crate::backend::Core;
@@ -25,13 +25,13 @@ pub enum Front {
 #[derive(Debug)]
 pub enum Nonsense {
     /// It broke the format.
-    Malformed(wire::Malformed),
+    Malformed(Malformed),
     /// It broke the order.
     Unexpected(Unexpected),
 }
 
-impl From<wire::Malformed> for Nonsense {
-    fn from(error: wire::Malformed) -> Self {
+impl From<Malformed> for Nonsense {
+    fn from(error: Malformed) -> Self {
         Nonsense::Malformed(error)
     }
 }
@@ -93,7 +93,7 @@ impl Outflow {
     ///
     /// # Errors
     /// The bytes are no message.
-    pub fn front(&mut self) -> Result<Front, wire::Malformed> {
+    pub fn front(&mut self) -> Result<Front, Malformed> {
         debug_assert!(self.cleared == 0 && self.body_left == 0, "a client without a server");
         loop {
             let data = self.buffer.data();
@@ -129,8 +129,7 @@ impl Outflow {
             }
             let Some(header) = frame::header(Side::Frontend, rest)? else { return Ok(()) };
             if header.tag == tag::TERMINATE {
-                self.terminated = true;
-                return Ok(());
+                return self.terminate(core, &header);
             }
             match core.conversation.sent(header.tag, Owner::Client)? {
                 Sent::Forward => {
@@ -145,6 +144,24 @@ impl Outflow {
                 Sent::Swallow => self.cut(header.frame_bytes()),
                 Sent::Full => return Ok(()),
             }
+        }
+        Ok(())
+    }
+
+    /// The client says goodbye; nothing behind it is read. In a batch without its Sync the goodbye
+    /// becomes a Flush, which is as long: the server would keep its answers to itself for ever.
+    fn terminate(&mut self, core: &mut Core, header: &Header) -> Result<(), Nonsense> {
+        self.terminated = true;
+        if header.body_bytes > 0 {
+            let fault = Fault::Trailing(header.body_bytes);
+            return Err(Malformed { place: "Terminate", fault }.into());
+        }
+        let conversation = &mut core.conversation;
+        if conversation.is_open()
+            && conversation.sent(tag::FLUSH, Owner::Ours(Purpose::Reset))? == Sent::Forward
+        {
+            self.buffer.data_mut()[self.cleared] = tag::FLUSH;
+            self.cleared += HEADER_BYTES;
         }
         Ok(())
     }

@@ -170,8 +170,10 @@ impl Session {
         if let Some(proof) = conversation.quiescent() {
             let now = machine::now();
             self.traffic.transaction_over(now, &self.home.tally);
-            self.last = Some(lease.slot());
-            lease.release(proof, now);
+            if !lease.server().core.dying {
+                self.last = Some(lease.slot());
+                lease.release(proof, now);
+            }
             return Ok(());
         }
         if conversation.settled() {
