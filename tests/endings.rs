@@ -6,7 +6,7 @@ use crate::support::fake::{error, one_row};
 use crate::support::process::signal;
 use crate::support::{
     Answer, CLEANUP, Client, FakeServer, Login, PATIENCE, Pooler, Postgres, Seeded, Setup, Wire,
-    let_pass,
+    let_pass, until,
 };
 use rustix::process::Signal;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -556,4 +556,28 @@ fn a_stop_waits_for_servers_that_are_brought_back() {
     drop(clients);
     pooler.stop();
     postgres.wait_for_backends(asleep, 0, CLEANUP);
+}
+
+/// A request, a goodbye and the end of the stream in one piece. Seen to fail: the relay read on
+/// before it had looked at the goodbye, took the client for vanished, and never sent the request.
+#[test]
+fn a_request_with_a_goodbye_in_one_piece_is_done() {
+    let postgres = Postgres::shared();
+    let login = postgres.role("one_piece");
+    let mut admin = postgres.admin();
+    admin.query("create table one_piece (i int); alter table one_piece owner to one_piece");
+    for setup in [Setup::transaction(1), Setup::session(1)] {
+        let pooler = setup.start();
+        admin.query("truncate one_piece");
+        for round in 1..=10 {
+            let mut client = pooler.login(&login);
+            client.send(&wire().query("insert into one_piece values (1)").terminate());
+            kill(client, Death::Close);
+            let count = round.to_string();
+            until("the row", PATIENCE, || {
+                (admin.scalar("select count(*) from one_piece") == count).then_some(())
+            });
+        }
+        pooler.stop();
+    }
 }

@@ -93,7 +93,10 @@ impl<'a> PidFile<'a> {
 
 impl Drop for PidFile<'_> {
     fn drop(&mut self) {
-        if let Some(path) = self.0 {
+        let Some(path) = self.0 else { return };
+        // Another process may have taken the file over.
+        let ours = format!("{}\n", std::process::id());
+        if std::fs::read_to_string(path).is_ok_and(|text| text == ours) {
             let _ = std::fs::remove_file(path);
         }
     }

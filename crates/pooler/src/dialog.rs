@@ -147,6 +147,10 @@ impl<'a> Dialog<'a> {
     /// As `receive`.
     pub fn fill(&mut self) -> Result<(), Broken> {
         self.turns.round();
+        // Also for a peer that never makes us wait.
+        if self.patience.deadline.is_past(machine::now()) {
+            return Err(Broken::TimedOut);
+        }
         loop {
             match self.stream.try_read_into(&mut self.inbox)? {
                 Progress::Done(_) => return Ok(()),

@@ -15,7 +15,7 @@ use std::fs::{self, Permissions};
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -154,13 +154,17 @@ fn identity(path: &Path) -> io::Result<(u64, u64)> {
 
 /// Removes the file of a Unix socket if nobody listens there.
 fn remove_stale(address: &Address, path: &Path) -> io::Result<()> {
-    if !path.exists() {
-        return Ok(());
+    match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Ok(metadata) if metadata.file_type().is_socket() => {}
+        // Connecting to a plain file is refused as well, and it is somebody's.
+        Ok(_) => return Err(io::ErrorKind::AddrInUse.into()),
+        Err(error) => return Err(error),
     }
     let probe = socket::socket(address)?;
     match socket::connect(probe.as_raw_fd(), address) {
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => fs::remove_file(path),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        _ => Err(io::ErrorKind::AddrInUse.into()), // somebody answers, or it is no socket at all
+        _ => Err(io::ErrorKind::AddrInUse.into()), // somebody answers
     }
 }

@@ -133,7 +133,7 @@ impl Home {
 
     /// Waits until the pool grants something, the client leaves or its patience ends.
     fn wait(
-        &self,
+        self: &Arc<Self>,
         ticket: router::Ticket,
         ask: &Checkout<'_>,
         since: Instant,
@@ -157,7 +157,7 @@ impl Home {
 
     /// The wait is over without an answer: out of the queue.
     fn leave(
-        &self,
+        self: &Arc<Self>,
         ticket: router::Ticket,
         woken: Result<Woken, machine::Error>,
         waited: Duration,
@@ -204,15 +204,14 @@ impl Home {
     }
 
     /// Gives back what was granted to somebody who left.
-    fn refund(&self, grant: Grant<IdleServer>) {
-        let now = machine::now();
+    fn refund(self: &Arc<Self>, grant: Grant<IdleServer>) {
         match grant {
             Grant::Open(slot) => self.lost(slot),
-            Grant::Take(slot, idle) => {
-                let here = machine::current().expect("waiters are coroutines");
-                let outcome = self.route.with(|pool| pool.checkin(slot, idle, here, now));
-                self.settle(outcome);
-            }
+            // While it was granted nobody listened to it.
+            Grant::Take(slot, idle) => match self.revive(idle) {
+                Some(server) => self.checkin(slot, server, machine::now()),
+                None => self.lost(slot),
+            },
         }
     }
 

@@ -88,6 +88,9 @@ impl Rescue<'_> {
         if server.core.taint.is_tainted() {
             self.discard(server)?;
         }
+        if !self.inflow.is_through() {
+            return Err("half a message behind its reset".into());
+        }
         server.core.conversation.quiescent().ok_or_else(|| "not quiet after its reset".into())
     }
 

@@ -75,6 +75,14 @@ struct Admitted {
     rest: Buffer,
 }
 
+/// What a new connection is for.
+enum First {
+    /// To cancel somebody's query.
+    Cancel(CancelKey),
+    /// To log in.
+    Login(Negotiated),
+}
+
 /// What the first packets settled.
 struct Negotiated {
     message: StartupMessage,
@@ -90,7 +98,14 @@ impl Login<'_> {
         let admission = self.shared.clients.admit();
         let process = admission.map_err(|refusal| Ending::Refused(refusal, Asked::default()))?;
         self.voice.session("startup", format_args!("new client connection {}", self.voice.address));
-        let Some(negotiated) = self.negotiate()? else { return Ok(None) };
+        let negotiated = match self.negotiate()? {
+            First::Login(negotiated) => negotiated,
+            First::Cancel(key) => {
+                drop(permit); // a cancel may take its time, logins need not wait for it
+                self.cancel(&key);
+                return Ok(None);
+            }
+        };
         let asked = self.name(&negotiated.message)?;
         let home = self.route(&asked, negotiated.asked_ssl)?;
         drop(permit);
@@ -108,7 +123,7 @@ impl Login<'_> {
     }
 
     /// The packets before the login proper, until the startup message.
-    fn negotiate(&self) -> Result<Option<Negotiated>, Ending> {
+    fn negotiate(&self) -> Result<First, Ending> {
         let mut dialog = self.dialog();
         let (mut asked_ssl, mut asked_gss) = (false, false);
         loop {
@@ -128,13 +143,10 @@ impl Login<'_> {
                         "unexpected repeated ssl negotiation request".into(),
                     ));
                 }
-                Startup::Cancel(key) => {
-                    self.cancel(&key);
-                    return Ok(None);
-                }
+                Startup::Cancel(key) => return Ok(First::Cancel(key)),
                 Startup::Start(message) => {
                     let rest = dialog.finish();
-                    return Ok(Some(Negotiated { message, asked_ssl, rest }));
+                    return Ok(First::Login(Negotiated { message, asked_ssl, rest }));
                 }
             }
             dialog.send(b"N")?;

@@ -161,28 +161,22 @@ impl Session {
     /// The last act: the server is given back or brought back, the client is told, the log too.
     fn end(mut self: Box<Self>, ending: Ending, flows: Flows) {
         let Flows { up, down, .. } = flows;
-        let at_boundary = self.flush(&ending, &down);
+        // What the server said before the end belongs to the client; one that is gone wants nothing.
+        let gone = matches!(ending, Ending::ClientGone | Ending::Terminated);
+        let rest = if gone { Vec::new() } else { down.passable().to_vec() };
+        let at_boundary = !gone && down.ends_at_boundary();
+        // First of all the server: others wait for it.
         self.leave_server(&ending, !up.is_through(), down);
         self.traffic.transaction_over(machine::now(), &self.home.tally);
         self.log_end(&ending);
         let forward = self.home.route.rule().client_fwd_error;
-        if let Some(notice) = ending.notice(forward).filter(|_| at_boundary) {
+        let flushed =
+            rest.is_empty() || self.client.write_all(&rest, Deadline::after(FAREWELL)).is_ok();
+        if let Some(notice) = ending.notice(forward).filter(|_| flushed && at_boundary) {
             let mut bytes = Vec::new();
             wire::encode::error(&mut bytes, &self.voice.tag(notice));
             farewell(&self.client, &bytes);
         }
-    }
-
-    /// What the server said before the end belongs to the client. True if the client's stream
-    /// stands at the end of a message, so that one of ours may follow.
-    fn flush(&self, ending: &Ending, down: &Inflow) -> bool {
-        if matches!(ending, Ending::ClientGone | Ending::Terminated) {
-            return false;
-        }
-        let deadline = Deadline::after(FAREWELL);
-        let rest = down.passable();
-        let flushed = rest.is_empty() || self.client.write_all(rest, deadline).is_ok();
-        flushed && down.ends_at_boundary()
     }
 
     /// The server, if there is one, to where the rule says: nothing of this client stays in it.

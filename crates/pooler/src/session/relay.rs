@@ -55,6 +55,9 @@ impl Session {
     fn listen_to_client(&mut self, flows: &mut Flows) -> Result<bool, Ending> {
         let Some(lease) = &mut self.lease else { return Ok(false) };
         let mut moved = false;
+        // Before reading on: a goodbye that is here already makes what follows it, an end of
+        // stream mostly, nobody's business. And answers may have made room in the conversation.
+        flows.up.examine(&mut lease.server_mut().core, &self.voice)?;
         if self.client.is_readable() && flows.up.has_room() && !flows.up.is_terminated() {
             match flows.up.read(&self.client).map_err(|_| Ending::ClientGone)? {
                 Progress::Done(_) => moved = true,
@@ -62,9 +65,8 @@ impl Session {
                 Progress::End => return Err(Ending::ClientGone),
             }
         }
-        // Also when nothing came: answers may have made room in the conversation.
-        flows.up.examine(&mut lease.server_mut().core, &self.voice)?;
         if moved {
+            flows.up.examine(&mut lease.server_mut().core, &self.voice)?;
             self.traffic.asked();
         }
         Ok(moved)
