@@ -34,8 +34,9 @@ pub struct Home {
 pub struct Checkout<'a> {
     /// The client, its machine and the server it had last.
     pub asker: Asker,
-    /// The client's socket: when it hangs up the wait ends.
-    pub client: &'a Stream,
+    /// The client's socket: when it hangs up the wait ends. None for a client that said goodbye
+    /// behind its request: that is done though nobody waits for it.
+    pub client: Option<&'a Stream>,
     /// Rings when the pool has an answer.
     pub notified: &'a Notified,
 }
@@ -141,8 +142,13 @@ impl Home {
         let timeout = self.route.rule().pool_timeout;
         let deadline = timeout.map_or(Deadline::NEVER, |timeout| Deadline::at(since + timeout));
         loop {
-            let woken =
-                machine::wait_any(&[(ask.client, Interest::HANGUP)], Some(ask.notified), deadline);
+            let notified = Some(ask.notified);
+            let woken = match ask.client {
+                Some(client) => {
+                    machine::wait_any(&[(client, Interest::HANGUP)], notified, deadline)
+                }
+                None => machine::wait_any(&[], notified, deadline),
+            };
             if matches!(woken, Ok(Woken::Notified)) {
                 let _ = ask.notified.take();
                 match self.route.with(|pool| pool.claim(ticket)) {
@@ -193,7 +199,7 @@ impl Home {
                 let held = Held { home: self, slot };
                 let timeout = self.shared.config.global.backend_connect_timeout;
                 let deadline = Deadline::after(timeout);
-                let patience = Patience { deadline, client: Some(ask.client) };
+                let patience = Patience { deadline, client: ask.client };
                 let server = self.open(&patience).map_err(NoServer::Open)?;
                 let (target, born) = (Arc::clone(&server.core.target), server.core.born);
                 let known = self.route.with(|pool| pool.opened(slot, target, born));

@@ -104,7 +104,7 @@ impl Session {
             match flows.up.front()? {
                 Front::Terminate => return Err(Ending::Terminated),
                 Front::Request => {
-                    self.checkout()?;
+                    self.checkout(&flows.up)?;
                     self.relay(flows)?;
                 }
                 Front::Incomplete => match flows.up.read(&self.client) {
@@ -131,10 +131,11 @@ impl Session {
     }
 
     /// A server for what the client wants to say.
-    fn checkout(&mut self) -> Result<(), Ending> {
+    fn checkout(&mut self, up: &Outflow) -> Result<(), Ending> {
         let machine = machine::current().expect("sessions run on machines");
         let asker = Asker { client: self.client_id(), machine, last: self.last };
-        let ask = Checkout { asker, client: &self.client, notified: &self.notified };
+        let client = (!up.has_goodbye()).then_some(&self.client);
+        let ask = Checkout { asker, client, notified: &self.notified };
         let lease = self.home.checkout(&ask).map_err(|failure| self.no_server(failure))?;
         self.traffic.begin(lease.since());
         self.fatal_heard = false;
@@ -161,7 +162,7 @@ impl Session {
     /// The last act: the server is given back or brought back, the client is told, the log too.
     fn end(mut self: Box<Self>, ending: Ending, flows: Flows) {
         let Flows { up, down, .. } = flows;
-        // What the server said before the end belongs to the client; one that is gone wants nothing.
+        // What the server said before the end is the client's; one that is gone wants nothing.
         let gone = matches!(ending, Ending::ClientGone | Ending::Terminated);
         let rest = if gone { Vec::new() } else { down.passable().to_vec() };
         let at_boundary = !gone && down.ends_at_boundary();

@@ -113,6 +113,19 @@ impl Outflow {
         }
     }
 
+    /// A goodbye stands behind the whole messages that are here.
+    pub fn has_goodbye(&self) -> bool {
+        let mut rest = self.buffer.data();
+        while let Ok(Some(header)) = frame::header(Side::Frontend, rest) {
+            if header.tag == tag::TERMINATE {
+                return true;
+            }
+            let Some(behind) = rest.get(header.frame_bytes()..) else { return false };
+            rest = behind;
+        }
+        false
+    }
+
     /// Examines what has come: each message asks the conversation, and leaves its traces in the
     /// taint. Stops where the conversation is full.
     ///
