@@ -9,7 +9,7 @@ use wire::Notice;
 use crate::backend::{NoServer, OpenFailure};
 use crate::dialog::Broken;
 use crate::id::Id;
-use crate::session::Nonsense;
+use crate::nonsense::Nonsense;
 
 /// Why a session is over.
 #[derive(Debug)]

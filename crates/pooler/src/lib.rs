@@ -11,6 +11,7 @@ mod janitor;
 mod keyring;
 mod listener;
 mod log;
+mod nonsense;
 mod permits;
 mod random;
 mod session;

@@ -8,6 +8,7 @@ use wire::frame::{self, HEADER_BYTES, Header, Side};
 use wire::tag::backend as tag;
 
 use super::Core;
+use crate::nonsense::Nonsense;
 
 /// Messages that are looked into must fit; longer ones (an error with a huge DETAIL) pass unseen.
 const SEEN_BYTES_MAX: usize = 64 * 1024;
@@ -20,39 +21,9 @@ pub enum Event<'a> {
     Ready,
 }
 
-/// Why a server cannot be believed any more.
-#[derive(Debug)]
-pub enum Nonsense {
-    /// It broke the format.
-    Malformed(wire::Malformed),
-    /// It said what nobody asked for.
-    Unexpected(wire::Unexpected),
-}
-
 /// A server's error in one line.
 pub(super) fn words(error: &wire::NoticeView<'_>) -> String {
     format!("{} {} {}", error.severity(), error.code(), error.message())
-}
-
-impl std::fmt::Display for Nonsense {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Nonsense::Malformed(error) => write!(f, "{error}"),
-            Nonsense::Unexpected(error) => write!(f, "{error}"),
-        }
-    }
-}
-
-impl From<wire::Malformed> for Nonsense {
-    fn from(error: wire::Malformed) -> Self {
-        Nonsense::Malformed(error)
-    }
-}
-
-impl From<wire::Unexpected> for Nonsense {
-    fn from(error: wire::Unexpected) -> Self {
-        Nonsense::Unexpected(error)
-    }
 }
 
 /// Bytes on their way from a server.

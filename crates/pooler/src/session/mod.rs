@@ -8,7 +8,6 @@ mod relay;
 mod stop;
 mod voice;
 
-use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -19,7 +18,6 @@ use machine::{
 use router::{Admission, Asker, ClientId, Refusal, SlotKey};
 
 pub use login::{Arrival, welcome};
-pub use outflow::Nonsense;
 pub use stop::{Entry, Roster, Standing};
 pub use voice::Voice;
 
@@ -221,14 +219,5 @@ fn farewell(client: &Stream, bytes: &[u8]) {
     let mut ignored = Buffer::lease();
     while let Ok(1..) = client.read_into(&mut ignored, deadline) {
         ignored.clear();
-    }
-}
-
-impl fmt::Display for Nonsense {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Nonsense::Malformed(error) => write!(f, "{error}"),
-            Nonsense::Unexpected(error) => write!(f, "{error}"),
-        }
     }
 }

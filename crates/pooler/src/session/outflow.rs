@@ -5,10 +5,11 @@ use machine::{Buffer, Progress, Stream};
 use wire::conversation::{Owner, Purpose, Sent};
 use wire::frame::{self, HEADER_BYTES, Header, Side};
 use wire::tag::frontend as tag;
-use wire::{Fault, Malformed, Unexpected};
+use wire::{Fault, Malformed};
 
 use super::Voice;
 use crate::backend::Core;
+use crate::nonsense::Nonsense;
 
 /// What stands at the front of the outflow of a client that holds no server.
 #[derive(Debug, PartialEq, Eq)]
@@ -19,27 +20,6 @@ pub enum Front {
     Terminate,
     /// Something for a server.
     Request,
-}
-
-/// Why a client cannot be listened to any more.
-#[derive(Debug)]
-pub enum Nonsense {
-    /// It broke the format.
-    Malformed(Malformed),
-    /// It broke the order.
-    Unexpected(Unexpected),
-}
-
-impl From<Malformed> for Nonsense {
-    fn from(error: Malformed) -> Self {
-        Nonsense::Malformed(error)
-    }
-}
-
-impl From<Unexpected> for Nonsense {
-    fn from(error: Unexpected) -> Self {
-        Nonsense::Unexpected(error)
-    }
 }
 
 /// Bytes on their way from a client.
