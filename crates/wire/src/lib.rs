@@ -18,7 +18,7 @@ pub mod tag;
 mod tests;
 mod text;
 
-pub use conversation::{Conversation, Owner, Purpose, Quiescent, Sent};
+pub use conversation::{Conversation, Heard, Noted, Owner, Purpose, Quiescent, Sent};
 pub use cursor::{Oids, Words16};
 pub use error::{Fault, Malformed, Unexpected};
 pub use notice::{Notice, NoticeView, Severity};

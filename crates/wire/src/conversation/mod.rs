@@ -51,8 +51,14 @@ pub enum Purpose {
     Rollback,
     /// Makes a used server like new.
     Reset,
-    /// Settings and statements a client's message needs in front.
+    /// Settings a client's message needs in front. If they fail the client's message is not done.
     Preamble,
+    /// A statement a client's message needs in front; its failure is that of the message.
+    Statement,
+    /// Ends what a failed preamble began; then the client may be told that it is idle again.
+    Excuse,
+    /// What a client left in its server: settings, temporary tables, locks.
+    Inquiry,
     /// Finds out whether the server is alive, or settles a doubt.
     Probe,
 }
@@ -65,6 +71,8 @@ pub enum Sent {
     Forward,
     /// Do not: the server would ignore it.
     Swallow,
+    /// Send it, and nothing comes of it: the server throws away all before the next Sync.
+    Void,
     /// [`OUTSTANDING_MAX`] answers are due; nothing was noted. Read answers and ask again.
     Full,
 }
@@ -90,11 +98,33 @@ enum Batch {
     Skipping,
 }
 
+/// What a message of the server is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Heard {
+    /// Whose.
+    pub owner: Owner,
+    /// What it says about requests whose fate somebody wants to know.
+    pub noted: Noted,
+}
+
+/// The fate of requests sent with [`Conversation::sent_noted`], in the order in which they were.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Noted {
+    /// Nothing new.
+    Nothing,
+    /// The oldest one is done.
+    Done,
+    /// So many, the oldest first, failed or were skipped.
+    Lost(usize),
+}
+
 /// An answer the server owes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Entry {
     kind: Kind,
     owner: Owner,
+    /// Somebody wants to know what became of it.
+    noted: bool,
 }
 
 /// The state of one server connection that has been let in. See the module.
@@ -136,6 +166,19 @@ impl Conversation {
     /// A request is about to be sent. To be called before its first byte is written.
     #[inline]
     pub fn sent(&mut self, tag: u8, owner: Owner) -> Result<Sent, Unexpected> {
+        self.enter(tag, owner, false)
+    }
+
+    /// As [`Conversation::sent`] for an extended message whose fate is to be told: see [`Noted`].
+    /// Only what is answered `Forward` is noted.
+    #[inline]
+    pub fn sent_noted(&mut self, tag: u8, owner: Owner) -> Result<Sent, Unexpected> {
+        debug_assert!(Kind::of_request(tag).is_some_and(Kind::is_extended), "only those may fail");
+        self.enter(tag, owner, true)
+    }
+
+    #[inline]
+    fn enter(&mut self, tag: u8, owner: Owner, noted: bool) -> Result<Sent, Unexpected> {
         match (self.stage, tag) {
             (_, frontend::COPY_DATA | frontend::TERMINATE) => return Ok(Sent::Forward),
             (_, frontend::COPY_DONE | frontend::COPY_FAIL) => return Ok(self.copy_ended(owner)),
@@ -153,7 +196,7 @@ impl Conversation {
         };
         if self.batch == Batch::Skipping && kind != Kind::Sync {
             return match self.doubt {
-                0 => Ok(Sent::Forward),
+                0 => Ok(Sent::Void),
                 // Skipped or obeyed? That hangs on the Sync nobody knows the fate of.
                 _ => Err(self.unexpected(Side::Frontend, tag)),
             };
@@ -161,7 +204,7 @@ impl Conversation {
         if self.expected.len() >= OUTSTANDING_MAX {
             return Ok(Sent::Full);
         }
-        self.expected.push_back(Entry { kind, owner });
+        self.expected.push_back(Entry { kind, owner, noted });
         self.batch = if kind.is_extended() { Batch::Open } else { Batch::Closed };
         Ok(Sent::Forward)
     }
@@ -177,31 +220,40 @@ impl Conversation {
             // them behind answers that nothing flushes could fill the FIFO for ever.
             (_, Some(last)) if last.kind == Kind::CopyEnd && self.batch == Batch::Open => {}
             _ if self.expected.len() >= OUTSTANDING_MAX => return Sent::Full,
-            _ => self.expected.push_back(Entry { kind: Kind::CopyEnd, owner }),
+            _ => self.expected.push_back(Entry { kind: Kind::CopyEnd, owner, noted: false }),
         }
         Sent::Forward
     }
 
     /// A message came, any but ReadyForQuery: whose is it?
     #[inline]
-    pub fn received(&mut self, tag: u8) -> Result<Owner, Unexpected> {
-        let Some(&head) = self.expected.front() else { return self.received_unasked(tag) };
+    pub fn received(&mut self, tag: u8) -> Result<Heard, Unexpected> {
+        let Some(&head) = self.expected.front() else {
+            let owner = self.received_unasked(tag)?;
+            return Ok(Heard { owner, noted: Noted::Nothing });
+        };
+        let mut noted = Noted::Nothing;
         if let Some(step) = table::step(head.kind, self.stage, tag) {
             // What this head brings comes behind everything the server made of earlier requests.
             self.doubt = 0;
             match step {
                 Step::Stay(stage) => self.stage = stage,
                 Step::CopyIn => self.copy_began(head)?,
-                Step::Done => self.pop(),
+                Step::Done => {
+                    self.pop();
+                    if head.noted {
+                        noted = Noted::Done;
+                    }
+                }
             }
-            return Ok(head.owner);
+            return Ok(Heard { owner: head.owner, noted });
         }
         match tag {
-            backend::ERROR_RESPONSE => self.failed(head)?,
+            backend::ERROR_RESPONSE => noted = self.failed(head)?,
             _ if table::is_unasked(tag) => {}
             _ => return Err(self.unexpected(Side::Backend, tag)),
         }
-        Ok(head.owner)
+        Ok(Heard { owner: head.owner, noted })
     }
 
     /// With nothing outstanding, errors (57P01 and the like) and asynchronous messages only.
@@ -239,18 +291,18 @@ impl Conversation {
         Ok(())
     }
 
-    /// ErrorResponse for the head.
-    fn failed(&mut self, head: Entry) -> Result<(), Unexpected> {
+    /// ErrorResponse for the head. What is skipped with it is lost.
+    fn failed(&mut self, head: Entry) -> Result<Noted, Unexpected> {
         let copying = matches!(self.stage, Stage::CopyIn | Stage::CopyInEnded);
         let doubt = if copying { self.swallowed } else { 0 };
         if head.kind == Kind::Sync {
             self.stage = Stage::Failed;
-            return Ok(());
+            return Ok(Noted::Nothing);
         }
         if !head.kind.is_extended() {
             self.doubt = doubt; // an older one is settled, as in `received`
             self.stage = Stage::Failed;
-            return Ok(());
+            return Ok(Noted::Nothing);
         }
         let sync = self.expected.iter().position(|entry| entry.kind == Kind::Sync);
         let skipped = sync.unwrap_or(self.expected.len());
@@ -262,11 +314,11 @@ impl Conversation {
         }
         self.doubt = doubt;
         self.stage = Stage::Untouched;
-        self.expected.drain(..skipped);
+        let lost = self.expected.drain(..skipped).filter(|entry| entry.noted).count();
         if sync.is_none() {
             self.batch = Batch::Skipping;
         }
-        Ok(())
+        Ok(if lost > 0 { Noted::Lost(lost) } else { Noted::Nothing })
     }
 
     fn pop(&mut self) {
@@ -325,6 +377,12 @@ impl Conversation {
     #[inline]
     pub fn head(&self) -> Option<Owner> {
         self.expected.front().map(|entry| entry.owner)
+    }
+
+    /// How many more requests may be sent before answers must be read.
+    #[inline]
+    pub fn room(&self) -> usize {
+        OUTSTANDING_MAX - self.expected.len()
     }
 
     /// Were extended messages sent that no Sync has ended (and that have not failed)?

@@ -16,13 +16,14 @@ fn step(conversation: &mut Conversation, sending: bool, word: &str) -> Result<()
     };
     let tag = word.as_bytes()[0];
     if sending {
-        let expected = if word.ends_with('~') { Sent::Swallow } else { Sent::Forward };
-        assert_eq!(conversation.sent(tag, owner)?, expected, "{word}");
+        let sent = conversation.sent(tag, owner)?;
+        assert_eq!(sent == Sent::Swallow, word.ends_with('~'), "{word}");
+        assert_ne!(sent, Sent::Full, "{word}");
         return Ok(());
     }
     let found = match TransactionStatus::from_byte(*word.as_bytes().last().unwrap()) {
         Some(status) if tag == b'Z' => conversation.ready(status)?,
-        _ => conversation.received(tag)?,
+        _ => conversation.received(tag)?.owner,
     };
     assert_eq!(found, owner, "{word}");
     Ok(())
@@ -237,7 +238,7 @@ fn answer_without_an_owner_is_unexpected() {
             let mut conversation = play(script).unwrap();
             let found = match tag {
                 b'Z' => conversation.ready(TransactionStatus::Idle),
-                _ => conversation.received(tag),
+                _ => conversation.received(tag).map(|heard| heard.owner),
             };
             assert_eq!(found, Err(Unexpected { side: Side::Backend, tag, state }), "{name}");
         }
@@ -280,7 +281,7 @@ fn a_bool_in_flight_gives_the_answer_to_somebody_else() {
     // to the first client's second query, and only the FIFO knows.
     let mut conversation = play("> Q Q < C ZI").unwrap();
     assert_eq!(conversation.head(), Some(Owner::Client));
-    assert_eq!(conversation.received(b'T'), Ok(Owner::Client));
+    assert_eq!(conversation.received(b'T').map(|heard| heard.owner), Ok(Owner::Client));
 }
 
 #[test]
@@ -315,4 +316,31 @@ fn markers_are_at_most_every_second_entry_of_an_open_batch() {
 fn a_new_conversation_has_no_heap() {
     assert_eq!(Conversation::new().expected.capacity(), 0);
     assert!(size_of::<Conversation>() <= 64);
+}
+
+#[test]
+fn the_fate_of_noted_requests_is_told_in_their_order() {
+    let mut conversation = Conversation::new();
+    let mut send = |tags: &[u8], conversation: &mut Conversation| {
+        for &tag in tags {
+            let sent = match tag {
+                b'P' | b'C' => conversation.sent_noted(tag, Owner::Client),
+                _ => conversation.sent(tag, Owner::Client),
+            };
+            assert!(matches!(sent, Ok(Sent::Forward)), "{}", char::from(tag));
+        }
+    };
+    send(b"PBCEPS", &mut conversation);
+    let noted = |conversation: &mut Conversation, tag| conversation.received(tag).unwrap().noted;
+    assert_eq!(noted(&mut conversation, b'1'), Noted::Done);
+    assert_eq!(noted(&mut conversation, b'2'), Noted::Nothing);
+    assert_eq!(noted(&mut conversation, b'3'), Noted::Done);
+    assert_eq!(noted(&mut conversation, b'D'), Noted::Nothing);
+    // The Execute fails: the Parse behind it is skipped.
+    assert_eq!(noted(&mut conversation, b'E'), Noted::Lost(1));
+    conversation.ready(TransactionStatus::Idle).unwrap();
+    // A failed batch that is still open: what comes is void, and nobody is told of it again.
+    send(b"PP", &mut conversation);
+    assert_eq!(noted(&mut conversation, b'E'), Noted::Lost(2));
+    assert_eq!(conversation.sent_noted(b'P', Owner::Client), Ok(Sent::Void));
 }

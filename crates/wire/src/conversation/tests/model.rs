@@ -231,7 +231,7 @@ struct Over;
 impl Run {
     fn send(&mut self, tag: u8, owner: Owner) -> Result<(), Over> {
         match self.conversation.sent(tag, owner) {
-            Ok(Sent::Forward) => self.server.log.push(tag),
+            Ok(Sent::Forward | Sent::Void) => self.server.log.push(tag),
             Ok(Sent::Swallow) => assert!(b"SH".contains(&tag)),
             Ok(Sent::Full) => panic!("short programs never fill the FIFO"),
             Err(unexpected) => {
@@ -248,7 +248,7 @@ impl Run {
         let Some(answer) = self.server.out.pop_front() else { return Ok(()) };
         let found = match answer.tag {
             b'Z' => self.conversation.ready(answer.status),
-            tag => self.conversation.received(tag),
+            tag => self.conversation.received(tag).map(|heard| heard.owner),
         };
         self.doubted |= self.conversation.in_doubt();
         match found {
@@ -363,7 +363,7 @@ proptest! {
             let _ = match of(ANSWERS) {
                 _ if sending => conversation.sent(of(REQUESTS), owner).map(|_| owner),
                 b'Z' => conversation.ready(TransactionStatus::Idle),
-                tag => conversation.received(tag),
+                tag => conversation.received(tag).map(|heard| heard.owner),
             };
             prop_assert!(conversation.outstanding() <= OUTSTANDING_MAX);
             prop_assert_eq!(conversation.head().is_some(), conversation.outstanding() > 0);

@@ -1,0 +1,199 @@
+//! A passage: bytes on their way from one peer to the other, with a mark between what may go on and
+//! what nobody has judged yet. Messages are let pass, cut out, changed or preceded by others at the
+//! mark; long bodies pass as they come and are never here as a whole. It knows no message.
+
+use machine::{Buffer, Progress, Stream};
+
+/// Bytes in passing.
+pub struct Passage {
+    buffer: Buffer,
+    /// Bytes at the front that may go on: the mark is behind them.
+    cleared: usize,
+    /// Bytes of the message that was judged last which have not come yet.
+    body_left: usize,
+    /// That message is cut out.
+    cutting: bool,
+}
+
+impl Passage {
+    /// Nothing has come.
+    pub fn new() -> Self {
+        Self::with(Buffer::lease())
+    }
+
+    /// These bytes have come already.
+    pub fn with(buffer: Buffer) -> Self {
+        Self { buffer, cleared: 0, body_left: 0, cutting: false }
+    }
+
+    /// Nothing is here.
+    pub fn is_empty(&self) -> bool {
+        self.buffer.is_empty()
+    }
+
+    /// Is there room for more?
+    pub fn has_room(&self) -> bool {
+        self.buffer.len() < self.buffer.capacity()
+    }
+
+    /// Reads what a peer sent, without waiting.
+    ///
+    /// # Errors
+    /// The socket failed.
+    pub fn read(&mut self, stream: &Stream) -> Result<Progress, machine::Error> {
+        stream.try_read_into(&mut self.buffer)
+    }
+
+    /// What nobody has judged yet, from the start of a message on; empty in the middle of one.
+    #[inline]
+    pub fn ahead(&mut self) -> &[u8] {
+        if self.body_left > 0 {
+            self.take_body();
+        }
+        match self.body_left {
+            0 => &self.buffer.data()[self.cleared..],
+            _ => &[],
+        }
+    }
+
+    /// The same, to be changed in place.
+    pub fn ahead_mut(&mut self) -> &mut [u8] {
+        &mut self.buffer.data_mut()[self.cleared..]
+    }
+
+    /// The message ahead, of `bytes`, may pass, with what of it has not come yet.
+    #[inline]
+    pub fn pass(&mut self, bytes: usize) {
+        self.judge(bytes, false);
+    }
+
+    /// The message ahead, of `bytes`, is cut out, with what of it has not come yet.
+    pub fn cut(&mut self, bytes: usize) {
+        self.judge(bytes, true);
+    }
+
+    /// Makes room for the whole message ahead, of `bytes`.
+    pub fn want(&mut self, bytes: usize) {
+        self.buffer.reserve(self.cleared + bytes);
+    }
+
+    /// Puts whole messages before the one ahead; they may pass.
+    pub fn insert(&mut self, messages: &[u8]) {
+        self.splice(0, 0, messages);
+        self.cleared += messages.len();
+    }
+
+    /// Changes the `removed` bytes that begin `at` bytes ahead into `inserted`.
+    pub fn splice(&mut self, at: usize, removed: usize, inserted: &[u8]) {
+        let (at, len) = (self.cleared + at, self.buffer.len());
+        if let Some(more) = inserted.len().checked_sub(removed) {
+            self.buffer.extend(&inserted[..more]); // any bytes: what is behind moves over them
+            self.buffer.data_mut().copy_within(at + removed..len, at + inserted.len());
+        } else {
+            let fewer = removed - inserted.len();
+            self.buffer.data_mut().copy_within(..at, fewer);
+            self.buffer.consume(fewer);
+        }
+        self.buffer.data_mut()[at..at + inserted.len()].copy_from_slice(inserted);
+    }
+
+    /// What may go on.
+    #[inline]
+    pub fn passable(&self) -> &[u8] {
+        &self.buffer.data()[..self.cleared]
+    }
+
+    /// The first `bytes` of it have gone (or are not wanted).
+    #[inline]
+    pub fn passed(&mut self, bytes: usize) {
+        self.buffer.consume(bytes);
+        self.cleared -= bytes;
+    }
+
+    /// In the middle of a message that was judged.
+    pub fn in_message(&self) -> bool {
+        self.body_left > 0
+    }
+
+    /// What may pass ends at the end of a message: only then may one of ours follow it.
+    pub fn ends_at_boundary(&self) -> bool {
+        self.body_left == 0 || self.cutting
+    }
+
+    /// Bytes that nobody has judged yet.
+    pub fn unjudged(&self) -> usize {
+        self.buffer.len() - self.cleared
+    }
+
+    fn judge(&mut self, bytes: usize, cutting: bool) {
+        debug_assert!(self.body_left == 0, "one message after the other");
+        self.cutting = cutting;
+        self.body_left = bytes;
+        self.take_body();
+    }
+
+    /// Lets the present bytes of the judged message pass, or cuts them out.
+    fn take_body(&mut self) {
+        let bytes = self.body_left.min(self.buffer.len() - self.cleared);
+        if self.cutting && bytes > 0 {
+            // What may pass moves up over what may not.
+            self.buffer.data_mut().copy_within(..self.cleared, bytes);
+            self.buffer.consume(bytes);
+        } else {
+            self.cleared += bytes;
+        }
+        self.body_left -= bytes;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with(text: &[u8]) -> Passage {
+        let mut buffer = Buffer::lease();
+        buffer.extend(text);
+        Passage::with(buffer)
+    }
+
+    #[test]
+    fn what_is_cut_leaves_no_gap_and_what_is_long_passes_as_it_comes() {
+        let mut passage = with(b"onetwothree");
+        passage.pass(3);
+        passage.cut(3);
+        assert_eq!((passage.passable(), passage.ahead()), (&b"one"[..], &b"three"[..]));
+        passage.cut(7);
+        assert!(passage.in_message() && passage.ends_at_boundary());
+        passage.buffer.extend(b"..four");
+        assert_eq!((passage.ahead(), passage.passable()), (&b"four"[..], &b"one"[..]));
+        passage.pass(10);
+        assert_eq!(passage.passable(), b"onefour");
+        assert!(!passage.ends_at_boundary());
+    }
+
+    #[test]
+    fn messages_change_their_length_in_place() {
+        for (removed, inserted, expected) in [
+            (3, &b"LONGER"[..], &b"aabLONGERccc"[..]),
+            (3, b"BBB", b"aabBBBccc"),
+            (3, b"", b"aabccc"),
+            (0, b"+", b"aab+bbbccc"),
+        ] {
+            let mut passage = with(b"aabbbbccc");
+            passage.pass(2);
+            passage.splice(1, removed, inserted);
+            assert_eq!(passage.passable(), b"aa");
+            passage.pass(passage.unjudged());
+            assert_eq!(passage.passable(), expected);
+        }
+    }
+
+    #[test]
+    fn what_is_inserted_stands_before_the_message_ahead() {
+        let mut passage = with(b"passedahead");
+        passage.pass(6);
+        passage.insert(b"-ours-");
+        assert_eq!((passage.passable(), passage.unjudged()), (&b"passed-ours-"[..], 5));
+        assert_eq!(passage.ahead(), b"ahead");
+    }
+}
