@@ -12,6 +12,7 @@ mod refusal;
 mod route;
 mod rules;
 mod slot;
+mod statements;
 mod stats;
 #[cfg(test)]
 mod testing;
@@ -24,4 +25,8 @@ pub use refusal::{Refusal, Scope};
 pub use route::{Parameters, ROUTES_MAX, Route, RouteKey, Routes, WAITERS_MAX};
 pub use rules::{Ask, Rules, Verdict};
 pub use slot::{SlotKey, State};
+pub use statements::{
+    Interned, NAME_BYTES_MAX, NAMES_MAX, Names, NamesFull, Prepared, STATEMENTS_PER_SERVER_MAX,
+    Statement, StatementName, Statements,
+};
 pub use stats::{Counters, Counts};

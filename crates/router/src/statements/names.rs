@@ -1,0 +1,190 @@
+//! A client's names for its statements. It refuses to know what a taken name means in the protocol.
+
+use std::collections::HashMap;
+use std::fmt;
+
+use super::Interned;
+
+/// Names a client may have. Drivers keep some hundreds; who reaches this one never closes any.
+pub const NAMES_MAX: usize = 65_536;
+
+/// Bytes of a name that count: PostgreSQL takes two names for one when these are the same.
+pub const NAME_BYTES_MAX: usize = 63;
+
+/// The statements of one client, by the names it gave them.
+#[derive(Debug, Default)]
+pub struct Names {
+    /// The one without a name, apart: most drivers use no other, and then there is no heap.
+    unnamed: Option<Interned>,
+    /// Clients choose the names, so their hashes are keyed.
+    named: HashMap<Box<[u8]>, Interned>,
+}
+
+/// A client has [`NAMES_MAX`] names already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NamesFull;
+
+impl fmt::Display for NamesFull {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "a client may have no more than {NAMES_MAX} prepared statements")
+    }
+}
+
+impl std::error::Error for NamesFull {}
+
+impl Names {
+    /// No names, and no heap used.
+    pub fn new() -> Names {
+        Names::default()
+    }
+
+    /// Gives `name` to `statement`, and returns whose it was. The empty name is one like others.
+    ///
+    /// # Errors
+    /// [`NamesFull`] when the name is new and one too many; nothing has changed then.
+    pub fn bind(
+        &mut self,
+        name: &[u8],
+        statement: Interned,
+    ) -> Result<Option<Interned>, NamesFull> {
+        let name = significant(name);
+        if name.is_empty() {
+            return Ok(self.unnamed.replace(statement));
+        }
+        if let Some(bound) = self.named.get_mut(name) {
+            return Ok(Some(std::mem::replace(bound, statement)));
+        }
+        if self.named.len() == NAMES_MAX {
+            return Err(NamesFull);
+        }
+        self.named.insert(name.into(), statement);
+        Ok(None)
+    }
+
+    /// Takes the name away, and returns whose it was.
+    pub fn unbind(&mut self, name: &[u8]) -> Option<Interned> {
+        let name = significant(name);
+        if name.is_empty() {
+            return self.unnamed.take();
+        }
+        let unbound = self.named.remove(name);
+        // A quarter, so that it is seldom: who closed all but a few waits with a small table.
+        if self.named.len() < self.named.capacity() / 4 {
+            self.named.shrink_to(self.named.len() * 2);
+        }
+        unbound
+    }
+
+    /// Takes all names away, the empty one too, and gives the heap back.
+    pub fn clear(&mut self) {
+        *self = Names::new();
+    }
+
+    /// The statement of that name.
+    pub fn get(&self, name: &[u8]) -> Option<&Interned> {
+        match significant(name) {
+            [] => self.unnamed.as_ref(),
+            name => self.named.get(name),
+        }
+    }
+
+    /// Names given, the empty one included.
+    pub fn len(&self) -> usize {
+        usize::from(self.unnamed.is_some()) + self.named.len()
+    }
+
+    /// True when no name is given.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// All names with their statements, in no order.
+    pub fn iter(&self) -> impl Iterator<Item = (&[u8], &Interned)> {
+        let unnamed = self.unnamed.iter().map(|statement| (&[][..], statement));
+        unnamed.chain(self.named.iter().map(|(name, statement)| (&**name, statement)))
+    }
+}
+
+fn significant(name: &[u8]) -> &[u8] {
+    &name[..name.len().min(NAME_BYTES_MAX)]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Statements;
+    use super::*;
+
+    #[test]
+    fn a_name_means_what_it_was_bound_to_last() {
+        let statements = Statements::new();
+        let (one, two) = (statements.intern(b"one"), statements.intern(b"two"));
+        for name in [&b""[..], b"s1"] {
+            let mut names = Names::new();
+            assert_eq!(names.get(name), None);
+            assert_eq!(names.bind(name, one.clone()), Ok(None));
+            assert_eq!(names.bind(name, two.clone()), Ok(Some(one.clone())));
+            assert_eq!(names.get(name), Some(&two));
+            assert_eq!(names.len(), 1);
+            assert_eq!(names.unbind(name), Some(two.clone()));
+            assert_eq!(names.unbind(name), None);
+            assert!(names.is_empty());
+        }
+    }
+
+    #[test]
+    fn the_empty_name_is_one_of_them() {
+        let statements = Statements::new();
+        let (one, two) = (statements.intern(b"one"), statements.intern(b"two"));
+        let mut names = Names::new();
+        names.bind(b"", one.clone()).unwrap();
+        names.bind(b"s", two.clone()).unwrap();
+        assert!(names.iter().eq([(&b""[..], &one), (b"s", &two)]));
+        assert_eq!(names.len(), 2);
+        names.clear();
+        assert!(names.is_empty() && names.iter().next().is_none());
+    }
+
+    #[test]
+    fn one_name_too_many_changes_nothing() {
+        let statement = Statements::new().intern(b"");
+        let mut names = Names::new();
+        for n in 0..NAMES_MAX {
+            assert_eq!(names.bind(format!("s{n}").as_bytes(), statement.clone()), Ok(None));
+        }
+        assert_eq!(names.bind(b"more", statement.clone()), Err(NamesFull));
+        assert_eq!((names.len(), names.get(b"more")), (NAMES_MAX, None));
+        assert!(names.bind(b"s0", statement.clone()).unwrap().is_some(), "that one is no more");
+        assert_eq!(names.bind(b"", statement.clone()), Ok(None), "takes no room");
+        assert!(names.unbind(b"s1").is_some());
+        assert_eq!(names.bind(b"more", statement), Ok(None));
+    }
+
+    /// PostgreSQL answers 42P05 to the second of two names that differ in their 64th byte only.
+    #[test]
+    fn long_names_are_cut_as_the_server_cuts_them() {
+        let statements = Statements::new();
+        let (one, two) = (statements.intern(b"one"), statements.intern(b"two"));
+        let mut names = Names::new();
+        names.bind(&[b'x'; 64], one.clone()).unwrap();
+        names.bind(&[b'x'; 62], two.clone()).unwrap();
+        assert_eq!(names.get(&[b'x'; 63]), Some(&one));
+        assert_eq!(names.get(&[b'x'; 1_000_000]), Some(&one));
+        assert_eq!(names.get(&[b'x'; 62]), Some(&two));
+    }
+
+    #[test]
+    fn closed_names_give_their_memory_back() {
+        let statement = Statements::new().intern(b"");
+        let mut names = Names::new();
+        names.bind(b"", statement.clone()).unwrap();
+        assert_eq!(names.named.capacity(), 0);
+        for n in 0..10_000 {
+            names.bind(format!("s{n}").as_bytes(), statement.clone()).unwrap();
+        }
+        for n in 1..10_000 {
+            assert!(names.unbind(format!("s{n}").as_bytes()).is_some());
+        }
+        assert!(names.named.capacity() < 16, "{} places for one", names.named.capacity());
+        assert_eq!(names.get(b"s0"), Some(&statement));
+    }
+}
