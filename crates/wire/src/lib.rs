@@ -12,6 +12,7 @@ mod error;
 pub mod frame;
 pub mod frontend;
 mod notice;
+pub mod settings;
 pub mod startup;
 pub mod tag;
 #[cfg(test)]
@@ -22,5 +23,6 @@ pub use conversation::{Conversation, Heard, Noted, Owner, Purpose, Quiescent, Se
 pub use cursor::{Oids, Words16};
 pub use error::{Fault, Malformed, Unexpected};
 pub use notice::{Notice, NoticeView, Severity};
+pub use settings::Settings;
 pub use startup::CancelKey;
 pub use text::Text;
