@@ -1,6 +1,7 @@
 //! The packets without a type byte that open a connection: requests for encryption, for cancelling,
 //! for a session. It does not judge versions or names; it refuses only what cannot be read.
 
+mod options;
 #[cfg(test)]
 mod tests;
 
@@ -9,6 +10,8 @@ use std::fmt;
 use crate::cursor::Cursor;
 use crate::encode;
 use crate::error::{Fault, Malformed};
+
+pub use options::{BadOptions, options, settings_of};
 
 /// PostgreSQL's MAX_STARTUP_PACKET_LENGTH; here the length word counts as well.
 pub const PACKET_BYTES_MAX: u32 = 10_000;
