@@ -18,12 +18,14 @@ const ROLE: &[u8] = b"role";
 const OLD_NAMES: [(&[u8], &[u8]); 2] =
     [(b"sort_mem", b"work_mem"), (b"vacuum_mem", b"maintenance_work_mem")];
 
+type Bytes = Box<[u8]>;
+
 /// Settings by name, as `set_config` takes them: names in lower case, values as the client wrote
 /// them (bytes, in its encoding).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Settings {
     /// By name, each name once.
-    sorted: Vec<(Box<[u8]>, Box<[u8]>)>,
+    sorted: Vec<(Bytes, Bytes)>,
     /// Of all names and values.
     bytes: usize,
 }
