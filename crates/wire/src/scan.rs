@@ -17,7 +17,8 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 use inside::Inside;
-use lexer::{Kind, Lexer, Reading};
+use lexer::{Kind, Lexer, Reading, Token};
+use words::Words;
 
 pub use quick::is_remarkable;
 
@@ -219,17 +220,18 @@ impl<'a> Reader<'a> {
         if let Some(found) = self.rest_of_last() {
             return Some(found);
         }
-        let front = loop {
-            let front = self.lexer;
-            if self.lexer.next()?.kind != Kind::Mark(b';') {
-                break front;
+        let first = loop {
+            let token = self.lexer.next()?;
+            if token.kind != Kind::Mark(b';') {
+                break token;
             }
         };
-        let (place, text) = self.finish(front);
-        self.inside = Inside::new(front, place, text);
-        match heads::head(front) {
-            Head::Other => self.rest_of_last().or_else(|| Some(found(Head::Other, place, text))),
-            head => Some(found(head, place, text)),
+        let behind = Words(self.lexer);
+        let (at, text) = (first.start, self.finish(first));
+        self.inside = Inside::new(first, behind, text);
+        match heads::head(first, behind) {
+            Head::Other => self.rest_of_last().or_else(|| Some(found(Head::Other, at, text))),
+            head => Some(found(head, at, text)),
         }
     }
 
@@ -241,18 +243,16 @@ impl<'a> Reader<'a> {
         found
     }
 
-    /// Reads on to the end of the statement whose first word was just read: where it begins, and
-    /// its text.
-    fn finish(&mut self, mut front: Lexer<'a>) -> (usize, &'a [u8]) {
-        let start = front.next().map_or(front.at, |first| first.start);
-        let mut end = self.lexer.at;
+    /// Reads on to the end of the statement whose first token was just read: its text.
+    fn finish(&mut self, first: Token) -> &'a [u8] {
+        let mut end = first.end;
         while let Some(token) = self.lexer.next() {
             if token.kind == Kind::Mark(b';') {
                 break;
             }
             end = token.end;
         }
-        (start, &self.lexer.text[start..end])
+        &self.lexer.text[first.start..end]
     }
 }
 

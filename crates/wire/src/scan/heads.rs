@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 
 use super::Head;
-use super::lexer::Lexer;
+use super::lexer::Token;
 use super::words::Words;
 
 type Rule = for<'a> fn(Words<'a>) -> Head<'a>;
@@ -40,10 +40,9 @@ const RULES: [(&str, Rule); 23] = [
 const TRANSACTION: [&[u8]; 3] =
     [b"transaction_isolation", b"transaction_read_only", b"transaction_deferrable"];
 
-/// The head of the statement that begins here.
-pub(super) fn head(lexer: Lexer<'_>) -> Head<'_> {
-    let mut words = Words(lexer);
-    match RULES.iter().find(|(first, _)| words.take(first)) {
+/// The head of the statement with this first token and these words behind it.
+pub(super) fn head<'a>(first: Token, words: Words<'a>) -> Head<'a> {
+    match RULES.iter().find(|(keyword, _)| words.is(first, keyword)) {
         Some((_, rule)) => rule(words),
         None => Head::Other,
     }

@@ -1,7 +1,7 @@
 //! What a statement hides behind its first words: calls of `set_config`, EXECUTE behind EXPLAIN and
 //! CREATE TABLE … AS, SELECT … INTO TEMP. A second look, for statements that give a reason.
 
-use super::lexer::{Kind, Lexer, Token};
+use super::lexer::{Kind, Token};
 use super::quick::has_word;
 use super::words::{Words, lower};
 use super::{Found, Head, Statement};
@@ -10,31 +10,30 @@ use super::{Found, Head, Statement};
 #[derive(Clone, Copy)]
 pub(super) struct Inside<'a> {
     words: Words<'a>,
+    previous: Token,
     /// An EXECUTE may be the next to tell of.
     execute: bool,
-    previous: Option<Token>,
     text: &'a [u8],
     at: usize,
 }
 
 impl<'a> Inside<'a> {
-    /// For the statement that begins here, at `at`, if it may hide anything.
-    pub(super) fn new(front: Lexer<'a>, at: usize, text: &'a [u8]) -> Option<Inside<'a>> {
-        let words = Words(front);
-        let execute = { words }.take("explain") || { words }.take("create");
-        let inside = Inside { words, execute, previous: None, text, at };
+    /// For the statement with this first token and these words behind it, if it may hide anything.
+    pub(super) fn new(first: Token, words: Words<'a>, text: &'a [u8]) -> Option<Inside<'a>> {
+        let execute = words.is(first, "explain") || words.is(first, "create");
+        let inside = Inside { words, previous: first, execute, text, at: first.start };
         (execute || has_word(text)).then_some(inside)
     }
 
     pub(super) fn next(&mut self) -> Option<Found<'a>> {
         if std::mem::take(&mut self.execute)
-            && let Some(mut words) = execution(self.words)
+            && let Some(mut words) = execution(self.previous, self.words)
         {
             let name = words.name();
             return Some(self.found(name.range.start, Head::Execute { name }));
         }
         while let Some(token) = self.words.next() {
-            let previous = self.previous.replace(token);
+            let previous = std::mem::replace(&mut self.previous, token);
             if self.is_call(token) {
                 return Some(self.found(token.start, set_config(self.words)));
             }
@@ -60,10 +59,9 @@ impl<'a> Inside<'a> {
     }
 
     /// Behind INTO: is it SELECT … INTO TEMP, and not INSERT INTO a table of that name?
-    fn makes_temp(&self, previous: Option<Token>) -> bool {
+    fn makes_temp(&self, previous: Token) -> bool {
         let mut words = self.words;
-        let is = |word| previous.is_some_and(|token| words.is(token, word));
-        if is("insert") || is("merge") {
+        if words.is(previous, "insert") || words.is(previous, "merge") {
             return false;
         }
         let _ = words.take("local") || words.take("global");
@@ -72,15 +70,15 @@ impl<'a> Inside<'a> {
 }
 
 /// Behind the EXECUTE of EXPLAIN and of CREATE … AS, if there is one.
-fn execution(mut words: Words<'_>) -> Option<Words<'_>> {
-    if words.take("explain") {
+fn execution<'a>(first: Token, mut words: Words<'a>) -> Option<Words<'a>> {
+    if words.is(first, "explain") {
         words.skip_explain_options();
         if words.take("execute") {
             return Some(words);
         }
-    }
-    if !words.take("create") {
-        return None;
+        if !words.take("create") {
+            return None;
+        }
     }
     let mut depth = 0_usize;
     while let Some(token) = words.next() {

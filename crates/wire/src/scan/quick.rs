@@ -15,8 +15,9 @@ const WORDS: [&[u8]; 3] = [b"set_config", b"advisory_lock", b"temp"];
 /// Four letters of each of [`WORDS`]: seldom elsewhere, and quickly looked for.
 const LETTERS: [[u8; 4]; 3] = [*b"t_co", *b"y_lo", *b"temp"];
 
-/// Bytes looked at in one step. Each needs the three behind it as well.
-const BLOCK: usize = 16;
+/// Bytes looked at in one step: enough that the compiler keeps it a loop and makes vectors of it.
+const BLOCK: usize = 64;
+/// The last byte of a block is looked at with the three behind it.
 const WINDOW: usize = BLOCK + 3;
 
 /// Is there anything to look for in this text? Every query is asked. False for a single SELECT,
@@ -26,15 +27,16 @@ const WINDOW: usize = BLOCK + 3;
 pub fn is_remarkable(text: &[u8]) -> bool {
     let end = text.iter().rposition(|&byte| byte != b';' && !is_blank(byte));
     let text = &text[..end.map_or(0, |end| end + 1)];
-    !starts_plainly(text) || {
-        let seen = look(text);
-        seen.semicolon || (seen.letters && has_word(text))
-    }
+    !starts_plainly(text) || (is_suspect(text) && (text.contains(&b';') || has_a_word(text)))
 }
 
-/// Could one of the words be there?
+/// Is one of [`WORDS`] there?
 pub(super) fn has_word(text: &[u8]) -> bool {
-    look(text).letters && WORDS.iter().any(|word| contains(text, word))
+    is_suspect(text) && has_a_word(text)
+}
+
+fn has_a_word(text: &[u8]) -> bool {
+    WORDS.iter().any(|word| contains(text, word))
 }
 
 /// Whether the first word is one of [`PLAIN`], or there is none.
@@ -53,48 +55,41 @@ fn starts_plainly(text: &[u8]) -> bool {
     true
 }
 
-/// What a pass over the text has seen.
-#[derive(Clone, Copy, Default)]
-struct Seen {
-    semicolon: bool,
-    /// Some of [`LETTERS`].
-    letters: bool,
-}
-
-fn look(text: &[u8]) -> Seen {
-    let mut seen = [0; 2];
+/// Could there be a `;` or one of the words?
+fn is_suspect(text: &[u8]) -> bool {
+    let Some(last) = text.last_chunk::<WINDOW>() else {
+        let mut padded = [0; WINDOW]; // with NUL, which is in no word
+        padded[..text.len()].copy_from_slice(text);
+        return distance(&padded) == 0 || ends_suspiciously(text);
+    };
+    let mut least = distance(last);
     let mut rest = text;
     while let Some((window, _)) = rest.split_first_chunk::<WINDOW>() {
-        look_at(window, &mut seen);
+        least = least.min(distance(window));
         rest = &rest[BLOCK..];
     }
-    // The last bytes, up to WINDOW - 1, padded with NUL, which is in no word.
-    let mut padded = [0; BLOCK + WINDOW];
-    padded[..rest.len()].copy_from_slice(rest);
-    for start in [0, BLOCK] {
-        let window = padded[start..].first_chunk().expect("padded is two blocks and more");
-        look_at(window, &mut seen);
-    }
-    Seen { semicolon: seen[0] != 0, letters: seen[1] != 0 }
+    least == 0 || ends_suspiciously(text)
 }
 
-/// Arithmetic instead of conditions, so that sixteen bytes are compared at once.
-#[inline(always)]
-fn look_at(window: &[u8; WINDOW], seen: &mut [u8; 2]) {
-    let mut semicolons = [0; BLOCK];
-    let mut letters = [0; BLOCK];
+/// A block asks for three bytes more than it looks at.
+fn ends_suspiciously(text: &[u8]) -> bool {
+    text.iter().rev().take(WINDOW - BLOCK).any(|&byte| byte == b';')
+}
+
+/// Zero if there is a `;` or the letters of a word in the block. Differences and their least
+/// instead of conditions: so many bytes are compared at once.
+fn distance(window: &[u8; WINDOW]) -> u8 {
+    let mut least = u8::MAX;
     for i in 0..BLOCK {
-        semicolons[i] = u8::from(window[i] == b';');
+        least = least.min(window[i] ^ b';');
         for word in LETTERS {
-            let mut equal = 1;
-            for (j, letter) in word.into_iter().enumerate() {
-                equal &= u8::from(window[i + j] | 0x20 == letter | 0x20);
-            }
-            letters[i] |= equal;
+            let [a, b, c, d] = word;
+            let different =
+                (window[i] ^ a) | (window[i + 1] ^ b) | (window[i + 2] ^ c) | (window[i + 3] ^ d);
+            least = least.min(different & !0x20); // which tells upper from lower case
         }
     }
-    seen[0] |= semicolons.iter().fold(0, |any, one| any | one);
-    seen[1] |= letters.iter().fold(0, |any, one| any | one);
+    least
 }
 
 /// Whether `text` contains `word` (lower case), in any case.

@@ -81,12 +81,8 @@ impl<'a> Words<'a> {
 
     /// The setting named here; empty if we cannot tell.
     pub(super) fn setting(&mut self) -> Cow<'a, [u8]> {
-        for (first, second, name) in SPELLINGS {
-            let mut behind = *self;
-            if behind.take_scope(first) && second.is_none_or(|second| behind.take(second)) {
-                *self = behind;
-                return name.into();
-            }
+        if let Some(name) = self.take_spelling() {
+            return name.into();
         }
         let mut name = lower(self.name().folded);
         while !name.is_empty() && self.take_mark(b'.') {
@@ -100,6 +96,16 @@ impl<'a> Words<'a> {
             }
         }
         name
+    }
+
+    /// A setting that is not called by its name.
+    fn take_spelling(&mut self) -> Option<&'static [u8]> {
+        let mut behind = *self;
+        let token = behind.next()?;
+        let (_, second, name) = SPELLINGS.iter().find(|(first, ..)| self.is(token, first))?;
+        let spelt = !behind.is_assignment() && second.is_none_or(|second| behind.take(second));
+        spelt.then(|| *self = behind)?;
+        Some(name)
     }
 
     /// Takes the next token if it is this byte.
