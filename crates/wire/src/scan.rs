@@ -38,7 +38,7 @@ pub struct Statement<'a> {
 /// by dots; an empty one means that we cannot tell.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Head<'a> {
-    /// SET [SESSION] of a setting, in any of its spellings: TIME ZONE is `timezone`, NAMES
+    /// SET, SET SESSION of a setting, in any spelling: TIME ZONE is `timezone`, NAMES
     /// `client_encoding`, SCHEMA `search_path`, XML OPTION `xmloption`.
     Set {
         /// The setting.
@@ -140,8 +140,10 @@ pub struct Name<'a> {
 /// [`Head::CreateTemp`]) is told behind that, with the same `text` and `at`; it stands instead of
 /// [`Head::Other`].
 ///
-/// Where `standard_conforming_strings` or the encoding decide what is a string, both readings are
-/// told: it may tell of a statement which is none, but it misses none.
+/// Where `standard_conforming_strings` or the encoding decide what is a string, two readings are
+/// told: it may tell of a statement which is none. It misses none, unless both are unusual at
+/// once: backslashes in plain strings and, in one text, characters that end in a backslash
+/// (Shift-JIS, GBK, Big5) in `E''`.
 pub fn statements(text: &[u8]) -> impl Iterator<Item = Statement<'_>> {
     Statements { strict: Reader::new(text), loose: None, ahead: [None, None] }
 }

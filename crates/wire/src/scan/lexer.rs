@@ -1,5 +1,5 @@
 //! The words of a query text, in whatever encoding it is: quotes, comments and dollar quotes as
-//! PostgreSQL's scanner sees them. It knows no statement; numbers and operators are single bytes.
+//! PostgreSQL's scanner sees them. It knows no statement, no number and no operator.
 
 /// How a backslash in a string is taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,7 +25,7 @@ pub(super) enum Kind {
     Plain,
     /// Any other string.
     Literal,
-    /// One byte of anything else.
+    /// One byte of anything else, or digits in a row.
     Mark(u8),
 }
 
@@ -61,6 +61,10 @@ impl<'a> Lexer<'a> {
             b'"' => self.quoted(Kind::Quoted),
             b'$' => self.dollar(),
             byte if is_word_start(byte) => self.word(),
+            byte if byte.is_ascii_digit() => {
+                self.skip_while(|byte| byte.is_ascii_digit());
+                Kind::Mark(byte)
+            }
             byte => {
                 self.at += 1;
                 Kind::Mark(byte)
@@ -71,6 +75,11 @@ impl<'a> Lexer<'a> {
 
     fn byte(&self, ahead: usize) -> Option<u8> {
         self.text.get(self.at + ahead).copied()
+    }
+
+    fn skip_while(&mut self, is_skipped: impl Fn(u8) -> bool) {
+        let rest = &self.text[self.at..];
+        self.at += rest.iter().position(|&byte| !is_skipped(byte)).unwrap_or(rest.len());
     }
 
     fn skip_blanks(&mut self) {
@@ -85,9 +94,7 @@ impl<'a> Lexer<'a> {
     }
 
     fn skip_line(&mut self) {
-        let rest = &self.text[self.at..];
-        let length = rest.iter().position(|byte| matches!(byte, b'\n' | b'\r'));
-        self.at += length.unwrap_or(rest.len());
+        self.skip_while(|byte| !matches!(byte, b'\n' | b'\r'));
     }
 
     /// Comments nest.
@@ -114,8 +121,7 @@ impl<'a> Lexer<'a> {
     /// A word, or the prefix of a string and that string.
     fn word(&mut self) -> Kind {
         let start = self.at;
-        let rest = &self.text[start..];
-        self.at += rest.iter().position(|&byte| !is_word(byte)).unwrap_or(rest.len());
+        self.skip_while(is_word);
         let &[prefix] = &self.text[start..self.at] else { return Kind::Word };
         match (prefix | 0x20, self.byte(0), self.byte(1)) {
             (b'e', Some(b'\''), _) => self.string(true),
@@ -148,7 +154,7 @@ impl<'a> Lexer<'a> {
                 }
                 b'\\' => self.backslash(escapes),
                 _ => {
-                    self.at += 1;
+                    self.skip_while(|byte| !matches!(byte, b'\'' | b'\\'));
                     continue;
                 }
             }
