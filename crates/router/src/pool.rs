@@ -2,123 +2,17 @@
 //! what to do; it does no I/O, reads no clock, and refuses to look into a server (`S`), a waker
 //! (`W`) or a cancel target (`C`).
 
-use std::time::{Duration, Instant};
+mod answer;
+mod upkeep;
+
+use std::time::Instant;
+
+pub use answer::{Asker, Checkin, Checkout, Claim, ClientId, GaveUp, Grant, Limits, SlotView};
 
 use crate::queue::{Handover, Queue, Ticket};
 use crate::refusal::Refusal;
 use crate::slot::{self, Place, SLOTS_MAX, SlotKey, Slots, State};
 use crate::stats::{Counters, Counts};
-
-/// A client of the process; never used twice.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct ClientId(pub u64);
-
-/// How much of everything a pool may have.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// Servers; `None`: as many as clients want.
-    pub size: Option<usize>,
-    /// Clients waiting; who comes when the queue is full is refused.
-    pub waiters_max: usize,
-    /// An idle server is closed after this time without use.
-    pub ttl: Option<Duration>,
-    /// An idle server is closed at this age.
-    pub lifetime: Option<Duration>,
-}
-
-/// Who asks for a server.
-#[derive(Clone, Copy, Debug)]
-pub struct Asker {
-    /// The client that will hold it.
-    pub client: ClientId,
-    /// The machine on which the client runs.
-    pub machine: usize,
-    /// The server it had last, whose settings are its own already.
-    pub last: Option<SlotKey>,
-}
-
-/// The answer to a checkout.
-#[derive(Debug, PartialEq, Eq)]
-#[must_use = "the slot is held, or the client queued, until this is acted upon"]
-pub enum Checkout<S> {
-    /// Use this server; the slot is `Leased`.
-    Take(SlotKey, S),
-    /// Connect a server, then `opened` or `lost`; the slot is `Opening`.
-    Open(SlotKey),
-    /// Wait until the waker is returned by some call, then `claim`; or `give_up`.
-    Wait(Ticket),
-    /// No.
-    Refuse(Refusal),
-}
-
-/// What a waiter was granted.
-#[derive(Debug, PartialEq, Eq)]
-#[must_use = "the slot is held until this is acted upon"]
-pub enum Grant<S> {
-    /// Use this server; the slot is `Leased`.
-    Take(SlotKey, S),
-    /// Connect a server, then `opened` or `lost`; the slot is `Opening`.
-    Open(SlotKey),
-}
-
-/// The answer to a claim.
-#[derive(Debug, PartialEq, Eq)]
-#[must_use = "the slot is held until this is acted upon"]
-pub enum Claim<S> {
-    /// The ticket is used up; this is yours.
-    Granted(Grant<S>),
-    /// Nothing yet; the ticket stays valid.
-    Pending,
-    /// The ticket was claimed or given up before.
-    Stale,
-}
-
-/// The answer to a waiter that leaves; the ticket is used up.
-#[derive(Debug, PartialEq, Eq)]
-#[must_use = "a grant that came first is still held"]
-pub enum GaveUp<S> {
-    /// It left in time.
-    Left,
-    /// The grant came first: use it, or `checkin` the server, or report the slot `lost`.
-    Granted(Grant<S>),
-    /// The ticket was claimed or given up before.
-    Stale,
-}
-
-/// What became of a server that came back.
-#[derive(Debug, PartialEq, Eq)]
-#[must_use = "somebody may have to be woken or closed"]
-pub enum Checkin<S, W> {
-    /// It is idle.
-    Parked,
-    /// It was handed to a waiter: wake it.
-    Wake(W),
-    /// A cancel may still hit it; it serves nobody until the last `cancel_done`.
-    Quarantined,
-    /// Close it: the slot is free, and was given to a waiter if there is one to wake.
-    Close(S, Option<W>),
-    /// The key names an earlier server of the slot: close this one.
-    Stale(S),
-}
-
-/// One slot, for those who only look.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SlotView {
-    /// Its key.
-    pub slot: SlotKey,
-    /// What it is doing.
-    pub state: State,
-    /// Whose hands it is in.
-    pub holder: Option<ClientId>,
-    /// The machine of an idle or quarantined server.
-    pub home: Option<usize>,
-    /// When the server was opened; `None` while opening.
-    pub born: Option<Instant>,
-    /// When an idle server became idle.
-    pub idle_since: Option<Instant>,
-    /// Cancels in flight.
-    pub cancels: u32,
-}
 
 /// The servers of one route and the clients that want them.
 pub struct Pool<S, W, C> {
@@ -126,15 +20,6 @@ pub struct Pool<S, W, C> {
     slots: Slots<S, C>,
     queue: Queue<S, W>,
     counters: Counters,
-}
-
-impl<S> From<Grant<S>> for Checkout<S> {
-    fn from(grant: Grant<S>) -> Checkout<S> {
-        match grant {
-            Grant::Take(slot, server) => Checkout::Take(slot, server),
-            Grant::Open(slot) => Checkout::Open(slot),
-        }
-    }
 }
 
 /// Servers and those who take them.
@@ -246,16 +131,6 @@ impl<S, W, C: Clone> Pool<S, W, C> {
             Place::Free | Place::Opening { .. } | Place::Leased { .. } | Place::Resetting => None,
         }
     }
-
-    /// Room for a server nobody asked for, while the pool has fewer than `min`; then `opened` and
-    /// `checkin`, or `lost`.
-    pub fn prewarm(&mut self, min: usize) -> Option<SlotKey> {
-        if self.slots.len() >= min || !self.has_room() {
-            return None;
-        }
-        self.counters.opens += 1;
-        Some(self.slots.open(None))
-    }
 }
 
 /// Cancels.
@@ -289,42 +164,6 @@ impl<S, W, C: Clone> Pool<S, W, C> {
         let &Place::Quarantined { home, .. } = slot.place() else { return None };
         let server = self.examine(index);
         Some(self.settle(index, server, home, now))
-    }
-}
-
-/// The end of servers.
-impl<S, W, C: Clone> Pool<S, W, C> {
-    /// Idle servers which are idle too long or too old, for the caller to close; their slots are
-    /// free. The least recently used come last.
-    #[must_use = "the servers are to be closed"]
-    pub fn expire(&mut self, now: Instant) -> Vec<(SlotKey, S)> {
-        let is_due = |index: &u32| self.expiry(*index).is_some_and(|at| at <= now);
-        let due: Vec<u32> = self.slots.idle().filter(is_due).collect();
-        due.into_iter().filter_map(|index| self.evict(index)).collect()
-    }
-
-    /// When the next idle server expires, if none is used until then.
-    pub fn next_expiry(&self) -> Option<Instant> {
-        self.slots.idle().filter_map(|index| self.expiry(index)).min()
-    }
-
-    /// Marks a server for closing: an idle one is returned (its slot is free), any other answers
-    /// `Close` at its checkin.
-    #[must_use = "an idle server is to be closed"]
-    pub fn retire(&mut self, slot: SlotKey) -> Option<S> {
-        let index = self.slots.live(slot)?;
-        self.slots.get_mut(index).closing = true;
-        self.evict(index).map(|(_, server)| server)
-    }
-
-    /// [`Pool::retire`] for every server there is; later ones are not concerned.
-    #[must_use = "the idle servers are to be closed"]
-    pub fn retire_all(&mut self) -> Vec<(SlotKey, S)> {
-        let taken: Vec<u32> = self.slots.taken().collect();
-        for index in &taken {
-            self.slots.get_mut(*index).closing = true;
-        }
-        taken.into_iter().filter_map(|index| self.evict(index)).collect()
     }
 }
 
@@ -395,12 +234,11 @@ impl<S, W, C: Clone> Pool<S, W, C> {
 
     /// Finds a place for a server whose slot is `Leased` or `Resetting`.
     fn settle(&mut self, index: u32, server: S, home: usize, now: Instant) -> Checkin<S, W> {
-        let slot = self.slots.get(index);
-        if slot.closing {
+        if self.ends_at_checkin(index, now) {
             drop(self.free(index));
             return Checkin::Close(server, self.grant_open(now));
         }
-        if slot.cancels > 0 {
+        if self.slots.get(index).cancels > 0 {
             slot::move_to(&mut self.slots, index, Place::Quarantined { server, home });
             self.counters.quarantines += 1;
             return Checkin::Quarantined;
@@ -443,30 +281,9 @@ impl<S, W, C: Clone> Pool<S, W, C> {
         }
     }
 
-    /// Frees an idle slot; nobody waits while one is idle, so nobody is granted the room.
-    fn evict(&mut self, index: u32) -> Option<(SlotKey, S)> {
-        if self.slots.get(index).place().state() != Some(State::Idle) {
-            return None;
-        }
-        let key = self.slots.key(index);
-        match self.free(index) {
-            Place::Idle { server, .. } => Some((key, server)),
-            _ => unreachable!("the slot is idle"),
-        }
-    }
-
     fn free(&mut self, index: u32) -> Place<S> {
         self.counters.closed += 1;
         slot::move_to(&mut self.slots, index, Place::Free)
-    }
-
-    /// When an idle slot expires.
-    fn expiry(&self, index: u32) -> Option<Instant> {
-        let slot = self.slots.get(index);
-        let Place::Idle { since, .. } = slot.place() else { return None };
-        let unused = self.limits.ttl.and_then(|ttl| since.checked_add(ttl));
-        let old = self.limits.lifetime.and_then(|life| slot.born?.checked_add(life));
-        unused.into_iter().chain(old).min()
     }
 }
 

@@ -104,6 +104,7 @@ impl<S, W, C: Clone> Route<S, W, C> {
     fn new(key: RouteKey) -> Route<S, W, C> {
         let limits = Limits {
             size: key.rule.pool_size,
+            min: key.rule.min_pool_size,
             waiters_max: WAITERS_MAX,
             ttl: key.rule.pool_ttl,
             lifetime: key.rule.server_lifetime,

@@ -38,6 +38,8 @@ pub struct Counters {
     pub takes_far: u64,
     /// Times a slot began to open: a checkout, a waiter's grant, a prewarm.
     pub opens: u64,
+    /// Slots that began to open for nobody, to keep the minimum; counted in `opens` too.
+    pub prewarms: u64,
     /// Opens that succeeded.
     pub opened: u64,
     /// Servers and failed opens that left the pool, for whatever reason.

@@ -1,9 +1,12 @@
 //! A pool, decision by decision, with a clock that the test turns.
 
+use std::time::Duration;
+
 use super::*;
 
 mod cancel;
 mod model;
+mod upkeep;
 
 /// A server that cannot be in two places: it is not `Clone`.
 #[derive(Debug, PartialEq, Eq)]
@@ -17,7 +20,11 @@ type Arrivals = &'static [(usize, u64)];
 const MS: Duration = Duration::from_millis(1);
 
 fn pool(size: usize) -> TestPool {
-    pool_with(Limits { size: Some(size), waiters_max: 100, ttl: None, lifetime: None })
+    pool_with(sized(size))
+}
+
+fn sized(size: usize) -> Limits {
+    Limits { size: Some(size), min: 0, waiters_max: 100, ttl: None, lifetime: None }
 }
 
 fn pool_with(limits: Limits) -> TestPool {
@@ -93,7 +100,7 @@ fn the_own_last_server_comes_first_then_the_machine_then_any() {
 #[test]
 fn a_full_pool_lets_wait_and_a_full_queue_refuses() {
     let now = Instant::now();
-    let limits = Limits { size: Some(1), waiters_max: 1, ttl: None, lifetime: None };
+    let limits = Limits { waiters_max: 1, ..sized(1) };
     let mut pool = pool_with(limits);
     let _held = lease(&mut pool, 1, 0, now);
     let _ticket = wait(&mut pool, 2, 0, now);
@@ -105,7 +112,7 @@ fn a_full_pool_lets_wait_and_a_full_queue_refuses() {
 #[test]
 fn a_pool_without_size_always_opens() {
     let now = Instant::now();
-    let mut pool = pool_with(Limits { size: None, waiters_max: 0, ttl: None, lifetime: None });
+    let mut pool = pool_with(Limits { size: None, waiters_max: 0, ..sized(1) });
     let held: Vec<_> = (0..500).map(|n| lease(&mut pool, n, n as u32, now)).collect();
     assert_eq!(pool.counts().leased, held.len());
 }
@@ -233,8 +240,7 @@ fn late_keys_are_harmless() {
 #[test]
 fn idle_servers_expire_by_disuse_and_by_age() {
     let start = Instant::now();
-    let limits =
-        Limits { size: Some(9), waiters_max: 9, ttl: Some(10 * MS), lifetime: Some(100 * MS) };
+    let limits = Limits { ttl: Some(10 * MS), lifetime: Some(100 * MS), ..sized(9) };
     let mut pool = pool_with(limits);
     let slots = idle(&mut pool, &[0, 0, 0], start);
     assert_eq!(pool.next_expiry(), Some(start + 10 * MS));
@@ -242,7 +248,7 @@ fn idle_servers_expire_by_disuse_and_by_age() {
     assert_eq!(held, slots[2]);
     assert_eq!(pool.expire(start + 9 * MS), vec![]);
     let gone = pool.expire(start + 10 * MS);
-    assert_eq!(gone, vec![(slots[1], Server(1)), (slots[0], Server(0))]);
+    assert_eq!(gone, vec![(slots[0], Server(0)), (slots[1], Server(1))]);
     assert_eq!(pool.next_expiry(), None, "a leased server does not expire");
     let late = start + 95 * MS;
     assert_eq!(pool.expire(late), vec![]);
@@ -264,21 +270,6 @@ fn retired_servers_are_closed_when_they_come_back() {
     let ticket = wait(&mut pool, 4, 0, now);
     assert_eq!(pool.checkin(slot, server, 0, now), Checkin::Close(Server(0), Some(4)));
     assert!(matches!(pool.claim(ticket), Claim::Granted(Grant::Open(_))));
-}
-
-#[test]
-fn a_minimum_is_opened_for_nobody() {
-    let now = Instant::now();
-    let mut pool = pool(2);
-    let slot = pool.prewarm(1).expect("room");
-    assert_eq!(pool.prewarm(1), None);
-    assert!(pool.opened(slot, 0, now));
-    assert_eq!(pool.begin_cancel(ClientId(0)), None);
-    assert_eq!(pool.checkin(slot, Server(0), 1, now), Checkin::Parked);
-    let view: Vec<SlotView> = pool.slots().collect();
-    assert_eq!(view.len(), 1);
-    assert_eq!((view[0].state, view[0].home, view[0].holder), (State::Idle, Some(1), None));
-    assert_eq!(view[0].idle_since, Some(now));
 }
 
 #[test]

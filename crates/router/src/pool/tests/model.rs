@@ -54,9 +54,7 @@ enum Op {
         nth: usize,
     },
     RetireAll,
-    Prewarm {
-        min: usize,
-    },
+    Prewarm,
     /// Every call with the nth key ever seen, if its server is gone.
     Late {
         nth: usize,
@@ -78,7 +76,7 @@ fn op() -> impl Strategy<Value = Op> {
         1 => Just(Op::Expire),
         1 => nth.clone().prop_map(|nth| Op::Retire { nth }),
         1 => prop_oneof![9 => Just(Op::Expire), 1 => Just(Op::RetireAll)],
-        1 => (0..4_usize).prop_map(|min| Op::Prewarm { min }),
+        1 => Just(Op::Prewarm),
         1 => nth.prop_map(|nth| Op::Late { nth }),
     ]
 }
@@ -86,8 +84,10 @@ fn op() -> impl Strategy<Value = Op> {
 fn limits() -> impl Strategy<Value = Limits> {
     let time = || prop::option::of((1..60_u64).prop_map(Duration::from_millis));
     let size = prop_oneof![9 => (1..5_usize).prop_map(Some), 1 => Just(None)];
-    (size, 0..7_usize, time(), time()).prop_map(|(size, waiters_max, ttl, lifetime)| Limits {
+    let all = (size, 0..4_usize, 0..7_usize, time(), time());
+    all.prop_map(|(size, min, waiters_max, ttl, lifetime)| Limits {
         size,
+        min,
         waiters_max,
         ttl,
         lifetime,
@@ -154,7 +154,7 @@ impl World {
             Op::Expire => self.expire(),
             Op::Retire { nth } => self.retire(nth),
             Op::RetireAll => self.retire_all(),
-            Op::Prewarm { min } => self.prewarm(min),
+            Op::Prewarm => self.prewarm(),
             Op::Late { nth } => self.late(nth),
         }
         self.check();
@@ -377,11 +377,8 @@ impl World {
 
     fn expire(&mut self) {
         let now = self.now;
-        let dues = |naive: &Naive| naive.slots.iter().filter_map(|slot| naive.expiry(slot)).min();
-        assert_eq!(self.pool.next_expiry(), dues(&self.naive));
-        let due =
-            |naive: &Naive, slot: &naive::NaiveSlot| naive.expiry(slot).is_some_and(|at| at <= now);
-        let says = self.naive.evict(due);
+        assert_eq!(self.pool.next_expiry(), self.naive.next_expiry());
+        let says = self.naive.expire(now);
         self.compare_closed(says, |pool| pool.expire(now));
     }
 
@@ -412,10 +409,11 @@ impl World {
         assert_eq!(closed, says);
     }
 
-    fn prewarm(&mut self, min: usize) {
-        let says = self.naive.slots.len() < min && self.naive.room();
-        let answer = self.pool.prewarm(min);
-        assert_eq!(answer.is_some(), says);
+    fn prewarm(&mut self) {
+        let says = self.naive.is_short(self.now);
+        assert_eq!(self.pool.is_short(self.now), says);
+        let answer = self.pool.prewarm(self.now);
+        assert_eq!(answer.is_some(), says && self.naive.room());
         if let Some(key) = answer {
             self.naive.open(None);
             self.open(None, key);

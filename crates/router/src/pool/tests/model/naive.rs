@@ -116,9 +116,11 @@ impl Naive {
         let uses = self.uses;
         let slot = self.find(key).expect("live");
         slot.holder = None;
-        if slot.closing {
+        let closing = slot.closing;
+        if closing || self.ends_old(key, now) {
             return Back::Close(server, self.gone(key, now));
         }
+        let slot = self.find(key).expect("live");
         (slot.server, slot.home) = (Some(server), home);
         if slot.cancels > 0 {
             slot.state = State::Quarantined;
@@ -160,10 +162,58 @@ impl Naive {
         Some(self.checkin(key, server, (home, now)))
     }
 
-    pub(super) fn expiry(&self, slot: &NaiveSlot) -> Option<Instant> {
-        let unused = self.limits.ttl.map(|ttl| slot.since + ttl);
-        let old = self.limits.lifetime.and_then(|life| slot.born.map(|born| born + life));
-        [unused, old].into_iter().flatten().min().filter(|_| slot.state == State::Idle)
+    fn old_at(&self, slot: &NaiveSlot) -> Option<Instant> {
+        slot.born.and_then(|born| Some(born + self.limits.lifetime?))
+    }
+
+    fn unused_at(&self, slot: &NaiveSlot) -> Option<Instant> {
+        self.limits.ttl.map(|ttl| slot.since + ttl)
+    }
+
+    fn spare(&self) -> usize {
+        let open = self.slots.iter().filter(|slot| slot.state != State::Opening).count();
+        open.saturating_sub(self.limits.min)
+    }
+
+    fn opening(&self) -> bool {
+        self.slots.iter().any(|slot| slot.state == State::Opening)
+    }
+
+    fn ends_old(&mut self, key: SlotKey, now: Instant) -> bool {
+        let replaced = self.spare() > 0 || !self.waiters.is_empty();
+        let slot = self.slots.iter().find(|slot| slot.key == Some(key)).expect("live");
+        replaced && !self.opening() && self.old_at(slot).is_some_and(|at| at <= now)
+    }
+
+    fn idle(&self) -> impl Iterator<Item = &NaiveSlot> {
+        self.slots.iter().filter(|slot| slot.state == State::Idle)
+    }
+
+    pub(super) fn next_expiry(&self) -> Option<Instant> {
+        let unused = |slot| self.unused_at(slot).filter(|_| self.spare() > 0);
+        self.idle().flat_map(|slot| [self.old_at(slot), unused(slot)]).flatten().min()
+    }
+
+    pub(super) fn is_short(&self, now: Instant) -> bool {
+        let old = self.idle().any(|slot| self.old_at(slot).is_some_and(|at| at <= now));
+        match self.slots.len().cmp(&self.limits.min) {
+            std::cmp::Ordering::Less => true,
+            std::cmp::Ordering::Equal => old,
+            std::cmp::Ordering::Greater => false,
+        }
+    }
+
+    pub(super) fn expire(&mut self, now: Instant) -> Vec<u32> {
+        let past = |at: Option<Instant>| at.is_some_and(|at| at <= now);
+        let mut due: Vec<_> = self
+            .idle()
+            .filter(|slot| past(self.old_at(slot)) || past(self.unused_at(slot)))
+            .map(|slot| (!past(self.old_at(slot)), slot.used, slot.key))
+            .collect();
+        due.sort_by_key(|(unused, used, _)| (*unused, *used));
+        let one = !self.room() && !self.opening() && due.first().is_some_and(|one| !one.0);
+        due.truncate(self.spare().max(usize::from(one)));
+        self.evict(|_, slot| due.iter().any(|(.., key)| *key == slot.key))
     }
 
     /// Takes out the idle servers of which `gone` is true.
