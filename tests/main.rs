@@ -6,6 +6,7 @@ mod drivers;
 mod duplex;
 mod endings;
 mod hostile;
+mod pool_options;
 mod pooling;
 mod process;
 mod queries;

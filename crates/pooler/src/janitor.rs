@@ -1,10 +1,12 @@
-//! The janitor: closes servers that were idle for too long or live too long, and forgets routes
-//! nobody uses. It wakes when something is due, and when a server was opened; never otherwise.
+//! The janitor: closes servers that were idle for too long or live too long, opens those that a
+//! route is to keep, and forgets routes nobody uses. It wakes when something is due, and when a
+//! server was opened or lost; never otherwise.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use machine::{Deadline, Notified};
+use config::{Name, Rule, UserName};
+use machine::{Deadline, JoinHandle, Notified};
 
 use crate::backend::Home;
 use crate::shared::Shared;
@@ -12,15 +14,33 @@ use crate::shared::Shared;
 /// Not more often than this, however many servers expire one after the other: Odyssey's period.
 const ROUND: Duration = Duration::from_secs(1);
 
+/// A server that cannot be opened is not worth more than one attempt in this time.
+const RETRY_MAX: Duration = Duration::from_secs(30);
+
+/// A route that keeps servers open, whether or not it has clients.
+struct Kept {
+    home: Arc<Home>,
+    /// The server that is being opened: one at a time.
+    opening: Option<JoinHandle<bool>>,
+    /// Attempts that failed one after the other.
+    failures: u32,
+    /// Not to be tried before.
+    retry_at: Option<Instant>,
+}
+
 /// Runs as a coroutine until it is cancelled.
 pub(crate) fn run(shared: &Arc<Shared>) {
     let notified = Notified::new();
-    let _ = shared.opened.set(notified.notifier());
+    let _ = shared.janitor.set(notified.notifier());
+    let mut kept: Vec<Kept> =
+        shared.config.rules.iter().filter_map(|rule| Kept::of(shared, rule)).collect();
     loop {
         let homes = shared.homes();
         homes.iter().for_each(|home| home.expire());
+        kept.iter_mut().for_each(Kept::fill);
         shared.routes.collect(machine::now());
-        let next = homes.iter().filter_map(|home| next_round(home)).min();
+        let expiries = homes.iter().filter_map(|home| next_round(home));
+        let next = expiries.chain(kept.iter().filter_map(Kept::next_round)).min();
         drop(homes);
         if machine::wait_any(&[], Some(&notified), next.map_or(Deadline::NEVER, Deadline::at))
             .is_err()
@@ -42,4 +62,46 @@ fn next_round(home: &Home) -> Option<Instant> {
     let limit = [rule.pool_ttl, rule.server_lifetime].into_iter().flatten().min()?;
     let in_use = (servers > 0).then(|| machine::now() + limit.div_f32(2.0).max(ROUND));
     [idle_due, in_use].into_iter().flatten().min()
+}
+
+impl Kept {
+    /// None when the rule keeps nothing. Its route lives as long as the rule does.
+    fn of(shared: &Arc<Shared>, rule: &Arc<Rule>) -> Option<Kept> {
+        let (Name::Named(database), UserName::Named(user)) = (&rule.database, &rule.user) else {
+            return None;
+        };
+        if rule.min_pool_size == 0 {
+            return None;
+        }
+        let route = shared.routes.get_or_create(rule, database, user).ok()?;
+        let home = shared.home(route);
+        Some(Kept { home, opening: None, failures: 0, retry_at: None })
+    }
+
+    /// Begins to open a server, if one is missing and none is on its way.
+    fn fill(&mut self) {
+        let now = machine::now();
+        if let Some(opening) = self.opening.take_if(|opening| opening.is_finished()) {
+            let opened = opening.join(Deadline::at(now)).unwrap_or(false);
+            self.failures = if opened { 0 } else { self.failures.saturating_add(1) };
+            self.retry_at = (!opened).then(|| now + pause(self.failures));
+        }
+        if self.opening.is_none() && self.retry_at.is_none_or(|at| at <= now) {
+            self.opening = self.home.prewarm();
+        }
+    }
+
+    /// A server that is being opened rings when that has ended.
+    fn next_round(&self) -> Option<Instant> {
+        let now = machine::now();
+        if self.opening.is_some() || !self.home.route.with(|pool| pool.is_short(now)) {
+            return None;
+        }
+        Some(self.retry_at.unwrap_or(now))
+    }
+}
+
+/// Twice as long after each failure.
+fn pause(failures: u32) -> Duration {
+    ROUND.saturating_mul(1 << failures.saturating_sub(1).min(16)).min(RETRY_MAX)
 }

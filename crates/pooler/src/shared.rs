@@ -41,8 +41,9 @@ pub struct Shared {
     pub keyring: Keyring,
     /// Who is here, a roster a machine.
     pub rosters: Vec<Arc<Roster>>,
-    /// Rings when a server was opened: somebody must see it grow old.
-    pub opened: OnceLock<Notifier>,
+    /// Rings when the janitor has something to look at: a server that will grow old, or one that is
+    /// missing.
+    pub janitor: OnceLock<Notifier>,
     /// The one home of each route, by the route's address; dead ones are swept when new ones come.
     homes: Mutex<HashMap<usize, Weak<Home>>>,
 }
@@ -66,7 +67,7 @@ impl Shared {
             logins: Arc::new(Permits::new(global.client_max_routing)),
             keyring: Keyring::default(),
             rosters: (0..global.workers).map(|_| Arc::default()).collect(),
-            opened: OnceLock::new(),
+            janitor: OnceLock::new(),
             homes: Mutex::default(),
             log,
             config,
@@ -122,6 +123,13 @@ impl Shared {
             user_timeout_ms: u32::try_from(global.keepalive_user_timeout_ms)
                 .ok()
                 .filter(|&ms| ms > 0),
+        }
+    }
+
+    /// Somebody has to look after the servers.
+    pub fn ring_janitor(&self) {
+        if let Some(janitor) = self.janitor.get() {
+            janitor.notify();
         }
     }
 

@@ -78,6 +78,7 @@ impl Reading<'_> {
         self.check(known, pool, authentication);
         let reserve = self.reserve_prepared_statement(pool);
         let (pool_discard, pool_smart_discard) = self.discards(reserve);
+        let min_pool_size = self.min_pool_size();
         let fields = self.fields;
         let place = &fields.block.place;
         Some(Rule {
@@ -97,7 +98,7 @@ impl Reading<'_> {
             storage_password: fields.text("storage_password").map(Secret::new),
             pool: pool?,
             pool_size: fields.limit("pool_size"),
-            min_pool_size: fields.count("min_pool_size"),
+            min_pool_size,
             pool_timeout: fields.time_limit("pool_timeout"),
             pool_ttl: fields.time_limit("pool_ttl"),
             server_lifetime: fields.time_limit("server_lifetime"),
@@ -243,6 +244,28 @@ impl Reading<'_> {
             self.warning("pool_discard", message);
         }
         (false, true)
+    }
+
+    /// Whose servers would be kept open is known only where both names are, and a server kept out
+    /// of a shared budget would be missing there.
+    fn min_pool_size(&mut self) -> usize {
+        let (min, name) = (self.fields.count("min_pool_size"), "min_pool_size");
+        let named = matches!((&self.database, &self.user), (Name::Named(_), UserName::Named(_)));
+        if min > 0 && !named {
+            self.warning(name, "min_pool_size is ignored where the database or user is default");
+            return 0;
+        }
+        if min > 0 && self.fields.is_set("shared_pool") {
+            self.warning(name, "min_pool_size is ignored with shared_pool");
+            return 0;
+        }
+        match self.fields.limit("pool_size") {
+            Some(size) if min > size => {
+                self.warning(name, "min_pool_size is above pool_size, which is used");
+                size
+            }
+            _ => min,
+        }
     }
 
     fn check(

@@ -48,7 +48,7 @@ pub struct Rule {
     pub pool: PoolMode,
     /// Servers per route; None = unlimited.
     pub pool_size: Option<usize>,
-    /// Servers kept open.
+    /// Servers kept open; already 0 where the option is ignored and at most `pool_size`.
     pub min_pool_size: usize,
     /// How long a client waits for a server; None = for ever.
     pub pool_timeout: Option<Duration>,

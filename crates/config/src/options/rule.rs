@@ -59,7 +59,7 @@ pub(super) const ROWS: &[Row] = &[
     text("pool").later(&["session", "transaction"]).doc("session, transaction or statement."),
     text("pool_routing").default("client_visible").doc("internal: not for clients."),
     natural("pool_size", "0").doc("Servers per route; 0 = unlimited."),
-    natural("min_pool_size", "0").later(&["0"]).doc("Servers kept open."),
+    natural("min_pool_size", "0").doc("Servers kept open; not in default rules, not with shared_pool."),
     natural("pool_timeout", "0").unit("ms").doc("Wait for a free server; 0 = for ever."),
     natural("pool_ttl", "0").unit("s").doc("Idle servers are closed after it; 0 = never."),
     text("shared_pool").later(&[]).doc("Takes servers from a shared budget; not with pool_size."),

@@ -90,6 +90,7 @@ impl Home {
         if let Some(waker) = self.route.with(|pool| pool.lost(slot, now)) {
             waker.notify();
         }
+        self.missed();
     }
 
     /// Does what the pool said about a server that came back.
@@ -103,29 +104,13 @@ impl Home {
                 if let Some(waker) = waker {
                     waker.notify();
                 }
+                self.missed();
             }
-        }
-    }
-
-    /// Closes what has been idle for too long or is too old.
-    pub fn expire(&self) {
-        let now = machine::now();
-        let expired = self.route.with(|pool| pool.expire(now));
-        for (_, idle) in expired {
-            let who = Who { server: Some(idle.core.id), ..Who::default() };
-            if self.shared.is_debug(self.route.rule()) {
-                self.shared.log.debug(
-                    "expire",
-                    &who,
-                    format_args!("closing idle server connection"),
-                );
-            }
-            self.say_goodbye(idle);
         }
     }
 
     /// A polite end: Terminate, so that the server's log shows no lost connection.
-    fn say_goodbye(&self, idle: IdleServer) {
+    pub(super) fn say_goodbye(&self, idle: IdleServer) {
         let Ok(server) = idle.unfold() else { return };
         let mut bytes = Vec::with_capacity(5);
         wire::encode::terminate(&mut bytes);
@@ -195,18 +180,23 @@ impl Home {
                 let held = Held { home: self, slot };
                 Ok(self.revive(idle).map(|server| (held.keep(), server)))
             }
-            Grant::Open(slot) => {
-                let held = Held { home: self, slot };
-                let timeout = self.shared.config.global.backend_connect_timeout;
-                let deadline = Deadline::after(timeout);
-                let patience = Patience { deadline, client: ask.client };
-                let server = self.open(&patience).map_err(NoServer::Open)?;
-                let (target, born) = (Arc::clone(&server.core.target), server.core.born);
-                let known = self.route.with(|pool| pool.opened(slot, target, born));
-                debug_assert!(known, "we hold the opening slot");
-                Ok(Some((held.keep(), server)))
-            }
+            Grant::Open(slot) => self.fill(slot, ask.client).map(Some).map_err(NoServer::Open),
         }
+    }
+
+    /// A new server for a slot that is opening; if there is none, the slot is given up.
+    pub(super) fn fill(
+        &self,
+        slot: SlotKey,
+        client: Option<&Stream>,
+    ) -> Result<(SlotKey, Server), OpenFailure> {
+        let held = Held { home: self, slot };
+        let deadline = Deadline::after(self.shared.config.global.backend_connect_timeout);
+        let server = self.open(&Patience { deadline, client })?;
+        let (target, born) = (Arc::clone(&server.core.target), server.core.born);
+        let known = self.route.with(|pool| pool.opened(slot, target, born));
+        debug_assert!(known, "we hold the opening slot");
+        Ok((held.keep(), server))
     }
 
     /// Gives back what was granted to somebody who left.

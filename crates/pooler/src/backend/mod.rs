@@ -10,6 +10,7 @@ mod lease;
 mod open;
 mod recover;
 mod taint;
+mod upkeep;
 
 use std::sync::Arc;
 use std::time::Instant;

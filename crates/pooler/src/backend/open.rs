@@ -99,9 +99,7 @@ impl Home {
         let greeting = greet::greet(self, &stream, patience)?;
         self.log_opened(id, &stream, &address, started.elapsed().as_micros());
         self.route.learn(greeting.parameters);
-        if let Some(janitor) = self.shared.opened.get() {
-            janitor.notify();
-        }
+        self.shared.ring_janitor();
         let key = greeting.key.unwrap_or(CancelKey { pid: 0, secret: vec![0; 4] });
         let core = Core {
             id,

@@ -1,0 +1,68 @@
+//! Upkeep of a home: closes servers that are idle for too long or too old, opens those that its
+//! minimum lacks. When to look is the janitor's business.
+
+use std::sync::Arc;
+
+use machine::JoinHandle;
+use router::SlotKey;
+
+use super::{Home, OpenFailure};
+use crate::log::Who;
+
+impl Home {
+    /// Closes what has been idle for too long or is too old.
+    pub fn expire(&self) {
+        let now = machine::now();
+        let expired = self.route.with(|pool| pool.expire(now));
+        for (_, idle) in expired {
+            let who = Who { server: Some(idle.core.id), ..Who::default() };
+            if self.shared.is_debug(self.route.rule()) {
+                let text = format_args!("closing idle server connection");
+                self.shared.log.debug("expire", &who, text);
+            }
+            self.say_goodbye(idle);
+        }
+    }
+
+    /// Begins to open one server, if the route has fewer than it is to keep: the whole way, so that
+    /// the first client waits for nothing. The coroutine tells whether it came to be.
+    pub fn prewarm(self: &Arc<Self>) -> Option<JoinHandle<bool>> {
+        let now = machine::now();
+        let slot = self.route.with(|pool| pool.prewarm(now))?;
+        let home = Arc::clone(self);
+        let spawned = machine::spawn("prewarm", move || {
+            let opened = home.open_for_nobody(slot);
+            if let Err(failure) = &opened {
+                let who = Who { server: Some(failure.server), ..Who::default() };
+                home.shared.log.error("idle-preallocate", &who, format_args!("{failure}"));
+            }
+            home.shared.ring_janitor();
+            opened.is_ok()
+        });
+        if spawned.is_err() {
+            self.lost(slot);
+        }
+        spawned.ok()
+    }
+
+    /// A server went that may have been one of those to keep.
+    pub(super) fn missed(&self) {
+        if self.route.rule().min_pool_size > 0 {
+            self.shared.ring_janitor();
+        }
+    }
+
+    fn open_for_nobody(self: &Arc<Self>, slot: SlotKey) -> Result<(), OpenFailure> {
+        let (slot, server) = self.fill(slot, None)?;
+        let key = self.route.key();
+        let who = Who { server: Some(server.core.id), ..Who::default() };
+        let text = format_args!(
+            "idle server connection preallocated for {}.{}",
+            key.rule().database,
+            key.rule().user
+        );
+        self.shared.log.info("idle-preallocate", &who, text);
+        self.checkin(slot, server, machine::now());
+        Ok(())
+    }
+}
