@@ -2,7 +2,9 @@
 //! and who gets the next one.
 
 use crate::support::pooler::OPEN;
-use crate::support::{PATIENCE, Postgres, Setup, let_pass, until};
+use crate::support::{
+    Answer, Client, FakeServer, Login, PATIENCE, PgError, Postgres, Setup, Wire, let_pass, until,
+};
 use std::time::Duration;
 
 /// A rule for one role of the test's own, so that its backends can be told from all others.
@@ -56,4 +58,107 @@ fn a_kept_server_is_replaced_when_it_is_too_old() {
     });
     assert_eq!(least, 1, "there was one at any time");
     pooler.stop();
+}
+
+/// The texts of the notices of an answer, which are all plain ones.
+fn notices(answer: &Answer) -> Vec<String> {
+    let notices = answer.0.iter().filter(|message| message.tag == b'N').map(|n| n.error());
+    notices
+        .map(|PgError { severity, code, message, .. }| {
+            assert_eq!((severity.as_str(), code.as_str()), ("NOTICE", "00000"));
+            message
+        })
+        .collect()
+}
+
+fn ms_of(notice: &str) -> u64 {
+    let rest = notice.strip_prefix("waiting took ").unwrap_or_else(|| panic!("{notice}"));
+    rest.split(' ').next().unwrap().parse().unwrap()
+}
+
+#[test]
+fn who_waits_is_told_so_and_how_long_it_took() {
+    let pooler = Setup::transaction(1).with("pool_notice_after_waiting_ms 100").start();
+    let (mut holder, mut waiting) = (pooler.client(), pooler.client());
+    assert_eq!(notices(&waiting.query("select 1")), Vec::<String>::new(), "nobody waited");
+    holder.query("begin");
+    waiting.send(&Wire::new().query("select 'at last'"));
+    let first = waiting.until_tag(b'N');
+    assert_eq!(notices(&first), ["waiting for free backend connection"]);
+    assert!(waiting.is_silent_for(Duration::from_millis(200)), "it is said once");
+    holder.query("commit");
+    let answer = waiting.until_ready();
+    assert_eq!(answer.column(), ["at last"]);
+    let last = notices(&answer);
+    assert_eq!(last.len(), 1);
+    assert!((300..PATIENCE.as_millis() as u64).contains(&ms_of(&last[0])), "{last:?}");
+    assert!(last[0].ends_with(" ms"), "{last:?}");
+    pooler.stop();
+}
+
+#[test]
+fn a_wait_in_vain_is_told_too_and_zero_tells_at_once() {
+    let options = "pool_notice_after_waiting_ms 0 pool_timeout 300";
+    let pooler = Setup::transaction(1).with(options).start();
+    let (mut holder, mut waiting) = (pooler.client(), pooler.client());
+    holder.query("begin");
+    waiting.send(&Wire::new().query("select 1"));
+    let answer = waiting.until_closed();
+    let told = notices(&answer);
+    assert_eq!(told.len(), 2, "{told:?}");
+    assert_eq!(told[0], "waiting for free backend connection");
+    assert!(told[1].ends_with(" ms, timeout") && ms_of(&told[1]) >= 300, "{told:?}");
+    assert_eq!(answer.code(), "53300");
+    pooler.stop_with(vec![holder]);
+}
+
+/// libpq takes nothing but an authentication request there.
+#[test]
+fn a_login_that_waits_is_told_nothing_before_it_is_in() {
+    let server = FakeServer::start(|mut session| {
+        let_pass(Duration::from_millis(300));
+        let _ = session.greet();
+        session.stay_silent();
+    });
+    let setup = Setup::in_front_of(server.port, 1).with("pool_notice_after_waiting_ms 0");
+    let pooler = setup.start();
+    let mut clients = [pooler.connect(), pooler.connect()];
+    for client in &mut clients {
+        client.send(&Login::new("app", "postgres").packet());
+    }
+    for client in &mut clients {
+        let greeting = client.until_ready();
+        assert_eq!((greeting.0[0].tag, notices(&greeting)), (b'R', vec![]));
+    }
+    pooler.stop_with(clients.into());
+}
+
+#[test]
+fn pool_timeout_names_those_who_hold_the_servers() {
+    let pooler = Setup::transaction(7).with("pool_timeout 400").start();
+    let mut holders: Vec<Client> = (0..7).map(|_| pooler.client()).collect();
+    for holder in &mut holders {
+        holder.query("begin");
+    }
+    let (mut early, mut late) = (pooler.client(), pooler.client());
+    early.send(&Wire::new().query("select 1"));
+    let_pass(Duration::from_millis(150));
+    late.send(&Wire::new().query("select 1"));
+    let refused = early.until_closed().error().expect("a refusal");
+    let text = "too many active clients for user (pool_size for user postgres.app reached 7)";
+    assert_eq!(refused.whole(), ("FATAL", "53300", text));
+    let detail = refused.detail.expect("a detail");
+    let (waited, rest) = detail.split_once(" ms; 7 servers: 7 held by ").expect(&detail);
+    assert!(waited.strip_prefix("waited ").unwrap().parse::<u64>().unwrap() >= 400, "{detail}");
+    let (names, rest) = rest.split_once(" and ").expect(&detail);
+    assert_eq!(names.split(' ').count(), 5, "{detail}");
+    let log = pooler.log();
+    for name in names.split(' ') {
+        assert!(name.len() == 13 && name.starts_with('c'), "{detail}");
+        assert!(log.contains(&format!("[{name} ")), "{name} is a client of the log");
+    }
+    assert_eq!(rest, "2 more; 1 more clients wait");
+    pooler.wait_for_line(&detail);
+    late.until_closed();
+    pooler.stop_with(holders);
 }

@@ -82,6 +82,11 @@ impl<'a> Fields<'a> {
         Some(self.duration(name)).filter(|duration| !duration.is_zero())
     }
 
+    /// As [`Fields::duration`]; None when the option is not there.
+    pub fn set_duration(&self, name: &str) -> Option<Duration> {
+        self.is_set(name).then(|| self.duration(name))
+    }
+
     /// The text as written, or a default that is not empty.
     pub fn text(&self, name: &str) -> Option<&'a str> {
         match self.setting(name).map(|setting| &setting.value) {

@@ -1,9 +1,10 @@
 //! Endings: why a session is over, from whatever fault. This is the one place that maps faults to
 //! SQLSTATEs, to the words a client reads, and to the line in the log.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
+use std::time::Duration;
 
-use router::{Refusal, Scope};
+use router::{Census, Refusal, Scope};
 use wire::Notice;
 
 use crate::backend::{NoServer, OpenFailure};
@@ -131,17 +132,43 @@ fn refused(refusal: &Refusal, Asked { database, user }: &Asked) -> Notice {
                 "too many client tcp connections (client_max for user {database}.{user} {limit})"
             ),
         ),
-        Refusal::PoolTimeout { size, .. } => Notice::fatal(
+        Refusal::PoolTimeout { size, waited, census } => Notice::fatal(
             "53300",
             format!(
                 "too many active clients for user (pool_size for user {database}.{user} reached {})",
                 size.unwrap_or(0)
             ),
-        ),
+        )
+        .with_detail(crowd(*waited, census)),
         Refusal::RoutesFull { .. } | Refusal::WaitersFull { .. } => {
             Notice::fatal("53300", refusal.to_string())
         }
     }
+}
+
+/// How long a client waited in vain, who has the servers and who waits for them too.
+fn crowd(waited: Duration, Census { counts, holders }: &Census) -> String {
+    let mut text = format!("waited {} ms; {} servers", waited.as_millis(), counts.servers());
+    let mut separator = ": ";
+    let mut add = |number: usize, what: &str| {
+        if number > 0 {
+            // Writing to a String cannot fail.
+            let _ = write!(text, "{separator}{number} {what}");
+            separator = ", ";
+        }
+    };
+    let ids = holders.iter().map(|client| Id::of_client(client.0).to_string());
+    let mut held = format!("held by {}", ids.collect::<Vec<_>>().join(" "));
+    match counts.leased.saturating_sub(holders.len()) {
+        0 => {}
+        more => held += &format!(" and {more} more"),
+    }
+    add(counts.leased, &held);
+    add(counts.opening, "being opened");
+    add(counts.resetting, "being reset");
+    add(counts.quarantined, "behind a cancel");
+    add(counts.idle, "idle");
+    text + &format!("; {} more clients wait", counts.waiting)
 }
 
 /// An id, or nothing where there is none.
@@ -162,7 +189,11 @@ impl fmt::Display for Ending {
             Ending::Nonsense(nonsense) => write!(f, "protocol violation: {nonsense}"),
             Ending::Silent(reason) => f.write_str(reason),
             Ending::Login(notice) => f.write_str(&notice.message),
-            Ending::Refused(refusal, asked) => f.write_str(&refused(refusal, asked).message),
+            Ending::Refused(refusal, asked) => {
+                let Notice { message, detail, .. } = refused(refusal, asked);
+                f.write_str(&message)?;
+                detail.map_or(Ok(()), |detail| write!(f, ": {detail}"))
+            }
             Ending::NoServer(failure) => write!(f, "{failure}"),
             Ending::ServerLost(loss) => {
                 write!(f, "remote server read/write error {}: {}", Show(loss.server), loss.reason)

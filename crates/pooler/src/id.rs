@@ -29,6 +29,12 @@ impl Id {
         Self { kind, bytes }
     }
 
+    /// The id of the client with that [`Id::number`].
+    pub fn of_client(number: u64) -> Self {
+        let [_, _, bytes @ ..] = number.to_be_bytes();
+        Self { kind: Kind::Client, bytes }
+    }
+
     /// The same bits as a number, for tables.
     pub fn number(self) -> u64 {
         self.bytes.iter().fold(0, |n, &b| (n << 8) | u64::from(b))
@@ -67,5 +73,6 @@ mod tests {
     fn the_number_is_the_digits() {
         let id = Id::random(Kind::Client);
         assert_eq!(format!("c{:012x}", id.number()), id.to_string());
+        assert_eq!(Id::of_client(id.number()), id);
     }
 }

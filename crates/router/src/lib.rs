@@ -19,7 +19,9 @@ mod testing;
 
 pub use cancel::{CancelKeys, ClientKey};
 pub use limits::{Admission, ClientLimit};
-pub use pool::{Asker, Checkin, Checkout, Claim, ClientId, GaveUp, Grant, Limits, Pool, SlotView};
+pub use pool::{
+    Asker, Census, Checkin, Checkout, Claim, ClientId, GaveUp, Grant, Limits, Pool, SlotView,
+};
 pub use queue::Ticket;
 pub use refusal::{Refusal, Scope};
 pub use route::{Parameters, ROUTES_MAX, Route, RouteKey, Routes, WAITERS_MAX};

@@ -7,12 +7,17 @@ mod upkeep;
 
 use std::time::Instant;
 
-pub use answer::{Asker, Checkin, Checkout, Claim, ClientId, GaveUp, Grant, Limits, SlotView};
+pub use answer::{
+    Asker, Census, Checkin, Checkout, Claim, ClientId, GaveUp, Grant, Limits, SlotView,
+};
 
 use crate::queue::{Handover, Queue, Ticket};
 use crate::refusal::Refusal;
 use crate::slot::{self, Place, SLOTS_MAX, SlotKey, Slots, State};
 use crate::stats::{Counters, Counts};
+
+/// Names of holders in a [`Census`]: enough to know whom to ask, short enough for a message.
+const HOLDERS_MAX: usize = 5;
 
 /// The servers of one route and the clients that want them.
 pub struct Pool<S, W, C> {
@@ -187,6 +192,14 @@ impl<S, W, C: Clone> Pool<S, W, C> {
     /// When the oldest waiter joined the queue.
     pub fn oldest_wait(&self) -> Option<Instant> {
         self.queue.oldest()
+    }
+
+    /// Where the servers are, with some of those who hold them.
+    pub fn census(&self) -> Census {
+        let leased = |index: &u32| self.slots.get(*index).place().state() == Some(State::Leased);
+        let holders = self.slots.taken().filter(leased);
+        let holders = holders.filter_map(|index| self.slots.get(index).place().holder());
+        Census { counts: self.counts(), holders: holders.take(HOLDERS_MAX).collect() }
     }
 
     /// The slots in use, in no order of meaning.

@@ -4,6 +4,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::pool::Census;
+
 /// Whose `client_max` was reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scope {
@@ -53,6 +55,8 @@ pub enum Refusal {
         size: Option<usize>,
         /// How long the client waited.
         waited: Duration,
+        /// Where the servers were when it gave up.
+        census: Box<Census>,
     },
 }
 
@@ -75,10 +79,10 @@ impl fmt::Display for Refusal {
             Refusal::WaitersFull { limit } => {
                 write!(f, "the limit of {limit} clients waiting for a server is reached")
             }
-            Refusal::PoolTimeout { size: Some(size), waited } => {
+            Refusal::PoolTimeout { size: Some(size), waited, .. } => {
                 write!(f, "no server of {size} came free in {} ms", waited.as_millis())
             }
-            Refusal::PoolTimeout { size: None, waited } => {
+            Refusal::PoolTimeout { size: None, waited, .. } => {
                 write!(f, "no server came free in {} ms", waited.as_millis())
             }
         }

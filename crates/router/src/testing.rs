@@ -66,6 +66,7 @@ fn blank(database: Name, user: UserName) -> Rule {
         pool_size: None,
         min_pool_size: 0,
         pool_timeout: None,
+        pool_notice_after_waiting: None,
         pool_ttl: None,
         server_lifetime: None,
         pool_discard: false,

@@ -100,6 +100,7 @@ impl Reading<'_> {
             pool_size: fields.limit("pool_size"),
             min_pool_size,
             pool_timeout: fields.time_limit("pool_timeout"),
+            pool_notice_after_waiting: fields.set_duration("pool_notice_after_waiting_ms"),
             pool_ttl: fields.time_limit("pool_ttl"),
             server_lifetime: fields.time_limit("server_lifetime"),
             pool_discard,

@@ -52,6 +52,8 @@ pub struct Rule {
     pub min_pool_size: usize,
     /// How long a client waits for a server; None = for ever.
     pub pool_timeout: Option<Duration>,
+    /// Who waits longer is told so; None = nobody is told.
+    pub pool_notice_after_waiting: Option<Duration>,
     /// Idle servers are closed after this; None = never.
     pub pool_ttl: Option<Duration>,
     /// Idle servers older than this are closed; None = never.

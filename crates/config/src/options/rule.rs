@@ -59,7 +59,8 @@ pub(super) const ROWS: &[Row] = &[
     text("pool").later(&["session", "transaction"]).doc("session, transaction or statement."),
     text("pool_routing").default("client_visible").doc("internal: not for clients."),
     natural("pool_size", "0").doc("Servers per route; 0 = unlimited."),
-    natural("min_pool_size", "0").doc("Servers kept open; not in default rules, not with shared_pool."),
+    natural("min_pool_size", "0")
+        .doc("Servers kept open; not in default rules, not with shared_pool."),
     natural("pool_timeout", "0").unit("ms").doc("Wait for a free server; 0 = for ever."),
     natural("pool_ttl", "0").unit("s").doc("Idle servers are closed after it; 0 = never."),
     text("shared_pool").later(&[]).doc("Takes servers from a shared budget; not with pool_size."),
@@ -75,7 +76,9 @@ pub(super) const ROWS: &[Row] = &[
     flag("pool_pin_on_listen", "no").later(&["no"]).doc("Keep the server after LISTEN."),
     flag("pool_attach_check", "yes").harmless().doc("Servers that hang up are always noticed."),
     flag("pool_acquire_fail_fast", "no").harmless().doc("Of several hosts, the free one first."),
-    natural("pool_notice_after_waiting_ms", "").unit("ms").later(&[]).doc("Tell those who wait."),
+    natural("pool_notice_after_waiting_ms", "")
+        .unit("ms")
+        .doc("Clients that wait longer for a server are told; 0 = all; unset = nobody."),
     natural("pool_client_idle_timeout", "0").unit("s").later(&["0"]).doc("Session pools only."),
     natural("pool_idle_in_transaction_timeout", "0")
         .unit("s")

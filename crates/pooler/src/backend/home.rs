@@ -2,13 +2,14 @@
 //! goes through here: a decision under the route's lock, then, outside of it, the deed.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use machine::{Deadline, Interest, Notified, Progress, Stream, Watcher, Woken};
-use router::{Asker, Checkin, Claim, GaveUp, Grant, Refusal, SlotKey};
+use machine::{Deadline, Notified, Progress, Stream, Watcher};
+use router::{Asker, Checkin, Grant, Refusal, SlotKey};
 use wire::frame::{self, Side};
 use wire::tag::backend as tag;
 
+use super::waiting::Waiting;
 use super::{IdleServer, Lease, OpenFailure, Server, Target, Waker};
 use crate::dialog::Patience;
 use crate::log::Who;
@@ -39,6 +40,8 @@ pub struct Checkout<'a> {
     pub client: Option<&'a Stream>,
     /// Rings when the pool has an answer.
     pub notified: &'a Notified,
+    /// The client is logged in and may be told that it waits.
+    pub may_tell: bool,
 }
 
 /// Why there is no server.
@@ -67,13 +70,22 @@ impl Home {
             let (grant, begun) = match decision {
                 router::Checkout::Take(slot, idle) => (Grant::Take(slot, idle), since),
                 router::Checkout::Open(slot) => (Grant::Open(slot), since),
-                router::Checkout::Wait(ticket) => (self.wait(ticket, ask, since)?, machine::now()),
+                router::Checkout::Wait(ticket) => {
+                    let waiting = Waiting { home: self, ask, ticket, since };
+                    (waiting.run(self.patience(since))?, machine::now())
+                }
                 router::Checkout::Refuse(refusal) => return Err(NoServer::Refused(refusal)),
             };
             if let Some((slot, server)) = self.accept(grant, ask)? {
                 return Ok(Lease::new(Arc::clone(self), slot, server, begun));
             }
         }
+    }
+
+    /// Until when a client that asked at `since` waits.
+    fn patience(&self, since: Instant) -> Deadline {
+        let timeout = self.route.rule().pool_timeout;
+        timeout.map_or(Deadline::NEVER, |timeout| Deadline::at(since + timeout))
     }
 
     /// Gives a server back that owes nothing and holds nothing.
@@ -117,58 +129,6 @@ impl Home {
         let _ = server.stream.try_write(&bytes);
     }
 
-    /// Waits until the pool grants something, the client leaves or its patience ends.
-    fn wait(
-        self: &Arc<Self>,
-        ticket: router::Ticket,
-        ask: &Checkout<'_>,
-        since: Instant,
-    ) -> Result<Grant<IdleServer>, NoServer> {
-        let timeout = self.route.rule().pool_timeout;
-        let deadline = timeout.map_or(Deadline::NEVER, |timeout| Deadline::at(since + timeout));
-        loop {
-            let notified = Some(ask.notified);
-            let woken = match ask.client {
-                Some(client) => {
-                    machine::wait_any(&[(client, Interest::HANGUP)], notified, deadline)
-                }
-                None => machine::wait_any(&[], notified, deadline),
-            };
-            if matches!(woken, Ok(Woken::Notified)) {
-                let _ = ask.notified.take();
-                match self.route.with(|pool| pool.claim(ticket)) {
-                    Claim::Granted(grant) => return Ok(grant),
-                    // Rung for another reason, a stop perhaps: who waits is inside a request.
-                    Claim::Pending | Claim::Stale => continue,
-                }
-            }
-            return self.leave(ticket, woken, machine::now().duration_since(since));
-        }
-    }
-
-    /// The wait is over without an answer: out of the queue.
-    fn leave(
-        self: &Arc<Self>,
-        ticket: router::Ticket,
-        woken: Result<Woken, machine::Error>,
-        waited: Duration,
-    ) -> Result<Grant<IdleServer>, NoServer> {
-        let now = machine::now();
-        let timed_out = matches!(woken, Ok(Woken::TimedOut));
-        match self.route.with(|pool| pool.give_up(ticket, now)) {
-            // Granted at the last moment: a client that is still there takes it.
-            GaveUp::Granted(grant) if timed_out => return Ok(grant),
-            GaveUp::Granted(grant) => self.refund(grant),
-            GaveUp::Left | GaveUp::Stale => {}
-        }
-        let size = self.route.rule().pool_size;
-        Err(match woken {
-            Ok(Woken::TimedOut) => NoServer::Refused(Refusal::PoolTimeout { size, waited }),
-            Ok(_) => NoServer::ClientGone,
-            Err(error) => NoServer::Failed(error),
-        })
-    }
-
     /// Makes a server of what the pool granted; None when the idle one turned out to be dead.
     fn accept(
         &self,
@@ -200,7 +160,7 @@ impl Home {
     }
 
     /// Gives back what was granted to somebody who left.
-    fn refund(self: &Arc<Self>, grant: Grant<IdleServer>) {
+    pub(super) fn refund(self: &Arc<Self>, grant: Grant<IdleServer>) {
         match grant {
             Grant::Open(slot) => self.lost(slot),
             // While it was granted nobody listened to it.

@@ -11,6 +11,7 @@ mod open;
 mod recover;
 mod taint;
 mod upkeep;
+mod waiting;
 
 use std::sync::Arc;
 use std::time::Instant;

@@ -277,7 +277,7 @@ impl Login<'_> {
         }
         let machine = machine::current().expect("logins run on machines");
         let asker = Asker { client: self.client_id(), machine, last: None };
-        let ask = Checkout { asker, client: Some(&self.client), notified };
+        let ask = Checkout { asker, client: Some(&self.client), notified, may_tell: false };
         let lease = home.checkout(&ask).map_err(|failure| {
             let Voice { database, user, .. } = &self.voice;
             Ending::no_server(failure, Asked { database: database.clone(), user: user.clone() })

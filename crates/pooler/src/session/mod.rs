@@ -133,7 +133,7 @@ impl Session {
         let machine = machine::current().expect("sessions run on machines");
         let asker = Asker { client: self.client_id(), machine, last: self.last };
         let client = (!up.has_goodbye()).then_some(&self.client);
-        let ask = Checkout { asker, client, notified: &self.notified };
+        let ask = Checkout { asker, client, notified: &self.notified, may_tell: true };
         let lease = self.home.checkout(&ask).map_err(|failure| self.no_server(failure))?;
         self.traffic.begin(lease.since());
         self.fatal_heard = false;

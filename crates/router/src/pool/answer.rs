@@ -1,10 +1,11 @@
-//! What goes into a pool's decisions and what comes out of them: plain values. Nothing here decides.
+//! What goes into a pool's decisions and what comes out of them: plain values. It decides nothing.
 
 use std::time::{Duration, Instant};
 
 use crate::queue::Ticket;
 use crate::refusal::Refusal;
 use crate::slot::{SlotKey, State};
+use crate::stats::Counts;
 
 /// A client of the process; never used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -117,6 +118,16 @@ pub struct SlotView {
     pub idle_since: Option<Instant>,
     /// Cancels in flight.
     pub cancels: u32,
+}
+
+/// Where the servers of a pool are, for those who got none.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Census {
+    /// Slots by state, and who waits.
+    pub counts: Counts,
+    /// Some of the clients that have a server in their hands: a few names for a message, however
+    /// large the pool is.
+    pub holders: Vec<ClientId>,
 }
 
 impl<S> From<Grant<S>> for Checkout<S> {

@@ -1,0 +1,126 @@
+//! Waiting for a server: until the pool grants one, the client leaves or its patience ends. What a
+//! client is told meanwhile is said here.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use machine::{Deadline, Interest, Progress, Stream, Woken};
+use router::{Claim, GaveUp, Grant, Refusal, Ticket};
+use wire::{Notice, Severity};
+
+use super::IdleServer;
+use super::home::{Checkout, Home, NoServer};
+
+/// The rest of a notice of which a part was taken must follow, or the client reads nonsense.
+const NOTICE_PATIENCE: Duration = Duration::from_secs(1);
+
+/// A client in the queue of a pool.
+pub(super) struct Waiting<'a> {
+    pub home: &'a Arc<Home>,
+    pub ask: &'a Checkout<'a>,
+    pub ticket: Ticket,
+    /// When it asked for a server.
+    pub since: Instant,
+}
+
+impl Waiting<'_> {
+    /// What the pool grants, before the client leaves and before `deadline`.
+    pub fn run(self, deadline: Deadline) -> Result<Grant<IdleServer>, NoServer> {
+        let mut notice = self.notice_at();
+        let mut told = false;
+        loop {
+            let woken =
+                self.wait(notice.map_or(deadline, |at| Deadline::at(at).earliest(deadline)));
+            let now = machine::now();
+            if matches!(woken, Ok(Woken::Notified)) {
+                let _ = self.ask.notified.take();
+                match self.home.route.with(|pool| pool.claim(self.ticket)) {
+                    Claim::Granted(grant) => return Ok(self.granted(grant, told)),
+                    // Rung for another reason, a stop perhaps: who waits is inside a request.
+                    Claim::Pending | Claim::Stale => continue,
+                }
+            }
+            if matches!(woken, Ok(Woken::TimedOut))
+                && notice.take().is_some()
+                && !deadline.is_past(now)
+            {
+                told = self.tell("waiting for free backend connection");
+                continue;
+            }
+            return self.leave(woken, now, told);
+        }
+    }
+
+    /// When the client is told that it waits.
+    fn notice_at(&self) -> Option<Instant> {
+        let after = self.home.route.rule().pool_notice_after_waiting?;
+        self.ask.may_tell.then(|| self.since + after)
+    }
+
+    fn wait(&self, deadline: Deadline) -> Result<Woken, machine::Error> {
+        let notified = Some(self.ask.notified);
+        match self.ask.client {
+            Some(client) => machine::wait_any(&[(client, Interest::HANGUP)], notified, deadline),
+            None => machine::wait_any(&[], notified, deadline),
+        }
+    }
+
+    fn granted(&self, grant: Grant<IdleServer>, told: bool) -> Grant<IdleServer> {
+        if told {
+            let ms = self.since.elapsed().as_millis();
+            self.tell(&format!("waiting took {ms} ms"));
+        }
+        grant
+    }
+
+    /// The wait is over without an answer: out of the queue.
+    fn leave(
+        &self,
+        woken: Result<Woken, machine::Error>,
+        now: Instant,
+        told: bool,
+    ) -> Result<Grant<IdleServer>, NoServer> {
+        let timed_out = matches!(woken, Ok(Woken::TimedOut));
+        let (gave_up, census) =
+            self.home.route.with(|pool| (pool.give_up(self.ticket, now), pool.census()));
+        match gave_up {
+            // Granted at the last moment: a client that is still there takes it.
+            GaveUp::Granted(grant) if timed_out => return Ok(self.granted(grant, told)),
+            GaveUp::Granted(grant) => self.home.refund(grant),
+            GaveUp::Left | GaveUp::Stale => {}
+        }
+        let waited = now.duration_since(self.since);
+        if timed_out && told {
+            self.tell(&format!("waiting took {} ms, timeout", waited.as_millis()));
+        }
+        let (size, census) = (self.home.route.rule().pool_size, Box::new(census));
+        Err(match woken {
+            Ok(Woken::TimedOut) => NoServer::Refused(Refusal::PoolTimeout { size, waited, census }),
+            Ok(_) => NoServer::ClientGone,
+            Err(error) => NoServer::Failed(error),
+        })
+    }
+
+    /// A NOTICE, unless the client takes nothing now; true if it was sent. Its server, when it
+    /// comes, does not wait for a client that reads slowly.
+    fn tell(&self, text: &str) -> bool {
+        let Some(client) = self.ask.client else { return false };
+        let mut bytes = Vec::new();
+        wire::encode::notice(&mut bytes, &Notice::new(Severity::Notice, "00000", text));
+        match client.try_write(&bytes) {
+            Ok(Progress::Done(sent)) if sent == bytes.len() => true,
+            Ok(Progress::Done(sent)) => finish(client, &bytes[sent..]),
+            Ok(Progress::Wait | Progress::End) | Err(_) => false,
+        }
+    }
+}
+
+/// Sends what is left of a message. A client that does not take it gets nothing more: it could not
+/// tell where the next message begins.
+fn finish(client: &Stream, rest: &[u8]) -> bool {
+    let sent = client.write_all(rest, Deadline::after(NOTICE_PATIENCE)).is_ok();
+    if !sent {
+        let _ = client.shutdown_write();
+    }
+    sent
+}
