@@ -7,6 +7,7 @@ mod duplex;
 mod endings;
 mod hostile;
 mod pool_options;
+mod pool_shares;
 mod pooling;
 mod process;
 mod queries;

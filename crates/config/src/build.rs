@@ -19,14 +19,14 @@ use std::sync::Arc;
 
 use crate::diagnostic::{Complaints, Place};
 use crate::fields::Fields;
-use crate::model::{Config, ConnDrop, Rule, Storage, TlsMode};
+use crate::model::{Config, ConnDrop, Rule, SharedPool, Storage, TlsMode};
 use crate::options::Scope;
 use crate::raw::Block;
 
 /// What sections may refer to.
 pub(crate) struct Known<'a> {
     pub storages: &'a [Arc<Storage>],
-    pub shared_pools: HashSet<&'a str>,
+    pub shared_pools: Vec<Arc<SharedPool>>,
     pub ldap_endpoints: HashSet<&'a str>,
 }
 
@@ -38,8 +38,8 @@ pub(crate) fn config(root: &Block, complaints: &mut Complaints) -> Config {
     let storages = storages(root, socket_dir, global.workers, complaints);
     let known = Known {
         storages: &storages,
-        shared_pools: idle::names(root, "shared_pool", complaints),
-        ldap_endpoints: idle::names(root, "ldap_endpoint", complaints),
+        shared_pools: shared_pools(root, complaints),
+        ldap_endpoints: idle::ldap_endpoints(root, complaints),
     };
     idle::check(root, complaints);
     let listens: Vec<_> = root
@@ -72,6 +72,20 @@ fn storages(
         complaints.error(&root.place, "no storage sections defined");
     }
     storages
+}
+
+fn shared_pools(root: &Block, complaints: &mut Complaints) -> Vec<Arc<SharedPool>> {
+    let mut pools: Vec<Arc<SharedPool>> = Vec::new();
+    for block in root.sections("shared_pool") {
+        let fields = Fields::new(Scope::SharedPool, block);
+        let name = block.title().to_owned();
+        if pools.iter().any(|other| other.name == name) {
+            let message = format!("duplicate shared_pool definition '{name}'");
+            complaints.error(&block.place, message);
+        }
+        pools.push(Arc::new(SharedPool { name, pool_size: fields.limit("pool_size") }));
+    }
+    pools
 }
 
 fn rules(root: &Block, known: &Known<'_>, complaints: &mut Complaints) -> Vec<Arc<Rule>> {

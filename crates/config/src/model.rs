@@ -87,6 +87,15 @@ pub struct Storage {
     pub server_max_routing: usize,
 }
 
+/// One `shared_pool` section: a budget of servers for all routes of the rules that name it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SharedPool {
+    /// Its name in the file.
+    pub name: String,
+    /// Servers of all these routes together, at each host; None = unlimited.
+    pub pool_size: Option<usize>,
+}
+
 /// What answers behind a storage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum StorageKind {

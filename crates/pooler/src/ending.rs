@@ -147,7 +147,8 @@ fn refused(refusal: &Refusal, Asked { database, user }: &Asked) -> Notice {
 }
 
 /// How long a client waited in vain, who has the servers and who waits for them too.
-fn crowd(waited: Duration, Census { counts, holders }: &Census) -> String {
+fn crowd(waited: Duration, census: &Census) -> String {
+    let Census { counts, holders, shared, is_shut } = census;
     let mut text = format!("waited {} ms; {} servers", waited.as_millis(), counts.servers());
     let mut separator = ": ";
     let mut add = |number: usize, what: &str| {
@@ -168,6 +169,12 @@ fn crowd(waited: Duration, Census { counts, holders }: &Census) -> String {
     add(counts.resetting, "being reset");
     add(counts.quarantined, "behind a cancel");
     add(counts.idle, "idle");
+    if let Some((used, size)) = shared {
+        text += &format!("; {used} of {size} servers in the shared pool");
+    }
+    if *is_shut {
+        text += "; the server takes no more connections";
+    }
     text + &format!("; {} more clients wait", counts.waiting)
 }
 

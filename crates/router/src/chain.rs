@@ -48,6 +48,18 @@ impl Chain {
         }
     }
 
+    /// Puts `place`, which is in no list, before `next`, which is in `list`.
+    pub(crate) fn insert_before(&mut self, list: usize, place: u32, next: u32) {
+        self.grow(list, place);
+        let before = self.links[next as usize].before;
+        self.links[place as usize] = Links { before, after: next };
+        self.links[next as usize].before = place;
+        match before {
+            NIL => self.ends[list].front = place,
+            previous => self.links[previous as usize].after = place,
+        }
+    }
+
     /// Takes `place` out of `list`, in which it is.
     pub(crate) fn remove(&mut self, list: usize, place: u32) {
         let Links { before, after } = self.links[place as usize];
@@ -64,6 +76,11 @@ impl Chain {
     /// The first place of `list`.
     pub(crate) fn front(&self, list: usize) -> Option<u32> {
         self.ends.get(list).map(|ends| ends.front).filter(|place| *place != NIL)
+    }
+
+    /// The last place of `list`.
+    pub(crate) fn back(&self, list: usize) -> Option<u32> {
+        self.ends.get(list).map(|ends| ends.back).filter(|place| *place != NIL)
     }
 
     /// The places of `list`, front to back.
@@ -107,9 +124,13 @@ mod tests {
         chain.remove(1, 2);
         chain.push_back(1, 0);
         check(&chain, 1, &[7, 5, 0]);
-        chain.remove(1, 7);
-        chain.remove(1, 5);
-        chain.remove(1, 0);
+        assert_eq!(chain.back(1), Some(0));
+        chain.insert_before(1, 3, 0);
+        chain.insert_before(1, 4, 7);
+        check(&chain, 1, &[4, 7, 5, 3, 0]);
+        for place in [7, 5, 0, 3, 4] {
+            chain.remove(1, place);
+        }
         check(&chain, 1, &[]);
         check(&chain, 0, &[1]);
     }

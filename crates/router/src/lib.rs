@@ -3,6 +3,7 @@
 //! Every decision is a plain call that takes `now` where it needs time and returns what to do; the
 //! pooler does it. Nothing here waits, and nothing here knows SQL, SQLSTATEs or sockets.
 
+mod budget;
 mod cancel;
 mod chain;
 mod limits;
@@ -17,14 +18,16 @@ mod stats;
 #[cfg(test)]
 mod testing;
 
+pub use budget::{Budget, Errand, Member, Share};
 pub use cancel::{CancelKeys, ClientKey};
 pub use limits::{Admission, ClientLimit};
 pub use pool::{
-    Asker, Census, Checkin, Checkout, Claim, ClientId, GaveUp, Grant, Limits, Pool, SlotView,
+    Asker, Census, Checkin, Checkout, Claim, ClientId, Full, GaveUp, Grant, Limits, Pool, Shares,
+    SlotView,
 };
 pub use queue::Ticket;
 pub use refusal::{Refusal, Scope};
-pub use route::{Parameters, ROUTES_MAX, Route, RouteKey, Routes, WAITERS_MAX};
+pub use route::{Done, Parameters, ROUTES_MAX, Route, RouteKey, Routes, WAITERS_MAX};
 pub use rules::{Ask, Rules, Verdict};
 pub use slot::{SlotKey, State};
 pub use statements::{

@@ -3,9 +3,13 @@
 //! (`W`) or a cancel target (`C`).
 
 mod answer;
+mod room;
 mod upkeep;
 
 use std::time::Instant;
+
+use room::Room;
+pub use room::{Full, Shares};
 
 pub use answer::{
     Asker, Census, Checkin, Checkout, Claim, ClientId, GaveUp, Grant, Limits, SlotView,
@@ -13,7 +17,7 @@ pub use answer::{
 
 use crate::queue::{Handover, Queue, Ticket};
 use crate::refusal::Refusal;
-use crate::slot::{self, Place, SLOTS_MAX, SlotKey, Slots, State};
+use crate::slot::{self, Place, SlotKey, Slots, State};
 use crate::stats::{Counters, Counts};
 
 /// Names of holders in a [`Census`]: enough to know whom to ask, short enough for a message.
@@ -24,26 +28,34 @@ pub struct Pool<S, W, C> {
     limits: Limits,
     slots: Slots<S, C>,
     queue: Queue<S, W>,
+    room: Room,
     counters: Counters,
 }
 
 /// Servers and those who take them.
 impl<S, W, C: Clone> Pool<S, W, C> {
-    /// An empty pool.
+    /// An empty pool that shares nothing.
     pub fn new(limits: Limits) -> Pool<S, W, C> {
-        let (slots, queue) = (Slots::new(), Queue::new());
-        Pool { limits, slots, queue, counters: Counters::default() }
+        Pool::sharing(limits, Shares::default())
     }
 
-    /// A client wants a server: its own last one if that is idle, else an idle one of its machine
-    /// (the most recently used), else any idle one, else a new one if there is room, else it waits.
+    /// An empty pool with its part in what it shares.
+    pub fn sharing(limits: Limits, shares: Shares) -> Pool<S, W, C> {
+        let (slots, queue, room) = (Slots::new(), Queue::new(), Room::new(shares));
+        Pool { limits, slots, queue, room, counters: Counters::default() }
+    }
+
+    /// A client wants a server since then: its own last one if that is idle, else an idle one of
+    /// its machine (the most recently used), else any idle one, else a new one if there is room and
+    /// nobody waits for longer, else it waits. A client that asks again keeps its place in the
+    /// queue by its `since`.
     ///
     /// `waker` is asked only when it waits. It comes back from the call that grants it something.
     pub fn checkout(
         &mut self,
         asker: Asker,
         waker: impl FnOnce() -> W,
-        now: Instant,
+        since: Instant,
     ) -> Checkout<S> {
         if let Some(index) = self.choose_idle(&asker) {
             debug_assert!(self.queue.waiting() == 0, "nobody waits while a server is idle");
@@ -53,17 +65,17 @@ impl<S, W, C: Clone> Pool<S, W, C> {
             };
             return Checkout::Take(self.slots.key(index), server);
         }
-        if self.has_room() {
-            debug_assert!(self.queue.waiting() == 0, "nobody waits while there is room");
-            self.counters.opens += 1;
-            return Checkout::Open(self.slots.open(Some(asker.client)));
+        let is_first = self.queue.oldest().is_none_or(|oldest| since <= oldest);
+        if let Some(slot) = is_first.then(|| self.begin_open(Some(asker.client), since)).flatten() {
+            self.counters.checkout_opens += 1;
+            return Checkout::Open(slot);
         }
         if self.queue.waiting() >= self.limits.waiters_max {
             self.counters.refused += 1;
             return Checkout::Refuse(Refusal::WaitersFull { limit: self.limits.waiters_max });
         }
         self.counters.waits += 1;
-        Checkout::Wait(self.queue.join(&asker, waker(), now))
+        Checkout::Wait(self.queue.join(&asker, waker(), since))
     }
 
     /// What the waiter with this ticket was granted.
@@ -91,6 +103,7 @@ impl<S, W, C: Clone> Pool<S, W, C> {
         let slot = self.slots.get_mut(index);
         (slot.cancel, slot.born) = (Some(cancel), Some(born));
         self.counters.opened += 1;
+        self.room.opening_over(true);
         true
     }
 
@@ -199,7 +212,12 @@ impl<S, W, C: Clone> Pool<S, W, C> {
         let leased = |index: &u32| self.slots.get(*index).place().state() == Some(State::Leased);
         let holders = self.slots.taken().filter(leased);
         let holders = holders.filter_map(|index| self.slots.get(index).place().holder());
-        Census { counts: self.counts(), holders: holders.take(HOLDERS_MAX).collect() }
+        Census {
+            counts: self.counts(),
+            holders: holders.take(HOLDERS_MAX).collect(),
+            shared: self.room.shared(),
+            is_shut: self.room.is_shut(),
+        }
     }
 
     /// The slots in use, in no order of meaning.
@@ -225,10 +243,6 @@ impl<S, W, C: Clone> Pool<S, W, C> {
 }
 
 impl<S, W, C: Clone> Pool<S, W, C> {
-    fn has_room(&self) -> bool {
-        self.slots.len() < self.limits.size.unwrap_or(SLOTS_MAX).min(SLOTS_MAX)
-    }
-
     fn choose_idle(&mut self, asker: &Asker) -> Option<u32> {
         let last = asker.last.and_then(|key| self.slots.live(key));
         let is_idle = |index: &u32| self.slots.get(*index).place().state() == Some(State::Idle);
@@ -256,6 +270,11 @@ impl<S, W, C: Clone> Pool<S, W, C> {
             self.counters.quarantines += 1;
             return Checkin::Quarantined;
         }
+        if self.room.is_owed(self.queue.oldest(), now) {
+            drop(self.free(index));
+            self.counters.ceded += 1;
+            return Checkin::Close(server, None);
+        }
         let Some(next) = self.queue.next_near(home) else {
             slot::move_to(&mut self.slots, index, Place::Idle { server, home, since: now });
             return Checkin::Parked;
@@ -274,13 +293,10 @@ impl<S, W, C: Clone> Pool<S, W, C> {
 
     /// A slot came free: the oldest waiter, if any, may open a server.
     fn grant_open(&mut self, now: Instant) -> Option<W> {
-        if !self.has_room() {
-            return None;
-        }
         let next = self.queue.next_oldest()?;
-        let grant = Grant::Open(self.slots.open(Some(next.client)));
+        let since = self.queue.oldest()?;
+        let grant = Grant::Open(self.begin_open(Some(next.client), since)?);
         let (waker, waited) = self.queue.grant(&next, grant, now);
-        self.counters.opens += 1;
         self.counters.grants_open += 1;
         self.counters.wait_total += waited;
         Some(waker)
@@ -296,7 +312,12 @@ impl<S, W, C: Clone> Pool<S, W, C> {
 
     fn free(&mut self, index: u32) -> Place<S> {
         self.counters.closed += 1;
-        slot::move_to(&mut self.slots, index, Place::Free)
+        let was = slot::move_to(&mut self.slots, index, Place::Free);
+        if matches!(was, Place::Opening { .. }) {
+            self.room.opening_over(false);
+        }
+        self.room.closed();
+        was
     }
 }
 

@@ -91,24 +91,26 @@ impl<S, W> Queue<S, W> {
         self.all.front(ALL).map(|index| self.waiters[index as usize].since)
     }
 
-    pub(crate) fn join(&mut self, asker: &Asker, waker: W, now: Instant) -> Ticket {
+    /// A client that asked at `since` waits: behind all who asked before.
+    pub(crate) fn join(&mut self, asker: &Asker, waker: W, since: Instant) -> Ticket {
         let index = self.free.pop().unwrap_or(self.waiters.len() as u32);
         if index as usize == self.waiters.len() {
             self.waiters.push(Waiter {
                 generation: 0,
                 client: asker.client,
                 machine: asker.machine,
-                since: now,
+                since,
                 stage: Stage::Vacant,
             });
         }
         let waiter = &mut self.waiters[index as usize];
-        (waiter.client, waiter.machine, waiter.since) = (asker.client, asker.machine, now);
+        (waiter.client, waiter.machine, waiter.since) = (asker.client, asker.machine, since);
         waiter.stage = Stage::Waiting(waker);
-        self.all.push_back(ALL, index);
-        self.by_machine.push_back(asker.machine, index);
+        let ticket = Ticket { index, generation: waiter.generation };
+        insert(&mut self.all, ALL, index, &self.waiters);
+        insert(&mut self.by_machine, asker.machine, index, &self.waiters);
         self.waiting += 1;
-        Ticket { index, generation: waiter.generation }
+        ticket
     }
 
     /// Who gets the server that comes free on `machine`; None when nobody waits.
@@ -190,5 +192,20 @@ impl<S, W> Queue<S, W> {
         waiter.generation = waiter.generation.wrapping_add(1);
         self.free.push(index);
         std::mem::replace(&mut waiter.stage, Stage::Vacant)
+    }
+}
+
+/// Puts a waiter into a list, which is in order of arrival. Nearly always it is the last one; who
+/// asks again after a failure is among the first.
+fn insert<S, W>(chain: &mut Chain, list: usize, index: u32, waiters: &[Waiter<S, W>]) {
+    let since = |index: u32| waiters[index as usize].since;
+    let is_last = chain.back(list).is_none_or(|last| since(last) <= since(index));
+    let next = match is_last {
+        true => None,
+        false => chain.iter(list).find(|next| since(*next) > since(index)),
+    };
+    match next {
+        Some(next) => chain.insert_before(list, index, next),
+        None => chain.push_back(list, index),
     }
 }

@@ -1,17 +1,21 @@
 //! A route: one rule, one backend database, one backend user, and the pool they share behind one
 //! short lock. It refuses to be waited in: the lock is held for a decision, never for I/O.
 
+mod parts;
+
 use std::collections::HashMap;
 use std::hash::{Hash, Hasher};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::time::{Duration, Instant};
 
 use config::{Name, Rule, UserName};
 
+use crate::budget::{Budget, Errand, Member};
 use crate::limits::{Admission, ClientLimit};
 use crate::pool::{Limits, Pool};
 use crate::refusal::{Refusal, Scope};
+use parts::Parts;
 
 /// Clients waiting in one pool. More than one process has coroutines for, so it never refuses
 /// whom Odyssey would let wait; it is the bound of the queue's memory (about 100 bytes each).
@@ -49,13 +53,34 @@ pub struct Route<S, W, C> {
     /// None until a server of this route told.
     learned: Mutex<Option<Arc<Parameters>>>,
     pool: Mutex<Pool<S, W, C>>,
+    /// What the pool has a part in, to be asked for errands without the pool's lock.
+    budgets: Vec<Arc<Budget>>,
 }
 
-/// All routes of the process. Its own lock is taken before any route's: no closure given to
-/// [`Route::with`] may call it.
+/// What became of another route's clients; to be acted upon as after any other decision.
+#[must_use = "somebody is to be woken, or a server to be closed"]
+pub enum Done<S, W> {
+    /// Wake this one: it was granted something.
+    Wake(W),
+    /// Close this server: its place is another route's now.
+    Close(S),
+    /// Nothing.
+    Nothing,
+}
+
+/// All routes of the process. The order of locks: this one's, a route's pool, a budget's; no
+/// closure given to [`Route::with`] may call it.
 pub struct Routes<S, W, C> {
     max: usize,
-    known: Mutex<HashMap<RouteKey, Known<S, W, C>>>,
+    known: Mutex<Table<S, W, C>>,
+    parts: Mutex<Parts>,
+}
+
+struct Table<S, W, C> {
+    by_key: HashMap<RouteKey, Known<S, W, C>>,
+    by_member: HashMap<Member, Weak<Route<S, W, C>>>,
+    /// Routes made so far.
+    made: u64,
 }
 
 struct Known<S, W, C> {
@@ -101,7 +126,7 @@ impl Hash for RouteKey {
 }
 
 impl<S, W, C: Clone> Route<S, W, C> {
-    fn new(key: RouteKey) -> Route<S, W, C> {
+    fn new(key: RouteKey, parts: &mut Parts, member: Member) -> Route<S, W, C> {
         let limits = Limits {
             size: key.rule.pool_size,
             min: key.rule.min_pool_size,
@@ -109,17 +134,20 @@ impl<S, W, C: Clone> Route<S, W, C> {
             ttl: key.rule.pool_ttl,
             lifetime: key.rule.server_lifetime,
         };
+        let shares = parts.of(&key.rule, member);
+        let pool = Pool::sharing(limits, shares);
         Route {
+            budgets: pool.budgets().map(Arc::clone).collect(),
             clients: ClientLimit::new(Scope::Route, key.rule.client_max),
             retired: AtomicBool::new(false),
             learned: Mutex::new(None),
-            pool: Mutex::new(Pool::new(limits)),
+            pool: Mutex::new(pool),
             key,
         }
     }
 
     /// Decides something about the pool: the only door to it. Act on the answer after this
-    /// returned; never wait inside.
+    /// returned; never wait inside. What it means for other routes, [`Routes::run_errands`] tells.
     ///
     /// A panic inside ends the process: it may have left a server in two hands, and the next
     /// client would read another one's rows.
@@ -127,8 +155,18 @@ impl<S, W, C: Clone> Route<S, W, C> {
         let mut pool = lock(&self.pool);
         let bomb = AbortOnUnwind;
         let answer = decide(&mut pool);
+        pool.post();
         std::mem::forget(bomb);
         answer
+    }
+
+    fn visit(&self, errand: Errand, now: Instant) -> Done<S, W> {
+        match errand {
+            Errand::Offer(_) => self.with(|pool| pool.offer(now)).map_or(Done::Nothing, Done::Wake),
+            Errand::Reclaim(_) => {
+                self.with(|pool| pool.reclaim()).map_or(Done::Nothing, Done::Close)
+            }
+        }
     }
 
     /// Which route this is.
@@ -193,7 +231,8 @@ impl<S, W, C: Clone> Routes<S, W, C> {
     }
 
     pub(crate) fn with_max(max: usize) -> Routes<S, W, C> {
-        Routes { max, known: Mutex::default() }
+        let table = Table { by_key: HashMap::new(), by_member: HashMap::new(), made: 0 };
+        Routes { max, known: Mutex::new(table), parts: Mutex::default() }
     }
 
     /// The route of a client that met `rule` and named `database` and `user`.
@@ -207,29 +246,58 @@ impl<S, W, C: Clone> Routes<S, W, C> {
         user: &str,
     ) -> Result<Arc<Route<S, W, C>>, Refusal> {
         let key = RouteKey::new(rule, database, user);
-        let mut known = lock(&self.known);
-        if let Some(found) = known.get(&key) {
+        let mut table = lock(&self.known);
+        if let Some(found) = table.by_key.get(&key) {
             return Ok(Arc::clone(&found.route));
         }
-        if known.len() >= self.max {
-            known.retain(|_, one| !one.is_collectable());
+        if table.by_key.len() >= self.max {
+            table.by_key.retain(|_, one| !one.is_collectable());
         }
-        if known.len() >= self.max {
+        if table.by_key.len() >= self.max {
             return Err(Refusal::RoutesFull { limit: self.max });
         }
-        let route = Arc::new(Route::new(key.clone()));
-        known.insert(key, Known { route: Arc::clone(&route), empty_since: None });
+        table.made += 1;
+        let member = Member(table.made);
+        let route = Arc::new(Route::new(key.clone(), &mut lock(&self.parts), member));
+        table.by_member.insert(member, Arc::downgrade(&route));
+        table.by_key.insert(key, Known { route: Arc::clone(&route), empty_since: None });
         Ok(route)
+    }
+
+    /// Visits the routes that share something with `from`, after a decision about that: what it
+    /// gave back may be what their clients wait for, and what they have idle what its clients wait
+    /// for. `act` does what each visit says; it is called without a lock. `clock`
+    /// is read only if somebody waits.
+    pub fn run_errands(
+        &self,
+        from: &Route<S, W, C>,
+        clock: impl FnOnce() -> Instant,
+        act: impl Fn(Done<S, W>),
+    ) {
+        if !from.budgets.iter().any(|budget| budget.is_busy()) {
+            return;
+        }
+        // A visited route may share with others what `from` has no part in.
+        let (mut budgets, now) = (from.budgets.clone(), clock());
+        while let Some(errand) = budgets.iter().find_map(|budget| budget.errand()) {
+            let (Errand::Offer(member) | Errand::Reclaim(member)) = errand;
+            let route = lock(&self.known).by_member.get(&member).and_then(Weak::upgrade);
+            let Some(route) = route else { continue };
+            act(route.visit(errand, now));
+            let is_new = |new: &&Arc<Budget>| !budgets.iter().any(|old| Arc::ptr_eq(old, new));
+            let more: Vec<_> = route.budgets.iter().filter(is_new).map(Arc::clone).collect();
+            budgets.extend(more);
+        }
     }
 
     /// All routes there are now, in no order of meaning.
     pub fn snapshot(&self) -> Vec<Arc<Route<S, W, C>>> {
-        lock(&self.known).values().map(|one| Arc::clone(&one.route)).collect()
+        lock(&self.known).by_key.values().map(|one| Arc::clone(&one.route)).collect()
     }
 
     /// Routes there are now.
     pub fn len(&self) -> usize {
-        lock(&self.known).len()
+        lock(&self.known).by_key.len()
     }
 
     /// True when there are none.
@@ -240,10 +308,15 @@ impl<S, W, C: Clone> Routes<S, W, C> {
     /// Forgets routes nobody uses: retired ones at once, those of default rules when they were
     /// empty for a minute. To be called now and then; returns how many went.
     pub fn collect(&self, now: Instant) -> usize {
-        let mut known = lock(&self.known);
-        let before = known.len();
-        known.retain(|_, one| !one.is_over(now));
-        before - known.len()
+        let mut table = lock(&self.known);
+        let before = table.by_key.len();
+        table.by_key.retain(|_, one| !one.is_over(now));
+        let gone = before - table.by_key.len();
+        if gone > 0 {
+            table.by_member.retain(|_, route| route.strong_count() > 0);
+            lock(&self.parts).sweep();
+        }
+        gone
     }
 }
 

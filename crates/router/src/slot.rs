@@ -129,6 +129,14 @@ impl<S> Place<S> {
         }
     }
 
+    /// When it became idle, if it is.
+    pub(crate) fn since(&self) -> Option<Instant> {
+        match self {
+            Place::Idle { since, .. } => Some(*since),
+            _ => None,
+        }
+    }
+
     /// Whose hands the slot is in, if in a client's.
     pub(crate) fn holder(&self) -> Option<ClientId> {
         match self {

@@ -36,6 +36,8 @@ pub struct Counters {
     pub takes_near: u64,
     /// Checkouts that got an idle server of another machine.
     pub takes_far: u64,
+    /// Checkouts that got the permission to open at once.
+    pub checkout_opens: u64,
     /// Times a slot began to open: a checkout, a waiter's grant, a prewarm.
     pub opens: u64,
     /// Slots that began to open for nobody, to keep the minimum; counted in `opens` too.
@@ -60,8 +62,28 @@ pub struct Counters {
     pub handovers_far: u64,
     /// Waiters that were granted the opening of a server.
     pub grants_open: u64,
+    /// Servers given up for a client of another route of the same `shared_pool`.
+    pub ceded: u64,
     /// Cancels begun.
     pub cancels: u64,
     /// Servers that were quarantined because of a cancel in flight.
     pub quarantines: u64,
+}
+
+impl Counters {
+    /// Checkouts in all, those that were refused included. One that asks again after a failure
+    /// counts again.
+    pub fn checkouts(&self) -> u64 {
+        self.takes() + self.checkout_opens + self.waits + self.refused
+    }
+
+    /// Checkouts that found an idle server.
+    pub fn takes(&self) -> u64 {
+        self.takes_last + self.takes_near + self.takes_far
+    }
+
+    /// Servers handed from client to client without becoming idle.
+    pub fn handovers(&self) -> u64 {
+        self.handovers_near + self.handovers_passed + self.handovers_far
+    }
 }

@@ -65,6 +65,7 @@ fn blank(database: Name, user: UserName) -> Rule {
         pool: PoolMode::Transaction,
         pool_size: None,
         min_pool_size: 0,
+        shared_pool: None,
         pool_timeout: None,
         pool_notice_after_waiting: None,
         pool_ttl: None,

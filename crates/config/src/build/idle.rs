@@ -12,20 +12,13 @@ const PROCESS_BYTES_MAX: usize = 255; // Odyssey's
 const SIGNALS: [&str; 10] =
     ["HUP", "INT", "QUIT", "ABRT", "KILL", "USR1", "USR2", "TERM", "STOP", "TSTP"];
 
-/// The names of the sections of a keyword.
-pub(super) fn names<'a>(
-    root: &'a Block,
-    keyword: &str,
-    complaints: &mut Complaints,
-) -> HashSet<&'a str> {
+/// The names of the LDAP servers.
+pub(super) fn ldap_endpoints<'a>(root: &'a Block, complaints: &mut Complaints) -> HashSet<&'a str> {
     let mut names = HashSet::new();
-    for block in root.sections(keyword) {
+    for block in root.sections("ldap_endpoint") {
         let name = block.title();
         if !names.insert(name) {
-            let message = match keyword {
-                "ldap_endpoint" => format!("duplicate ldap endpoint definition: {name}"),
-                _ => format!("duplicate {keyword} definition '{name}'"),
-            };
+            let message = format!("duplicate ldap endpoint definition: {name}");
             complaints.error(&block.place, message);
         }
     }

@@ -6,7 +6,8 @@ use super::{Known, address, rule_check};
 use crate::diagnostic::Complaints;
 use crate::fields::Fields;
 use crate::model::{
-    AddressSelector, Authentication, Name, PoolMode, Role, Rule, Storage, StorageKind, UserName,
+    AddressSelector, Authentication, Name, PoolMode, Role, Rule, SharedPool, Storage, StorageKind,
+    UserName,
 };
 use crate::options::Scope;
 use crate::raw::{Block, Value};
@@ -99,6 +100,7 @@ impl Reading<'_> {
             pool: pool?,
             pool_size: fields.limit("pool_size"),
             min_pool_size,
+            shared_pool: self.shared_pool(known),
             pool_timeout: fields.time_limit("pool_timeout"),
             pool_notice_after_waiting: fields.set_duration("pool_notice_after_waiting_ms"),
             pool_ttl: fields.time_limit("pool_ttl"),
@@ -132,6 +134,12 @@ impl Reading<'_> {
             self.complaints.error(self.fields.place("storage"), message);
         }
         storage.cloned()
+    }
+
+    /// That there is one of that name is checked elsewhere.
+    fn shared_pool(&self, known: &Known<'_>) -> Option<Arc<SharedPool>> {
+        let name = self.fields.text("shared_pool")?;
+        known.shared_pools.iter().find(|pool| pool.name == name).cloned()
     }
 
     fn pool(&mut self) -> Option<PoolMode> {

@@ -6,14 +6,16 @@ use crate::model::{Authentication, PoolMode, UserName};
 
 /// Names of other sections.
 pub(super) fn references(reading: &mut Reading<'_>, known: &Known<'_>) {
-    for (option, what, names) in [
-        ("shared_pool", "shared_pool", &known.shared_pools),
-        ("ldap_endpoint_name", "ldap_endpoint", &known.ldap_endpoints),
-    ] {
-        if let Some(name) = reading.fields.text(option).filter(|name| !names.contains(name)) {
-            let message = format!("unknown {what} '{name}'");
-            reading.complaints.error(reading.fields.place(option), message);
-        }
+    let unknown_pool = |name: &&str| !known.shared_pools.iter().any(|pool| pool.name == *name);
+    let unknown_ldap = |name: &&str| !known.ldap_endpoints.contains(name);
+    let fields = reading.fields;
+    if let Some(name) = fields.text("shared_pool").filter(unknown_pool) {
+        let message = format!("unknown shared_pool '{name}'");
+        reading.complaints.error(fields.place("shared_pool"), message);
+    }
+    if let Some(name) = fields.text("ldap_endpoint_name").filter(unknown_ldap) {
+        let message = format!("unknown ldap_endpoint '{name}'");
+        reading.complaints.error(fields.place("ldap_endpoint_name"), message);
     }
 }
 

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Storage;
+use super::{SharedPool, Storage};
 use crate::Secret;
 
 /// One `user` or `group` block inside a `database` block.
@@ -50,6 +50,8 @@ pub struct Rule {
     pub pool_size: Option<usize>,
     /// Servers kept open; already 0 where the option is ignored and at most `pool_size`.
     pub min_pool_size: usize,
+    /// The budget its servers count in too; `pool_size` is None then.
+    pub shared_pool: Option<Arc<SharedPool>>,
     /// How long a client waits for a server; None = for ever.
     pub pool_timeout: Option<Duration>,
     /// Who waits longer is told so; None = nobody is told.

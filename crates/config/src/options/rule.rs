@@ -63,7 +63,7 @@ pub(super) const ROWS: &[Row] = &[
         .doc("Servers kept open; not in default rules, not with shared_pool."),
     natural("pool_timeout", "0").unit("ms").doc("Wait for a free server; 0 = for ever."),
     natural("pool_ttl", "0").unit("s").doc("Idle servers are closed after it; 0 = never."),
-    text("shared_pool").later(&[]).doc("Takes servers from a shared budget; not with pool_size."),
+    text("shared_pool").doc("Takes servers from a shared budget; not with pool_size."),
     flag("pool_discard", "yes").doc("DISCARD ALL on release."),
     flag("pool_smart_discard", "no").doc("On release, what keeps prepared statements."),
     text("pool_discard_query").doc("Replaces the list of pool_smart_discard."),

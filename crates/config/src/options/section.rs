@@ -75,7 +75,8 @@ pub(super) const LDAP_ENDPOINT: &[Row] = &[
     text("ldapscope").doc("Odyssey ignores it."),
 ];
 
-pub(super) const SHARED_POOL: &[Row] = &[natural("pool_size", "0").doc("Servers of all routes.")];
+pub(super) const SHARED_POOL: &[Row] =
+    &[natural("pool_size", "0").doc("Servers of all routes; 0 = no limit.")];
 
 pub(super) const CONN_DROP: &[Row] = &[
     flag("drop_enabled", "yes").doc("No: clients stay until they leave or time is up."),

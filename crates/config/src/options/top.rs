@@ -61,10 +61,9 @@ pub(super) const ROWS: &[Row] = &[
     // limits and timeouts
     integer("client_max", "0").doc("Clients at once; 0 or less = unlimited."),
     natural("client_max_routing", "0").doc("Clients between accept and route; 0 = 64 per worker."),
-    natural("server_login_retry", "1")
-        .unit("ms")
-        .later(&["1"])
-        .doc("Pause after a server said 53300."),
+    natural("server_login_retry", "1").unit("ms").doc(
+        "First pause after a server said that it has too many connections; needs pool_timeout.",
+    ),
     natural("backend_connect_timeout_ms", "30000").unit("ms").doc("Each connect to a server."),
     natural("cancel_timeout_ms", "1000").unit("ms").doc("One cancel connection; 0 = for ever."),
     integer("cancel_queue_timeout_ms", "-1")
@@ -112,7 +111,6 @@ pub(super) const ROWS: &[Row] = &[
     section("shared_pool", Scope::SharedPool, Label::Name)
         .repeats()
         .aliases(&[Alias::Yaml("shared_pools")])
-        .later(&[])
         .doc("One budget of servers for several routes."),
     section("conn_drop_options", Scope::ConnDrop, Label::None)
         .aliases(&[Alias::Both("online_restart_drop_options")])

@@ -200,11 +200,7 @@ fn what_is_not_built_is_told_once() {
         "soft_oom { limit 1gb process \"x\" drop { signal \"sigterm\" } }",
         "f:1:1: warning: section 'soft_oom' is accepted but not built yet",
     );
-    check(
-        Conf,
-        "shared_pool \"a\" { pool_size 5 }",
-        "f:1:1: warning: section 'shared_pool' is accepted but not built yet",
-    );
+    check(Conf, "shared_pool \"a\" { pool_size 5 }", "ok");
     check(Conf, "query_parsing { mode minimal mem_limit 2m }", "ok");
 }
 

@@ -37,7 +37,7 @@ struct InFlight<'a> {
 impl Drop for InFlight<'_> {
     fn drop(&mut self) {
         let now = machine::now();
-        let outcome = self.home.route.with(|pool| {
+        let outcome = self.home.decide(|pool| {
             if !self.delivered {
                 // It may arrive later, in another client's query: that server must go.
                 let idle = pool.retire(self.slot);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use machine::{Deadline, Notified, Progress, Stream, Watcher};
-use router::{Asker, Checkin, Grant, Refusal, SlotKey};
+use router::{Asker, Checkin, Done, Grant, Refusal, SlotKey};
 use wire::frame::{self, Side};
 use wire::tag::backend as tag;
 
@@ -18,6 +18,7 @@ use crate::tally::Tally;
 
 /// Rule × database × user, and its pool of servers.
 pub type Route = router::Route<IdleServer, Waker, Arc<Target>>;
+type Pool = router::Pool<IdleServer, Waker, Arc<Target>>;
 /// All routes.
 pub type Routes = router::Routes<IdleServer, Waker, Arc<Target>>;
 
@@ -66,7 +67,7 @@ impl Home {
         let since = machine::now();
         loop {
             let decision =
-                self.route.with(|pool| pool.checkout(ask.asker, || ask.notified.notifier(), since));
+                self.decide(|pool| pool.checkout(ask.asker, || ask.notified.notifier(), since));
             let (grant, begun) = match decision {
                 router::Checkout::Take(slot, idle) => (Grant::Take(slot, idle), since),
                 router::Checkout::Open(slot) => (Grant::Open(slot), since),
@@ -76,10 +77,27 @@ impl Home {
                 }
                 router::Checkout::Refuse(refusal) => return Err(NoServer::Refused(refusal)),
             };
-            if let Some((slot, server)) = self.accept(grant, ask)? {
-                return Ok(Lease::new(Arc::clone(self), slot, server, begun));
+            match self.accept(grant, ask) {
+                Ok(Some((slot, server))) => {
+                    return Ok(Lease::new(Arc::clone(self), slot, server, begun));
+                }
+                // It asks again, in its old place.
+                Ok(None) => {}
+                Err(failure) if self.may_wait_out(&failure) => {}
+                Err(failure) => return Err(NoServer::Open(failure)),
             }
         }
+    }
+
+    /// Decides something about the pool, and runs the errands that follow from it.
+    pub(super) fn decide<R>(&self, decide: impl FnOnce(&mut Pool) -> R) -> R {
+        let answer = self.route.with(decide);
+        self.shared.routes.run_errands(&self.route, machine::now, |done| match done {
+            Done::Wake(waker) => waker.notify(),
+            Done::Close(idle) => self.say_goodbye(idle),
+            Done::Nothing => {}
+        });
+        answer
     }
 
     /// Until when a client that asked at `since` waits.
@@ -92,14 +110,14 @@ impl Home {
     pub(super) fn checkin(self: &Arc<Self>, slot: SlotKey, server: Server, now: Instant) {
         let idle = server.fold_watched(Arc::clone(self), slot.as_u64());
         let here = machine::current().expect("servers are checked in by coroutines");
-        let outcome = self.route.with(|pool| pool.checkin(slot, idle, here, now));
+        let outcome = self.decide(|pool| pool.checkin(slot, idle, here, now));
         self.settle(outcome);
     }
 
     /// The server of `slot` is no more; whoever waits longest may open another.
     pub(super) fn lost(&self, slot: SlotKey) {
         let now = machine::now();
-        if let Some(waker) = self.route.with(|pool| pool.lost(slot, now)) {
+        if let Some(waker) = self.decide(|pool| pool.lost(slot, now)) {
             waker.notify();
         }
         self.missed();
@@ -131,31 +149,39 @@ impl Home {
 
     /// Makes a server of what the pool granted; None when the idle one turned out to be dead.
     fn accept(
-        &self,
+        self: &Arc<Self>,
         grant: Grant<IdleServer>,
         ask: &Checkout<'_>,
-    ) -> Result<Option<(SlotKey, Server)>, NoServer> {
+    ) -> Result<Option<(SlotKey, Server)>, OpenFailure> {
         match grant {
             Grant::Take(slot, idle) => {
                 let held = Held { home: self, slot };
                 Ok(self.revive(idle).map(|server| (held.keep(), server)))
             }
-            Grant::Open(slot) => self.fill(slot, ask.client).map(Some).map_err(NoServer::Open),
+            Grant::Open(slot) => self.fill(slot, ask.client).map(Some),
         }
     }
 
     /// A new server for a slot that is opening; if there is none, the slot is given up.
     pub(super) fn fill(
-        &self,
+        self: &Arc<Self>,
         slot: SlotKey,
         client: Option<&Stream>,
     ) -> Result<(SlotKey, Server), OpenFailure> {
         let held = Held { home: self, slot };
         let deadline = Deadline::after(self.shared.config.global.backend_connect_timeout);
-        let server = self.open(&Patience { deadline, client })?;
+        let server = self.open(&Patience { deadline, client }).inspect_err(|failure| {
+            if failure.is_full() {
+                self.shut(failure); // before somebody else is given the slot
+            }
+        })?;
         let (target, born) = (Arc::clone(&server.core.target), server.core.born);
-        let known = self.route.with(|pool| pool.opened(slot, target, born));
+        let (known, next) =
+            self.decide(|pool| (pool.opened(slot, target, born), pool.offer(machine::now())));
         debug_assert!(known, "we hold the opening slot");
+        if let Some(waker) = next {
+            waker.notify();
+        }
         Ok((held.keep(), server))
     }
 

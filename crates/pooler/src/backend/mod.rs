@@ -9,6 +9,7 @@ mod inflow;
 mod lease;
 mod open;
 mod recover;
+mod shut;
 mod taint;
 mod upkeep;
 mod waiting;

@@ -42,6 +42,17 @@ impl OpenFailure {
         matches!(self.reason, Reason::Broken(Broken::Abandoned))
     }
 
+    /// The server has too many connections.
+    pub fn is_full(&self) -> bool {
+        matches!(&self.reason, Reason::Refused(notice) if notice.code == "53300")
+    }
+
+    /// Nobody could open one for so long that it is not worth waiting for.
+    pub(super) fn hopeless() -> Self {
+        let reason = Reason::Broken(Broken::TimedOut);
+        Self { server: Id::random(Kind::Server), reason }
+    }
+
     /// The server's own words, if it had any.
     pub fn forwarded(&self) -> Option<Notice> {
         match &self.reason {

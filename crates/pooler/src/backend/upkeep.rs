@@ -13,7 +13,7 @@ impl Home {
     /// Closes what has been idle for too long or is too old.
     pub fn expire(&self) {
         let now = machine::now();
-        let expired = self.route.with(|pool| pool.expire(now));
+        let expired = self.decide(|pool| pool.expire(now));
         for (_, idle) in expired {
             let who = Who { server: Some(idle.core.id), ..Who::default() };
             if self.shared.is_debug(self.route.rule()) {
@@ -28,7 +28,7 @@ impl Home {
     /// the first client waits for nothing. The coroutine tells whether it came to be.
     pub fn prewarm(self: &Arc<Self>) -> Option<JoinHandle<bool>> {
         let now = machine::now();
-        let slot = self.route.with(|pool| pool.prewarm(now))?;
+        let slot = self.decide(|pool| pool.prewarm(now))?;
         let home = Arc::clone(self);
         let spawned = machine::spawn("prewarm", move || {
             let opened = home.open_for_nobody(slot);

@@ -8,8 +8,8 @@ use machine::{Deadline, Interest, Progress, Stream, Woken};
 use router::{Claim, GaveUp, Grant, Refusal, Ticket};
 use wire::{Notice, Severity};
 
-use super::IdleServer;
 use super::home::{Checkout, Home, NoServer};
+use super::{IdleServer, OpenFailure};
 
 /// The rest of a notice of which a part was taken must follow, or the client reads nonsense.
 const NOTICE_PATIENCE: Duration = Duration::from_secs(1);
@@ -25,12 +25,16 @@ pub(super) struct Waiting<'a> {
 
 impl Waiting<'_> {
     /// What the pool grants, before the client leaves and before `deadline`.
+    ///
+    /// While no server is open and none may be, the wait is only as long as one may take to
+    /// connect: whoever had his turn could not open one either.
     pub fn run(self, deadline: Deadline) -> Result<Grant<IdleServer>, NoServer> {
-        let mut notice = self.notice_at();
+        let connect = self.home.shared.config.global.backend_connect_timeout;
+        let (mut notice, mut look) = (self.notice_at(), self.since + connect);
         let mut told = false;
         loop {
-            let woken =
-                self.wait(notice.map_or(deadline, |at| Deadline::at(at).earliest(deadline)));
+            let next = notice.map_or(Deadline::NEVER, Deadline::at).earliest(Deadline::at(look));
+            let woken = self.wait(next.earliest(deadline));
             let now = machine::now();
             if matches!(woken, Ok(Woken::Notified)) {
                 let _ = self.ask.notified.take();
@@ -40,14 +44,18 @@ impl Waiting<'_> {
                     Claim::Pending | Claim::Stale => continue,
                 }
             }
-            if matches!(woken, Ok(Woken::TimedOut))
-                && notice.take().is_some()
-                && !deadline.is_past(now)
-            {
-                told = self.tell("waiting for free backend connection");
-                continue;
+            if !matches!(woken, Ok(Woken::TimedOut)) || deadline.is_past(now) {
+                return self.leave(woken, now, told);
             }
-            return self.leave(woken, now, told);
+            if notice.take_if(|at| *at <= now).is_some() {
+                told = self.tell("waiting for free backend connection");
+            }
+            if look <= now {
+                if self.home.route.with(|pool| pool.is_hopeless()) {
+                    return self.give_up_hope(now);
+                }
+                look = now + connect;
+            }
         }
     }
 
@@ -73,6 +81,13 @@ impl Waiting<'_> {
         grant
     }
 
+    fn give_up_hope(&self, now: Instant) -> Result<Grant<IdleServer>, NoServer> {
+        match self.home.decide(|pool| pool.give_up(self.ticket, now)) {
+            GaveUp::Granted(grant) => Ok(grant),
+            GaveUp::Left | GaveUp::Stale => Err(NoServer::Open(OpenFailure::hopeless())),
+        }
+    }
+
     /// The wait is over without an answer: out of the queue.
     fn leave(
         &self,
@@ -82,7 +97,7 @@ impl Waiting<'_> {
     ) -> Result<Grant<IdleServer>, NoServer> {
         let timed_out = matches!(woken, Ok(Woken::TimedOut));
         let (gave_up, census) =
-            self.home.route.with(|pool| (pool.give_up(self.ticket, now), pool.census()));
+            self.home.decide(|pool| (pool.give_up(self.ticket, now), pool.census()));
         match gave_up {
             // Granted at the last moment: a client that is still there takes it.
             GaveUp::Granted(grant) if timed_out => return Ok(self.granted(grant, told)),

@@ -128,6 +128,10 @@ pub struct Census {
     /// Some of the clients that have a server in their hands: a few names for a message, however
     /// large the pool is.
     pub holders: Vec<ClientId>,
+    /// Servers of all pools of its `shared_pool`, and how many there may be.
+    pub shared: Option<(usize, usize)>,
+    /// The servers said that they take no more.
+    pub is_shut: bool,
 }
 
 impl<S> From<Grant<S>> for Checkout<S> {

@@ -29,7 +29,7 @@ impl<S, W, C: Clone> Pool<S, W, C> {
         due.reverse(); // they are listed most recently used first
         due.sort_by_key(|(why, _)| *why);
         let spare = self.spare();
-        let cramped = self.slots.counts().opening == 0 && !self.has_room();
+        let cramped = self.slots.counts().opening == 0 && !self.has_own_room();
         let replaced = cramped && due.first().is_some_and(|(why, _)| *why == Due::Old);
         due.truncate(spare.max(usize::from(replaced)));
         due.into_iter().filter_map(|(_, index)| self.evict(index)).collect()
@@ -74,12 +74,12 @@ impl<S, W, C: Clone> Pool<S, W, C> {
 
     /// Room for a server that [`Pool::is_short`] asks for; then `opened` and `checkin`, or `lost`.
     pub fn prewarm(&mut self, now: Instant) -> Option<SlotKey> {
-        if !self.is_short(now) || self.queue.waiting() > 0 || !self.has_room() {
+        if !self.is_short(now) || self.queue.waiting() > 0 {
             return None;
         }
-        self.counters.opens += 1;
+        let slot = self.begin_open(None, now)?;
         self.counters.prewarms += 1;
-        Some(self.slots.open(None))
+        Some(slot)
     }
 }
 

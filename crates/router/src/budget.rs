@@ -1,0 +1,208 @@
+//! A budget: something of which several pools have one amount together, such as the servers of a
+//! `shared_pool` or the logins under way to a storage. It knows who wants some and since when, and
+//! names the pool that should be visited next; it refuses to know what a pool does with it.
+//!
+//! Its lock is the last one of all: it is taken under a route's lock, and nothing is called inside.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
+
+/// A route whose clients wait takes servers from one that is always busy only for a client that has
+/// waited this much longer, and not more often than this: a server that changes its route costs a
+/// login, which is many times a short transaction.
+const SWAP_AFTER: Duration = Duration::from_millis(100);
+
+/// A pool among those that share a budget; never used twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Member(pub(crate) u64);
+
+/// A pool that should be visited, because what it waits for may be there now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use = "clients wait until it is run"]
+pub enum Errand {
+    /// [`Pool::offer`](crate::Pool::offer) to this one: its oldest client may be served.
+    Offer(Member),
+    /// [`Pool::reclaim`](crate::Pool::reclaim) from this one: another waits for what it has idle.
+    Reclaim(Member),
+}
+
+/// One amount for several pools.
+pub struct Budget {
+    /// None: no limit.
+    size: Option<usize>,
+    state: Mutex<State>,
+    /// Somebody is in the line: read without the lock by those who ask for errands.
+    busy: AtomicBool,
+}
+
+/// What a pool lets the others know.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Posted {
+    /// Since when its oldest client waits that could be served but for this budget.
+    wants: Option<Instant>,
+    /// Since when it has idle servers.
+    idle: Option<Instant>,
+}
+
+#[derive(Default)]
+struct State {
+    used: usize,
+    posted: HashMap<Member, Posted>,
+    /// Members that want, the one whose client waits longest first.
+    line: BTreeSet<(Instant, Member)>,
+    /// Members with idle servers, the one that has some for longest first.
+    idle: BTreeSet<(Instant, Member)>,
+    /// The head of the line that was offered and did not take: not again before something changed.
+    offered: Option<(Instant, Member)>,
+    /// When a busy member was last made to give a server to another.
+    swapped: Option<Instant>,
+}
+
+/// A pool's part in a budget.
+pub struct Share {
+    budget: Arc<Budget>,
+    member: Member,
+    posted: Posted,
+}
+
+impl Budget {
+    /// Of that size; `None` only counts.
+    pub fn new(size: Option<usize>) -> Budget {
+        Budget { size, state: Mutex::default(), busy: AtomicBool::new(false) }
+    }
+
+    /// What is used now, by all pools together.
+    pub fn used(&self) -> usize {
+        self.lock().used
+    }
+
+    /// The amount; `None` when there is no limit.
+    pub fn size(&self) -> Option<usize> {
+        self.size
+    }
+
+    /// Whether anybody waits for it.
+    pub fn is_busy(&self) -> bool {
+        self.busy.load(Ordering::Acquire)
+    }
+
+    /// Whom to visit next, if anybody; to be asked again until there is nobody. Not under a lock.
+    pub fn errand(&self) -> Option<Errand> {
+        if !self.is_busy() {
+            return None;
+        }
+        let mut state = self.lock();
+        let head = state.line.first().copied()?;
+        if self.has_room(&state) {
+            let fresh = state.offered.replace(head) != Some(head);
+            return fresh.then_some(Errand::Offer(head.1));
+        }
+        let (_, holder) = state.idle.pop_first()?;
+        // It posts again what it has idle when it was visited.
+        state.posted.entry(holder).or_default().idle = None;
+        Some(Errand::Reclaim(holder))
+    }
+
+    fn has_room(&self, state: &State) -> bool {
+        self.size.is_none_or(|size| state.used < size)
+    }
+
+    fn post(&self, member: Member, posted: Posted) {
+        let mut state = self.lock();
+        let before = state.posted.insert(member, posted).unwrap_or_default();
+        if let Some(since) = before.wants {
+            state.line.remove(&(since, member));
+        }
+        if let Some(since) = before.idle {
+            state.idle.remove(&(since, member));
+        }
+        state.line.extend(posted.wants.map(|since| (since, member)));
+        state.idle.extend(posted.idle.map(|since| (since, member)));
+        if posted == Posted::default() {
+            state.posted.remove(&member);
+        }
+        self.busy.store(!state.line.is_empty(), Ordering::Release);
+    }
+
+    /// Nothing panics inside, and every change is whole.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+impl Share {
+    /// The part of `member`.
+    pub fn new(budget: Arc<Budget>, member: Member) -> Share {
+        Share { budget, member, posted: Posted::default() }
+    }
+
+    /// The budget.
+    pub fn budget(&self) -> &Arc<Budget> {
+        &self.budget
+    }
+
+    /// Spends one, for a client that waits since then: if less than `limit` is used, and no client
+    /// of another member waits for longer.
+    pub(crate) fn try_spend(&self, limit: Option<usize>, since: Instant) -> bool {
+        let mut state = self.budget.lock();
+        let limit = limit.unwrap_or(usize::MAX);
+        let first = state.line.iter().find(|(_, member)| *member != self.member);
+        let passes = first.is_none_or(|(other, _)| since <= *other);
+        let spent = passes && state.used < limit && self.budget.has_room(&state);
+        state.used += usize::from(spent);
+        spent
+    }
+
+    pub(crate) fn give_back(&self) {
+        let mut state = self.budget.lock();
+        debug_assert!(state.used > 0, "what is given back was spent");
+        state.used = state.used.saturating_sub(1);
+        state.offered = None;
+    }
+
+    /// Lets the others know: since when a client waits for this budget, and whether there are idle
+    /// servers (and since when). Cheap when that is as it was.
+    pub(crate) fn post(&mut self, wants: Option<Instant>, idle: Option<Instant>) {
+        // That there are any is enough to know; when the first of them came changes all the time.
+        let idle = idle.map(|since| self.posted.idle.unwrap_or(since));
+        let posted = Posted { wants, idle };
+        if posted != self.posted {
+            self.posted = posted;
+            self.budget.post(self.member, posted);
+        }
+    }
+
+    /// The idle servers were looked at by an errand: they are posted again.
+    pub(crate) fn forget_idle(&mut self) {
+        self.posted.idle = None;
+    }
+
+    /// Whether a server that comes back belongs to another member now, whose client waits while the
+    /// budget is spent. `own` is since when this pool's oldest client waits.
+    pub(crate) fn is_owed(&self, own: Option<Instant>, now: Instant) -> bool {
+        if !self.budget.is_busy() {
+            return false;
+        }
+        let mut state = self.budget.lock();
+        if self.budget.has_room(&state) {
+            return false; // there is enough for both
+        }
+        let other = state.line.iter().find(|(_, member)| *member != self.member);
+        let Some(&(other, _)) = other else { return false };
+        let Some(own) = own else { return true };
+        let longer = own.saturating_duration_since(other) >= SWAP_AFTER;
+        let rested = state.swapped.is_none_or(|at| now.saturating_duration_since(at) >= SWAP_AFTER);
+        if longer && rested {
+            state.swapped = Some(now);
+        }
+        longer && rested
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.post(None, None);
+    }
+}
