@@ -6,6 +6,7 @@ mod drivers;
 mod duplex;
 mod endings;
 mod hostile;
+mod pool_cancels;
 mod pool_options;
 mod pool_shares;
 mod pooling;

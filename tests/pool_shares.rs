@@ -218,6 +218,8 @@ fn a_storage_that_says_nothing_stalls_no_other_and_pool_timeout_bounds_its_clien
     let started = Instant::now();
     let refused = pooler.refused(&Login::new("other", "nowhere"));
     assert_eq!(refused.code, "53300");
+    let detail = refused.detail.expect("a detail");
+    assert!(detail.contains("; 1 of 1 logins to the storage under way;"), "{detail}");
     let took = started.elapsed();
     assert!(took >= Duration::from_millis(350) && took < Duration::from_secs(10), "{took:?}");
     assert_eq!(pooler.client().scalar("select 1"), "1");

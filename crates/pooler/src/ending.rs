@@ -148,7 +148,7 @@ fn refused(refusal: &Refusal, Asked { database, user }: &Asked) -> Notice {
 
 /// How long a client waited in vain, who has the servers and who waits for them too.
 fn crowd(waited: Duration, census: &Census) -> String {
-    let Census { counts, holders, shared, is_shut } = census;
+    let Census { counts, holders, shared, logins, is_shut } = census;
     let mut text = format!("waited {} ms; {} servers", waited.as_millis(), counts.servers());
     let mut separator = ": ";
     let mut add = |number: usize, what: &str| {
@@ -171,6 +171,9 @@ fn crowd(waited: Duration, census: &Census) -> String {
     add(counts.idle, "idle");
     if let Some((used, size)) = shared {
         text += &format!("; {used} of {size} servers in the shared pool");
+    }
+    if let Some((used, size)) = logins {
+        text += &format!("; {used} of {size} logins to the storage under way");
     }
     if *is_shut {
         text += "; the server takes no more connections";

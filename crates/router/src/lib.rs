@@ -22,8 +22,8 @@ pub use budget::{Budget, Errand, Member, Share};
 pub use cancel::{CancelKeys, ClientKey};
 pub use limits::{Admission, ClientLimit};
 pub use pool::{
-    Asker, Census, Checkin, Checkout, Claim, ClientId, Full, GaveUp, Grant, Limits, Pool, Shares,
-    SlotView,
+    Asker, CancelTicket, Census, Checkin, Checkout, Claim, ClientId, Full, GaveUp, Grant, Limits,
+    Pool, Shares, SlotView,
 };
 pub use queue::Ticket;
 pub use refusal::{Refusal, Scope};

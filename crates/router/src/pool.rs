@@ -3,11 +3,13 @@
 //! (`W`) or a cancel target (`C`).
 
 mod answer;
+mod cancels;
 mod room;
 mod upkeep;
 
 use std::time::Instant;
 
+pub use cancels::CancelTicket;
 use room::Room;
 pub use room::{Full, Shares};
 
@@ -128,6 +130,7 @@ impl<S, W, C: Clone> Pool<S, W, C> {
         let Some(index) = self.slots.live(slot) else { return false };
         let was = slot::move_to(&mut self.slots, index, Place::Resetting);
         assert!(matches!(was, Place::Leased { .. }), "only a leased slot is reset");
+        self.slots.get_mut(index).queued_cancel = None;
         true
     }
 
@@ -148,40 +151,6 @@ impl<S, W, C: Clone> Pool<S, W, C> {
             Place::Idle { .. } | Place::Quarantined { .. } => Some(self.examine(index)),
             Place::Free | Place::Opening { .. } | Place::Leased { .. } | Place::Resetting => None,
         }
-    }
-}
-
-/// Cancels.
-impl<S, W, C: Clone> Pool<S, W, C> {
-    /// Somebody cancels what `client` runs: the server to cancel, if that client holds one now.
-    /// Until [`Pool::cancel_done`] with the same key, the server is handed to nobody else.
-    pub fn begin_cancel(&mut self, client: ClientId) -> Option<(SlotKey, C)> {
-        // A scan: a cancel costs a connection to the server, beside which this is nothing.
-        let held = |index: &u32| {
-            let place = self.slots.get(*index).place();
-            place.state() == Some(State::Leased) && place.holder() == Some(client)
-        };
-        let index = self.slots.taken().find(held)?;
-        let slot = self.slots.get_mut(index);
-        let target = slot.cancel.clone()?;
-        slot.cancels += 1;
-        self.counters.cancels += 1;
-        Some((self.slots.key(index), target))
-    }
-
-    /// The connection of a cancel has ended, so it can hit nothing any more. Returns what became
-    /// of the server if it was quarantined for this cancel only.
-    pub fn cancel_done(&mut self, slot: SlotKey, now: Instant) -> Option<Checkin<S, W>> {
-        let index = self.slots.live(slot)?;
-        let slot = self.slots.get_mut(index);
-        debug_assert!(slot.cancels > 0, "a cancel that is done was begun");
-        slot.cancels = slot.cancels.saturating_sub(1);
-        if slot.cancels > 0 {
-            return None;
-        }
-        let &Place::Quarantined { home, .. } = slot.place() else { return None };
-        let server = self.examine(index);
-        Some(self.settle(index, server, home, now))
     }
 }
 
@@ -216,6 +185,7 @@ impl<S, W, C: Clone> Pool<S, W, C> {
             counts: self.counts(),
             holders: holders.take(HOLDERS_MAX).collect(),
             shared: self.room.shared(),
+            logins: self.has_own_room().then(|| self.room.logins()).flatten(),
             is_shut: self.room.is_shut(),
         }
     }
@@ -261,6 +231,8 @@ impl<S, W, C: Clone> Pool<S, W, C> {
 
     /// Finds a place for a server whose slot is `Leased` or `Resetting`.
     fn settle(&mut self, index: u32, server: S, home: usize, now: Instant) -> Checkin<S, W> {
+        // What was asked of its last client's query comes too late.
+        self.slots.get_mut(index).queued_cancel = None;
         if self.ends_at_checkin(index, now) {
             drop(self.free(index));
             return Checkin::Close(server, self.grant_open(now));

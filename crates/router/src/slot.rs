@@ -154,8 +154,10 @@ pub(crate) struct Slot<S, C> {
     pub(crate) born: Option<Instant>,
     /// What a canceller of this server needs; None while opening.
     pub(crate) cancel: Option<C>,
-    /// Cancels begun and not done. Never handed out while this is not zero.
+    /// Cancels sent and not done. Never handed out while this is not zero.
     pub(crate) cancels: u32,
+    /// The number of a cancel for its present client that waits to be sent.
+    pub(crate) queued_cancel: Option<u64>,
     /// The server is closed instead of returning to the pool.
     pub(crate) closing: bool,
 }
@@ -255,6 +257,7 @@ impl<S, C> Slots<S, C> {
             born: None,
             cancel: None,
             cancels: 0,
+            queued_cancel: None,
             closing: false,
         });
         index
@@ -278,7 +281,8 @@ pub(crate) fn move_to<S, C>(slots: &mut Slots<S, C>, index: u32, next: Place<S>)
         Place::Free => {
             // Late keys stop matching here, and nothing of this server meets the next one.
             slot.generation = slot.generation.wrapping_add(1);
-            (slot.born, slot.cancel, slot.cancels, slot.closing) = (None, None, 0, false);
+            (slot.born, slot.cancel, slot.closing) = (None, None, false);
+            (slot.cancels, slot.queued_cancel) = (0, None);
             slots.free.push(index);
         }
         Place::Idle { home, .. } => {

@@ -64,8 +64,10 @@ pub struct Counters {
     pub grants_open: u64,
     /// Servers given up for a client of another route of the same `shared_pool`.
     pub ceded: u64,
-    /// Cancels begun.
+    /// Cancels asked for while there was something to cancel.
     pub cancels: u64,
+    /// Of these, those for which another one that waited to be sent was enough.
+    pub cancels_merged: u64,
     /// Servers that were quarantined because of a cancel in flight.
     pub quarantines: u64,
 }

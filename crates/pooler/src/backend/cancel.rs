@@ -4,25 +4,44 @@
 use std::sync::Arc;
 
 use machine::{Deadline, Stream};
-use router::{ClientKey, SlotKey};
+use router::{ClientId, ClientKey, SlotKey};
 
 use super::{Home, Target};
+use crate::id::Id;
 use crate::log::Who;
+use crate::permits::Permit;
 use crate::shared::Shared;
 
 /// A client's CancelRequest: finds whose key it is and cancels that client's query, if a server is
 /// working for it now. Nothing is answered, whatever happens: that is the protocol.
 pub fn forward(shared: &Arc<Shared>, key: ClientKey) {
     let Some((home, client)) = shared.cancel_keys.find(key) else { return };
-    let Some((slot, target)) = home.route.with(|pool| pool.begin_cancel(client)) else { return };
-    let mut flight = InFlight { home: &home, slot, delivered: false };
-    match send(&home, &target) {
-        Ok(()) => flight.delivered = true,
+    let Some(ticket) = home.route.with(|pool| pool.ask_cancel(client)) else { return };
+    let permit = match permit(shared) {
+        Ok(permit) => permit,
         Err(reason) => {
-            let text = format_args!("cancel of {client:?} not delivered: {reason}");
-            shared.log.error("cancel", &Who::default(), text);
+            home.route.with(|pool| pool.drop_cancel(ticket));
+            return complain(shared, client, &reason);
+        }
+    };
+    // None: the query ended while the cancel waited for its turn.
+    let Some(target) = home.route.with(|pool| pool.send_cancel(ticket)) else { return };
+    let mut flight = InFlight { home: &home, slot: ticket.slot(), is_harmless: false };
+    match deliver(shared, &target) {
+        Ok(()) => flight.is_harmless = true,
+        Err(failure) => {
+            flight.is_harmless = !failure.sent;
+            complain(shared, client, &failure.error.to_string());
         }
     }
+    drop(flight); // others may send theirs when this one can hit nobody any more
+    drop(permit);
+}
+
+fn complain(shared: &Shared, client: ClientId, reason: &str) {
+    let client = Id::of_client(client.0);
+    let text = format_args!("cancel of {client} not delivered: {reason}");
+    shared.log.error("cancel", &Who::default(), text);
 }
 
 /// A cancel on its way; while there is one the server serves nobody else. Its end is told to the
@@ -30,15 +49,15 @@ pub fn forward(shared: &Arc<Shared>, key: ClientKey) {
 struct InFlight<'a> {
     home: &'a Home,
     slot: SlotKey,
-    /// The server closed the cancel's connection: the signal is where it belongs.
-    delivered: bool,
+    /// It was never sent, or the server closed its connection: the signal is where it belongs.
+    is_harmless: bool,
 }
 
 impl Drop for InFlight<'_> {
     fn drop(&mut self) {
         let now = machine::now();
         let outcome = self.home.decide(|pool| {
-            if !self.delivered {
+            if !self.is_harmless {
                 // It may arrive later, in another client's query: that server must go.
                 let idle = pool.retire(self.slot);
                 debug_assert!(idle.is_none(), "a server with a cancel in flight is not idle");
@@ -51,23 +70,36 @@ impl Drop for InFlight<'_> {
     }
 }
 
-/// Sends a cancel and waits until the server has delivered it.
+/// Sends a cancel to a server nobody else will get, and waits until it has delivered it.
 pub(super) fn send(home: &Home, target: &Target) -> Result<(), String> {
-    let global = &home.shared.config.global;
-    let _permit = home
-        .shared
-        .cancels
-        .acquire(global.cancel_queue_timeout)
-        .map_err(|error| format!("too many cancels in flight: {error}"))?;
-    let deadline = global.cancel_timeout.map_or(Deadline::NEVER, Deadline::after);
-    deliver(&home.shared, target, deadline).map_err(|error| error.to_string())
+    let _permit = permit(&home.shared)?;
+    deliver(&home.shared, target).map_err(|failure| failure.error.to_string())
 }
 
-fn deliver(shared: &Shared, target: &Target, deadline: Deadline) -> Result<(), machine::Error> {
-    let stream = Stream::connect(&target.address, &shared.stream_options(), deadline)?;
+/// One of `cancel_max_inflight`, within `cancel_queue_timeout_ms`.
+fn permit(shared: &Shared) -> Result<Permit, String> {
+    let permit = shared.cancels.acquire(shared.config.global.cancel_queue_timeout);
+    permit.map_err(|error| format!("too many cancels in flight: {error}"))
+}
+
+/// Why a cancel was not delivered, and whether the server may have got it nevertheless.
+struct Undelivered {
+    error: machine::Error,
+    sent: bool,
+}
+
+/// Within `cancel_timeout_ms`.
+fn deliver(shared: &Shared, target: &Target) -> Result<(), Undelivered> {
+    let deadline = shared.config.global.cancel_timeout.map_or(Deadline::NEVER, Deadline::after);
+    let stream = Stream::connect(&target.address, &shared.stream_options(), deadline)
+        .map_err(|error| Undelivered { error, sent: false })?;
     let mut bytes = Vec::new();
     wire::startup::cancel_request(&mut bytes, &target.key);
-    stream.write_all(&bytes, deadline)?;
+    finish(&stream, &bytes, deadline).map_err(|error| Undelivered { error, sent: true })
+}
+
+fn finish(stream: &Stream, bytes: &[u8], deadline: Deadline) -> Result<(), machine::Error> {
+    stream.write_all(bytes, deadline)?;
     let mut nothing = [0; 16];
     while stream.read(&mut nothing, deadline)? > 0 {}
     Ok(())

@@ -130,6 +130,8 @@ pub struct Census {
     pub holders: Vec<ClientId>,
     /// Servers of all pools of its `shared_pool`, and how many there may be.
     pub shared: Option<(usize, usize)>,
+    /// Logins under way to the storage and how many may be, when that is what clients wait for.
+    pub logins: Option<(usize, usize)>,
     /// The servers said that they take no more.
     pub is_shut: bool,
 }

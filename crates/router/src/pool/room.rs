@@ -79,6 +79,12 @@ impl Room {
         Some((budget.used(), budget.size()?))
     }
 
+    /// Logins under way and how many may be, when that is what is lacking.
+    pub(super) fn logins(&self) -> Option<(usize, usize)> {
+        let budget = self.shares.logins.as_ref()?.budget();
+        (self.lack == Lack::Logins).then_some((budget.used(), budget.size()?))
+    }
+
     pub(super) fn opening_over(&mut self, well: bool) {
         self.shares.logins.iter().for_each(Share::give_back);
         if well {

@@ -14,6 +14,14 @@ struct Server(u32);
 
 type TestPool = Pool<Server, u64, u32>;
 
+impl<S, W, C: Clone> Pool<S, W, C> {
+    /// A cancel that is sent as soon as it is asked for: the server and what its canceller needs.
+    pub(crate) fn begin_cancel(&mut self, client: ClientId) -> Option<(SlotKey, C)> {
+        let ticket = self.ask_cancel(client)?;
+        Some((ticket.slot(), self.send_cancel(ticket)?))
+    }
+}
+
 /// Machine and moment, in µs, of each waiter's arrival.
 type Arrivals = &'static [(usize, u64)];
 

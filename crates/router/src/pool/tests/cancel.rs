@@ -92,6 +92,39 @@ fn a_retired_server_is_closed_even_under_a_cancel() {
     assert!(matches!(pool.claim(ticket), Claim::Granted(Grant::Open(_))));
 }
 
+#[test]
+fn a_cancel_that_waits_for_its_turn_keeps_nobody_waiting() {
+    let now = Instant::now();
+    let mut pool = pool(1);
+    let (slot, server) = lease(&mut pool, 1, 0, now);
+    let early = pool.ask_cancel(ClientId(1)).expect("it holds a server");
+    assert_eq!(pool.checkin(slot, server, 0, now), Checkin::Parked, "nothing is on its way");
+    assert_eq!(taken(pool.checkout(asker(1, 0), || 0, now)), (slot, 0));
+    assert_eq!(pool.send_cancel(early), None, "the same client, but another query");
+    let other = pool.ask_cancel(ClientId(1)).expect("it holds it again");
+    assert_eq!(pool.send_cancel(early), None);
+    assert!(pool.resetting(slot));
+    assert_eq!(pool.send_cancel(other), None, "its client is gone");
+    assert_eq!(pool.checkin(slot, Server(0), 0, now), Checkin::Parked);
+}
+
+#[test]
+fn a_storm_of_cancels_for_one_query_is_one_cancel() {
+    let now = Instant::now();
+    let mut pool = pool(1);
+    let (slot, server) = lease(&mut pool, 1, 7, now);
+    let ticket = pool.ask_cancel(ClientId(1)).expect("the first");
+    assert!((0..999).all(|_| pool.ask_cancel(ClientId(1)).is_none()));
+    assert_eq!(pool.send_cancel(ticket), Some(7));
+    assert_eq!(pool.send_cancel(ticket), None, "once");
+    let next = pool.ask_cancel(ClientId(1)).expect("it may have come too early");
+    pool.drop_cancel(next);
+    assert_eq!(pool.send_cancel(next), None);
+    assert_eq!(pool.checkin(slot, server, 0, now), Checkin::Quarantined);
+    assert_eq!(pool.cancel_done(slot, now), Some(Checkin::Parked));
+    assert_eq!((pool.counters().cancels, pool.counters().cancels_merged), (1001, 999));
+}
+
 /// What the story needs of a pool of one server, right or wrong.
 trait OneServer {
     fn checkout(&mut self, client: u64) -> bool;
