@@ -76,7 +76,7 @@ fn cancel_all(clients: &[Client], times: usize) {
     });
 }
 
-/// Seen to fail: without the bound all are under way; without the merging there are sixty.
+/// Seen to fail: without the bound all sixty are under way at once.
 #[test]
 fn cancels_under_way_are_bounded_and_one_does_for_many() {
     let (server, scene) = server(Duration::from_millis(60));

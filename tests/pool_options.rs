@@ -5,7 +5,9 @@ use crate::support::pooler::OPEN;
 use crate::support::{
     Answer, Client, FakeServer, Login, PATIENCE, PgError, Postgres, Setup, Wire, let_pass, until,
 };
-use std::time::Duration;
+use std::collections::BTreeSet;
+use std::thread;
+use std::time::{Duration, Instant};
 
 /// A rule for one role of the test's own, so that its backends can be told from all others.
 fn one_rule(role: &str, options: &str) -> Setup {
@@ -161,4 +163,70 @@ fn pool_timeout_names_those_who_hold_the_servers() {
     pooler.wait_for_line(&detail);
     late.until_closed();
     pooler.stop_with(holders);
+}
+
+/// Two clients that always want the only server: it is never idle. Seen to fail: a pool that looks
+/// at the age of idle servers only keeps it for ever.
+#[test]
+fn a_server_that_is_never_idle_grows_no_older_than_server_lifetime() {
+    let pooler = Setup::transaction(1).with("server_lifetime 1").start();
+    let workers: Vec<_> = (0..3)
+        .map(|_| {
+            let mut client = pooler.client();
+            thread::spawn(move || {
+                let (started, mut pids) = (Instant::now(), BTreeSet::new());
+                while started.elapsed() < Duration::from_secs(3) {
+                    pids.insert(client.scalar("select pg_backend_pid() from pg_sleep(0.002)"));
+                }
+                pids
+            })
+        })
+        .collect();
+    let pids: BTreeSet<String> = workers.into_iter().flat_map(|w| w.join().unwrap()).collect();
+    assert!((2..=5).contains(&pids.len()), "{pids:?}");
+    pooler.stop();
+}
+
+#[test]
+fn a_server_that_hung_up_is_noticed_whatever_pool_attach_check_says() {
+    for (role, check) in [("checked", "yes"), ("unchecked", "no")] {
+        let options = format!(
+            "pool_size 3 pool_attach_check {check} pool_acquire_fail_fast yes \
+             reserve_session_server_connection {check}"
+        );
+        let pooler = one_rule(role, &options).start();
+        let mut clients: Vec<Client> =
+            (0..3).map(|_| pooler.login(&Login::new(role, "postgres"))).collect();
+        for client in &mut clients {
+            client.query("begin");
+        }
+        for client in &mut clients {
+            client.query("commit");
+        }
+        wait_for(role, 3);
+        let kill = "select pg_terminate_backend(pid) from pg_stat_activity where usename = ";
+        Postgres::shared().admin().query(&format!("{kill}'{role}'"));
+        wait_for(role, 0);
+        for client in &mut clients {
+            assert_eq!(client.scalar("select 1"), "1");
+        }
+        assert!(!pooler.log().contains("not built yet"), "{}", pooler.log());
+        pooler.stop_with(clients);
+    }
+}
+
+#[test]
+fn client_max_routing_bounds_those_between_accept_and_route() {
+    let pooler = Setup::transaction(2).global("client_max_routing 2").start();
+    let mut known = pooler.client();
+    let silent = [pooler.connect(), pooler.connect()];
+    // They count as soon as they are accepted, which is before the next one is.
+    let mut third = pooler.connect();
+    third.send(&Login::new("app", "postgres").packet());
+    assert!(third.is_silent_for(Duration::from_millis(300)), "two are under way");
+    assert_eq!(known.scalar("select 1"), "1", "who is in is not concerned");
+    let [first, second] = silent;
+    first.vanish_by_close();
+    assert_eq!(third.until_ready().status(), 'I');
+    pooler.stop_with(vec![known, second, third]);
 }
