@@ -206,3 +206,13 @@ impl Drop for Share {
         self.post(None, None);
     }
 }
+
+#[cfg(test)]
+impl Budget {
+    /// Who wants, oldest first, and who has idle servers: what was posted.
+    pub(crate) fn posted(&self) -> (Vec<(Instant, Member)>, Vec<Member>) {
+        let state = self.lock();
+        let idle = state.idle.iter().map(|(_, member)| *member);
+        (state.line.iter().copied().collect(), idle.collect())
+    }
+}

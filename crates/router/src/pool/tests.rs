@@ -6,6 +6,7 @@ use super::*;
 
 mod cancel;
 mod model;
+mod shares;
 mod upkeep;
 
 /// A server that cannot be in two places: it is not `Clone`.
