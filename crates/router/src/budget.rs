@@ -209,10 +209,75 @@ impl Drop for Share {
 
 #[cfg(test)]
 impl Budget {
-    /// Who wants, oldest first, and who has idle servers: what was posted.
-    pub(crate) fn posted(&self) -> (Vec<(Instant, Member)>, Vec<Member>) {
-        let state = self.lock();
-        let idle = state.idle.iter().map(|(_, member)| *member);
-        (state.line.iter().copied().collect(), idle.collect())
+    /// Who wants, oldest first.
+    pub(crate) fn line(&self) -> Vec<(Instant, Member)> {
+        self.lock().line.iter().copied().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shares<const N: usize>(size: usize) -> ([Share; N], Instant) {
+        let budget = Arc::new(Budget::new(Some(size)));
+        let part = |index| Share::new(budget.clone(), Member(index as u64));
+        (std::array::from_fn(part), Instant::now())
+    }
+
+    /// Between the moment something is given back and the visit it leads to, somebody else may come.
+    #[test]
+    fn what_was_given_back_is_for_the_oldest() {
+        let ([mut old, young, mut other], now) = shares(1);
+        let later = |ms| now + Duration::from_millis(ms);
+        assert!(young.try_spend(None, now));
+        assert!(!old.try_spend(None, later(1)) && !other.try_spend(None, later(2)));
+        other.post(Some(later(2)), None);
+        old.post(Some(later(1)), None);
+        young.give_back();
+        assert!(!young.try_spend(None, later(3)), "two wait for longer");
+        assert!(!other.try_spend(None, later(2)), "one does");
+        let budget = old.budget().clone();
+        assert_eq!(budget.errand(), Some(Errand::Offer(Member(0))));
+        assert_eq!(budget.errand(), None, "it was told");
+        assert!(old.try_spend(None, later(1)));
+        old.post(None, None);
+        assert_eq!(budget.errand(), None, "nothing is left");
+        old.give_back();
+        assert_eq!(budget.errand(), Some(Errand::Offer(Member(2))));
+        drop(other);
+        assert_eq!(budget.errand(), None, "it is gone");
+        assert!(young.try_spend(None, later(3)));
+    }
+
+    #[test]
+    fn a_head_that_cannot_take_is_asked_again_after_the_next_change_only() {
+        let ([mut one, mut two], now) = shares(2);
+        assert!(two.try_spend(None, now));
+        one.post(Some(now), None);
+        let budget = one.budget().clone();
+        assert_eq!(budget.errand(), Some(Errand::Offer(Member(0))));
+        assert!(!one.try_spend(Some(1), now), "its own limit is lower");
+        assert_eq!(budget.errand(), None);
+        two.give_back();
+        two.post(None, Some(now));
+        assert_eq!(budget.errand(), Some(Errand::Offer(Member(0))));
+    }
+
+    #[test]
+    fn idle_servers_are_reclaimed_when_nothing_is_left_and_the_oldest_first() {
+        let ([mut one, mut two, mut poor], now) = shares(2);
+        assert!(one.try_spend(None, now) && two.try_spend(None, now));
+        two.post(None, Some(now));
+        one.post(None, Some(now + Duration::from_millis(1)));
+        let budget = one.budget().clone();
+        assert_eq!(budget.errand(), None, "nobody wants them");
+        poor.post(Some(now), None);
+        assert_eq!(budget.errand(), Some(Errand::Reclaim(Member(1))));
+        assert_eq!(budget.errand(), Some(Errand::Reclaim(Member(0))));
+        assert_eq!(budget.errand(), None);
+        two.forget_idle();
+        two.post(None, Some(now));
+        assert_eq!(budget.errand(), Some(Errand::Reclaim(Member(1))), "it had another one");
     }
 }

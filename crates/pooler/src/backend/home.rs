@@ -176,12 +176,8 @@ impl Home {
             }
         })?;
         let (target, born) = (Arc::clone(&server.core.target), server.core.born);
-        let (known, next) =
-            self.decide(|pool| (pool.opened(slot, target, born), pool.offer(machine::now())));
+        let known = self.decide(|pool| pool.opened(slot, target, born));
         debug_assert!(known, "we hold the opening slot");
-        if let Some(waker) = next {
-            waker.notify();
-        }
         Ok((held.keep(), server))
     }
 

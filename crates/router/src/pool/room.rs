@@ -103,7 +103,7 @@ impl Room {
 
 /// Opening.
 impl<S, W, C: Clone> Pool<S, W, C> {
-    /// Visited by an errand, or a server was opened: the oldest client may open one (wake it).
+    /// Visited by an errand: the oldest client may open a server (wake it), if it still can.
     pub fn offer(&mut self, now: Instant) -> Option<W> {
         self.grant_open(now)
     }

@@ -165,8 +165,6 @@ impl World {
         self.made += 1;
         self.alive.insert(self.made, pool);
         assert!(self.pools[pool].opened(slot, self.made, self.now));
-        let next = self.pools[pool].offer(self.now);
-        self.wake(pool, next);
         Server(self.made)
     }
 
@@ -344,22 +342,20 @@ impl World {
             return;
         }
         let me = (since, Member(pool as u64));
-        let posted = |budget: &Budget| budget.posted().0.contains(&me);
+        let posted = |budget: &Budget| budget.line().contains(&me);
         assert!(posted(&self.servers) != posted(&self.logins), "{client} is forgotten");
     }
 
     /// Nobody stands in a line for what is there.
     fn check_lines(&self) {
-        let (wants, idle) = self.servers.posted();
+        let wants = self.servers.line();
         if !wants.is_empty() {
-            assert_eq!(
-                Some(self.servers.used()),
-                self.servers.size(),
-                "there is room for {wants:?}"
-            );
-            assert_eq!(idle, [], "{wants:?} wait beside idle servers");
+            let idle = self.pools[..POOLS - 1].iter().map(|pool| pool.counts().idle);
+            let full = Some(self.servers.used()) == self.servers.size();
+            assert!(full, "there is room for {wants:?}");
+            assert_eq!(idle.sum::<usize>(), 0, "{wants:?} wait beside idle servers");
         }
-        let (wants, _) = self.logins.posted();
+        let wants = self.logins.line();
         assert!(wants.is_empty() || self.logins.used() > 0, "nobody logs in before {wants:?}");
     }
 
