@@ -198,6 +198,10 @@ fn rules_contradict_themselves() {
          f:3:16: shared_pool and pool_size can't be set simultaneously",
     );
     rule(
+        "pool \"session\" pool_size 2 min_pool_size 3",
+        "f:3:28: warning: rule 'd.u all': min_pool_size is above pool_size, which is used",
+    );
+    rule(
         "pool \"session\" group_query \"x\"",
         "f:3:16: group_query is not allowed outside group, rule d.u",
     );
@@ -305,4 +309,35 @@ fn groups() {
         "f:1:16: rule 'd.group_g all': group_query is not set\n\
          f:1:16: rule 'd.group_g all': group_query_user is not set",
     );
+}
+
+#[test]
+fn a_minimum_is_kept_where_both_names_are_known() {
+    let parsed = |database: &str, options: &str| {
+        let text = format!(
+            "log_format \"%m\" listen {{ host \"*\" port 1 }} shared_pool \"s\" {{ pool_size 7 }}\n\
+             storage \"pg\" {{ type \"remote\" host \"h\" port 1 }}\n\
+             database {database} {{ user \"u\" {{ storage \"pg\" authentication \"none\" \
+             pool \"session\" {options} }} }}"
+        );
+        crate::parse("f", &text, Conf).expect("it holds together")
+    };
+    for (database, options, min, warns) in [
+        ("\"d\"", "min_pool_size 3", 3, None),
+        ("\"d\"", "min_pool_size 3 pool_size 2", 2, Some("is above pool_size")),
+        ("default", "min_pool_size 3", 0, Some("is ignored where the database or user is default")),
+        ("\"d\"", "min_pool_size 3 shared_pool \"s\"", 0, Some("is ignored with shared_pool")),
+    ] {
+        let loaded = parsed(database, options);
+        let rule = &loaded.config.rules[0];
+        assert_eq!(rule.min_pool_size, min, "{options}");
+        let told: Vec<_> = loaded.warnings.iter().map(|warning| warning.message.clone()).collect();
+        assert_eq!(told.len(), usize::from(warns.is_some()), "{told:?}");
+        assert!(warns.is_none_or(|text| told[0].contains(text)), "{told:?}");
+    }
+    let shared = parsed("\"d\"", "shared_pool \"s\" pool_notice_after_waiting_ms 0");
+    let rule = &shared.config.rules[0];
+    let pool = rule.shared_pool.as_ref().map(|pool| (pool.name.as_str(), pool.pool_size));
+    assert_eq!((pool, rule.pool_size), (Some(("s", Some(7))), None));
+    assert_eq!(rule.pool_notice_after_waiting, Some(std::time::Duration::ZERO));
 }

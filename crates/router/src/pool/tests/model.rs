@@ -120,6 +120,8 @@ struct World {
     servers: u32,
     /// Opens that did not become servers.
     failed: u64,
+    /// Checkouts.
+    asked: u64,
     /// Waiters that were woken and have not asked why.
     woken: HashSet<u64>,
 }
@@ -137,6 +139,7 @@ impl World {
             keys: Vec::new(),
             servers: 0,
             failed: 0,
+            asked: 0,
             woken: HashSet::new(),
         }
     }
@@ -176,6 +179,7 @@ impl World {
     fn checkout(&mut self, client: usize, name_last: bool) {
         let last = self.last[client].filter(|_| name_last);
         let id = ClientId(client as u64);
+        self.asked += 1;
         let asker = Asker { client: id, machine: client % MACHINES, last };
         let answer = self.pool.checkout(asker, || id.0, self.now);
         let says = self.naive.checkout(&asker, self.now);
@@ -476,10 +480,8 @@ impl World {
 
     fn check_counters(&self, counts: &Counts) {
         let counters = self.pool.counters();
-        let granted = counters.handovers_near
-            + counters.handovers_passed
-            + counters.handovers_far
-            + counters.grants_open;
+        let granted = counters.handovers() + counters.grants_open;
+        assert_eq!(counters.checkouts(), self.asked);
         assert_eq!(counters.waits, granted + counters.gave_up + counts.waiting as u64);
         assert_eq!(counters.wait_total, self.naive.wait_total);
         assert_eq!(counters.opens, counters.closed + counts.servers() as u64);
