@@ -225,7 +225,7 @@ mod tests {
         (std::array::from_fn(part), Instant::now())
     }
 
-    /// Between the moment something is given back and the visit it leads to, somebody else may come.
+    /// Between the moment something is given back and the visit it leads to, another may come.
     #[test]
     fn what_was_given_back_is_for_the_oldest() {
         let ([mut old, young, mut other], now) = shares(1);
