@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Answers everything with one row, `begin` and `commit` as they should be, until the pooler leaves.
+/// Answers all with one row, `begin` and `commit` as they should be, until the pooler leaves.
 fn serve(session: &mut FakeSession) -> Option<()> {
     let mut status = b'I';
     loop {

@@ -1,5 +1,5 @@
-//! Cancels: what is to be cancelled, and what a cancel in flight means for its server. A cancel that
-//! is not sent yet harms nobody, so only those on their way keep a server from its next client.
+//! Cancels: what is to be cancelled, and what a cancel in flight means for its server. One that is
+//! not sent yet harms nobody, so only those on their way keep a server from its next client.
 
 use std::time::Instant;
 
