@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use config::{Name, Rule, UserName};
+use config::{Authentication, Name, Rule, StorageKind, UserName};
 use machine::{Deadline, JoinHandle, Notified};
 
 use crate::backend::Home;
@@ -70,7 +70,9 @@ impl Kept {
         let (Name::Named(database), UserName::Named(user)) = (&rule.database, &rule.user) else {
             return None;
         };
-        if rule.min_pool_size == 0 {
+        let serves = rule.storage.kind == StorageKind::Remote
+            && rule.authentication != Authentication::Block;
+        if rule.min_pool_size == 0 || !serves {
             return None;
         }
         let route = shared.routes.get_or_create(rule, database, user).ok()?;
