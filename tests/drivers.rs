@@ -4,6 +4,7 @@
 //! with what is special about its driver at its head; they end with 16 clients at a time.
 //! `scripts/test` installs and builds what they need.
 
+mod on_the_wire;
 mod rust_postgres;
 
 use crate::support::postgres::PASSWORD;
@@ -99,6 +100,14 @@ fn passes(driver: &str, ready: &[&str], program: &[&str]) {
     }
 }
 
+fn before_each_front(run: fn(u16)) {
+    for front in fronts() {
+        println!("on {}", front.what);
+        run(front.port);
+        front.stop();
+    }
+}
+
 #[test]
 fn psycopg() {
     passes(
@@ -123,9 +132,47 @@ fn node_postgres() {
 }
 
 #[test]
+fn postgres_js() {
+    passes("postgres.js", &["node", "-e", "require('postgres')"], &["node", "postgres_js_test.js"]);
+}
+
+#[test]
+fn pgjdbc() {
+    let path = ".build/pgjdbc:/usr/share/java/postgresql.jar";
+    passes("pgjdbc", &["./build", "pgjdbc"], &["java", "-cp", path, "PgJdbc"]);
+}
+
+#[test]
+fn pgx() {
+    passes("pgx", &["./build", "pgx"], &[".build/pgx"]);
+}
+
+#[test]
+fn lib_pq() {
+    passes("lib/pq", &["./build", "lib_pq"], &[".build/lib_pq"]);
+}
+
+#[test]
+fn sqlx() {
+    passes("sqlx", &["./build", "sqlx"], &[".build/sqlx"]);
+}
+
+#[test]
 fn rust_postgres() {
-    for front in fronts() {
-        rust_postgres::run(front.port);
-        front.stop();
-    }
+    before_each_front(rust_postgres::run);
+}
+
+#[test]
+fn npgsql() {
+    before_each_front(on_the_wire::npgsql);
+}
+
+#[test]
+fn pgx_5() {
+    before_each_front(on_the_wire::pgx_5);
+}
+
+#[test]
+fn a_statement_without_a_name_outlives_its_sync() {
+    before_each_front(on_the_wire::two_syncs);
 }

@@ -225,12 +225,19 @@ fn every_test_example_and_bench_is_registered() {
     let mut complaints = Vec::new();
     for path in modules.keys() {
         let top = ["tests/", "examples/", "benches/"].iter().any(|dir| path.starts_with(dir));
-        let registered = manifests.contains(&format!("\"../../{path}\""));
+        let registered = manifests.contains(&format!("\"../../{path}\"")) || names_it(path);
         if top && !registered && !is_module_of_another(path, &modules) {
             complaints.push(format!("{path} is neither registered in a manifest nor a module"));
         }
     }
     report(complaints);
+}
+
+/// A workspace of its own, such as a driver's program, has its manifest beside the file.
+fn names_it(path: &str) -> bool {
+    let (dir, file) = path.rsplit_once('/').unwrap();
+    let beside = fs::read_to_string(root().join(dir).join("Cargo.toml"));
+    beside.is_ok_and(|manifest| manifest.contains(&format!("path = \"{file}\"")))
 }
 
 /// `mod NAME;` in the file that would have to hold it.

@@ -146,5 +146,5 @@ async function main() {
   console.log('ok');
 }
 
-setTimeout(() => { console.error('timed out'); process.exit(1); }, 60000).unref();
+setTimeout(() => { console.error('timed out'); process.exit(1); }, 30000).unref();
 main().catch((error) => { console.error(error); process.exit(1); });

@@ -1,6 +1,7 @@
-//! rust-postgres, which prepares each text it is given, under names s0, s1 …, and closes the
-//! statement when the last who holds it lets go; it asks for unknown types by statements of its own.
-//! No command line: the test that starts it is in `drivers.rs`.
+//! rust-postgres, which prepares each text it is given, under names s0, s1 … of the whole process,
+//! and closes the statement when the last who holds it lets go; it asks for unknown types by
+//! statements of its own, which it keeps. No command line: the test that starts it is in
+//! `drivers.rs`.
 
 use crate::support::postgres::PASSWORD;
 use postgres::{Client, Config, NoTls, error::SqlState};
