@@ -108,7 +108,6 @@ fn text(number: usize) -> String {
 fn one_of_many(port: u16, number: usize, start: &Barrier) {
     let mut client = connect(port);
     start.wait();
-    // Everybody begins with another text: s0 means another one for each.
     let order = |at: usize| (number + at) % TEXTS;
     let kept: Vec<_> = (0..TEXTS).map(|at| client.prepare(&text(order(at))).unwrap()).collect();
     client.batch_execute(&format!("set my.tenant = 'tenant {number}'")).unwrap();
