@@ -1,14 +1,22 @@
-//! PostgreSQL's own programs through the pooler: psql as a person uses it, pgbench under load.
+//! PostgreSQL's own programs through the pooler: psql as a person uses it, alone and two at a time,
+//! pg_dump, pgbench under load.
+
+mod psql;
 
 use crate::support::process::{new_dir, run, signal};
 use crate::support::{PATIENCE, Pooler, Postgres, Setup, until};
+use psql::Psql;
 use rustix::process::Signal;
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
 fn program(pooler: &Pooler, name: &str) -> Command {
+    program_at(pooler.port, name)
+}
+
+fn program_at(port: u16, name: &str) -> Command {
     let mut command = Postgres::shared().program(name);
-    command.args(["-h", "127.0.0.1", "-p", &pooler.port.to_string(), "-U", "app"]);
+    command.args(["-h", "127.0.0.1", "-p", &port.to_string(), "-U", "app"]);
     command
 }
 
@@ -71,6 +79,186 @@ fn ctrl_c_in_psql_cancels_the_query() {
     }
 }
 
+/// PostgreSQL itself, session pooling, and one server for everybody: psql must not be able to tell.
+fn without_a_difference(run: impl Fn(u16)) {
+    run(Postgres::shared().port);
+    for setup in [Setup::session(3), Setup::transaction(1)] {
+        let pooler = setup.start();
+        run(pooler.port);
+        pooler.stop();
+    }
+}
+
+fn two_psqls(port: u16) -> [Psql; 2] {
+    [0, 1].map(|_| Psql::start(program_at(port, "psql")))
+}
+
+/// What a psql of ours has set: name and value. A tenant's name of 4 KB among them.
+fn own_settings(number: usize) -> Vec<(&'static str, String)> {
+    vec![
+        ("search_path", format!("psql_{number}, public")),
+        ("timezone", format!("Etc/GMT-{}", number + 1)),
+        ("datestyle", ["SQL, DMY", "German, DMY"][number].into()),
+        ("statement_timeout", format!("{}s", 50 + number)),
+        ("application_name", format!("psql number {number}")),
+        ("my.tenant", format!("tenant {number} ").repeat(455)),
+        ("role", format!("psql_role_{number}")),
+    ]
+}
+
+#[test]
+fn two_psqls_over_one_server_have_settings_of_their_own() {
+    for number in 0..2 {
+        let mut admin = Postgres::shared().admin();
+        let role = format!("psql_role_{number}");
+        assert_eq!(admin.query(&format!("create role {role}")).code(), "");
+        assert_eq!(admin.query(&format!("grant {role} to app")).code(), "");
+    }
+    without_a_difference(|port| {
+        let mut both = two_psqls(port);
+        for (number, psql) in both.iter_mut().enumerate() {
+            for (name, value) in own_settings(number) {
+                let quoted = if name == "search_path" { value } else { format!("'{value}'") };
+                assert_eq!(psql.says(&format!("set {name} = {quoted};")), "");
+            }
+        }
+        for _ in 0..3 {
+            for (number, psql) in both.iter_mut().enumerate() {
+                for (name, value) in own_settings(number) {
+                    assert_eq!(psql.says(&format!("show {name};")), format!("{value}\n"));
+                }
+                psql.says("begin; set local my.tenant = 'local'; set timezone = 'UTC';");
+                assert_eq!(psql.says("show my.tenant; rollback;"), "local\n");
+            }
+        }
+        let [first, second] = &mut both;
+        assert_eq!(first.says("reset all; reset role;"), "");
+        let shown = first.says("show application_name; show my.tenant; show role;");
+        assert_eq!(shown, "psql\n\nnone\n");
+        let [.., (_, tenant), (_, role)] = &own_settings(1)[..] else { panic!("seven of them") };
+        let shown = second.says("show my.tenant; show role;");
+        assert_eq!(shown, format!("{tenant}\n{role}\n"));
+        both.into_iter().for_each(Psql::quit);
+    });
+}
+
+#[test]
+fn two_psqls_over_one_server_have_statements_of_their_own() {
+    without_a_difference(|port| {
+        let mut both = two_psqls(port);
+        for (number, psql) in both.iter_mut().enumerate() {
+            let prepare = format!("prepare mine (int) as select $1 * 10 + {number};");
+            assert_eq!(psql.says(&prepare), "");
+        }
+        for turn in 0..3 {
+            for (number, psql) in both.iter_mut().enumerate() {
+                let want = format!("{}\n", turn * 10 + number);
+                assert_eq!(psql.says(&format!("execute mine({turn});")), want);
+            }
+        }
+        let [first, second] = &mut both;
+        let gone = first.says("deallocate mine;\nexecute mine(1);\n\\echo :SQLSTATE");
+        assert_eq!(gone, "26000\n");
+        assert_eq!(second.says("execute mine(1);"), "11\n");
+        let gone = second.says("discard all;\nexecute mine(1);\n\\echo :SQLSTATE");
+        assert_eq!(gone, "26000\n");
+        both.into_iter().for_each(Psql::quit);
+    });
+}
+
+#[test]
+fn psqls_own_commands_do_not_meet() {
+    without_a_difference(|port| {
+        let mut both = two_psqls(port);
+        for turn in 0..3 {
+            for psql in &mut both {
+                // Prepares without a name, and describes that in a Sync of its own.
+                let columns = psql.says(&format!("select {turn} as a, 'x'::text as b \\gdesc"));
+                assert_eq!(columns, "a|integer\nb|text\n");
+                let set = psql.says(&format!("select {turn} as mine \\gset\n\\echo :mine"));
+                assert_eq!(set, format!("{turn}\n"));
+                let run = "select 'select ' || g from generate_series(1, 2) g \\gexec";
+                assert_eq!(psql.says(run), "1\n2\n");
+                // Reads by a cursor, in a transaction that psql begins and ends by itself.
+                let few = "\\set FETCH_COUNT 10\nselect generate_series(1, 25);";
+                let want: String = (1..=25).map(|i| format!("{i}\n")).collect();
+                assert_eq!(psql.says(few), want);
+                assert_eq!(psql.says("\\unset FETCH_COUNT"), "");
+            }
+        }
+        both.into_iter().for_each(Psql::quit);
+    });
+}
+
+/// Names the first line that differs, not hundreds that do not.
+fn same_lines(lines: &[String], wanted: &[String]) {
+    for (line, want) in lines.iter().zip(wanted) {
+        assert_eq!(line, want);
+    }
+    assert_eq!(lines.len(), wanted.len());
+}
+
+#[test]
+fn a_fresh_psql_sees_what_it_would_see_without_us() {
+    let all = |port| {
+        let mut command = program_at(port, "psql");
+        command.args(["-d", "postgres", "-A", "-t", "-c", "show all"]);
+        command.env("PGOPTIONS", "-c my.tenant=fresh -c statement_timeout=77s").env("PGTZ", "UTC");
+        let (good, out, err) = run(&mut command);
+        assert!(good, "{err}");
+        out.lines().map(str::to_owned).collect::<Vec<_>>()
+    };
+    let want = all(Postgres::shared().port);
+    without_a_difference(|port| {
+        let mut before = Psql::start(program_at(port, "psql"));
+        let set = "set work_mem = '11MB'; set datestyle = german; set enable_sort = off;";
+        assert_eq!(before.says(set), "");
+        for _ in 0..2 {
+            same_lines(&all(port), &want);
+            assert_eq!(before.says("show work_mem; show enable_sort;"), "11MB\noff\n");
+        }
+        before.quit();
+    });
+}
+
+/// A plain dump without the key that newer releases draw for each one.
+fn dump(port: u16) -> Option<Vec<String>> {
+    let (good, out, err) = run(program_at(port, "pg_dump").args(["-n", "dumped", "postgres"]));
+    // pg_dump refuses servers newer than itself.
+    if !good && err.contains("server version mismatch") {
+        return None;
+    }
+    assert!(good, "{err}");
+    let kept = out.lines().filter(|line| !line.contains("restrict "));
+    Some(kept.map(str::to_owned).collect())
+}
+
+#[test]
+fn pg_dump_is_the_same_and_leaves_nothing() {
+    let grant = "grant create on database postgres to app";
+    assert_eq!(Postgres::shared().admin().query(grant).code(), "");
+    without_a_difference(|port| {
+        let mut psql = Psql::start(program_at(port, "psql"));
+        for sql in [
+            "drop schema if exists dumped cascade; create schema dumped;",
+            "create table dumped.t (i int primary key, v text);",
+            "insert into dumped.t select g, repeat('x', g) from generate_series(1, 99) g;",
+        ] {
+            assert_eq!(psql.says(sql), "");
+        }
+        if let Some(want) = dump(Postgres::shared().port) {
+            assert!(want.iter().any(|line| line.starts_with("COPY dumped.t")), "{want:?}");
+            for _ in 0..2 {
+                same_lines(&dump(port).expect("the same version"), &want);
+                // It sets search_path to nothing, and much more.
+                let shown = psql.says("show search_path; show row_security; show datestyle;");
+                assert_eq!(shown, "\"$user\", public\non\nISO, MDY\n");
+            }
+        }
+        psql.quit();
+    });
+}
+
 /// The tables of pgbench, made once, past the pooler.
 fn pgbench_tables() {
     static MADE: OnceLock<()> = OnceLock::new();
@@ -108,6 +296,8 @@ fn pgbench_in_transaction_pooling() {
         &["-S", "-M", "extended"],
         &["-M", "simple"],
         &["-M", "extended"],
+        &["-S", "-M", "prepared"],
+        &["-M", "prepared"],
         &["-S", "-C", "-c", "8"],
     ] {
         pgbench(&Setup::transaction(10), arguments);
