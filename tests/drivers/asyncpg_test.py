@@ -1,10 +1,11 @@
 """asyncpg with its statement cache, which is its default, and the reset of its pool.
 
-Special: Parse, Describe and Flush (no Sync) of __asyncpg_stmt_N__, then Bind, Execute and Sync; N counts
-over the whole process, so the same text has another name on each connection; a type it does not know is
-looked up with `jit` set off and on again by set_config; a release to the pool sends, in one string,
-`SELECT pg_advisory_unlock_all(); CLOSE ALL; UNLISTEN *; RESET ALL;`; what falls out of the cache is closed
-by the protocol; `cached plan must not change result type` outside of a transaction is tried once more.
+Special: Parse, Describe and Flush (no Sync) of __asyncpg_stmt_N__, and when that is answered Bind, Execute and
+Sync, or after an error the Sync alone; N counts over the whole process, so the same text has another name on
+each connection; a row or value is fetched by an Execute of one row, a cursor by Execute and Sync of its own
+portal in a transaction; a release to the pool sends, in one string, `SELECT pg_advisory_unlock_all(); CLOSE
+ALL; UNLISTEN *; RESET ALL;`; what falls out of the cache is closed by the protocol; `cached plan must not
+change result type` outside of a transaction is tried once more; its client_encoding is 'utf-8', in quotes.
 """
 
 import asyncio

@@ -1,8 +1,8 @@
 // node-postgres: client, pool, named statements, cursors, COPY both ways.
 //
 // Special: a name is the application's own choice and is parsed once a connection; a query with values and
-// no name is Parse, Bind, Describe, Execute, Sync of the unnamed statement; a failed statement ends with a
-// Sync of its own; a cursor is a portal that is read by Execute and Flush, with its Sync only at the end.
+// no name is Parse, Bind, Describe, Execute, Sync of the unnamed statement; a cursor is a portal C_1 … that
+// is read by Execute and Flush, outside of a transaction too, with its Close and Sync only at the end.
 'use strict';
 const assert = require('node:assert');
 const { once } = require('node:events');

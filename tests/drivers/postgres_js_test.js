@@ -1,7 +1,7 @@
 // postgres.js (package `postgres`): it prepares every text under a name of its own and pipelines by itself.
 //
-// Special: pipelines of many queries, a Sync each; a new text is Parse and Describe and Flush, its Bind waits
-// for the answer; array types are looked up at connect; an error whose ROUTINE is FetchPreparedStatement or
+// Special: pipelines of many queries, a Sync each; a new text with parameters is Parse and Describe and Flush,
+// its Bind waits for the answer; COMMIT, ROLLBACK and SAVEPOINT are prepared too; array types are looked up at connect; an error whose ROUTINE is FetchPreparedStatement or
 // RevalidateCachedQuery is tried once more with a new Parse, so a lost statement would go unnoticed.
 'use strict';
 const assert = require('node:assert');

@@ -1,9 +1,10 @@
 """psycopg 3, which prepares each statement at its second use (prepare_threshold=1), its pipeline mode,
 and libpq's own PQprepare under it.
 
-Special: a statement is prepared under _pg3_N in a Sync of its own and run in the next; COMMIT and ROLLBACK
-are prepared too; after a ROLLBACK it sends `DEALLOCATE ALL` and begins anew; what falls out of its cache
-is closed by the protocol, or by `DEALLOCATE _pg3_N` where libpq is older than 17.
+Special: a statement is prepared under _pg3_N in a Sync of its own and run in the next; BEGIN and COMMIT are
+simple queries, in a pipeline nameless Parses; whenever a command tag is ROLLBACK, ALTER or DROP it sends
+`DEALLOCATE ALL` and begins anew at its next number; what falls out of its cache is closed by the protocol, or
+by `DEALLOCATE _pg3_N` where libpq is older than 17; execute in a pipeline looks at answers when they come.
 """
 
 import threading
@@ -140,12 +141,14 @@ def pipeline_of_autocommits(conn, first=0):
 
 def evictions(conn, first=0):
     """A cache of two statements, so that each use of a third takes one away."""
+    conn.execute("deallocate all")  # psycopg forgets too: a full cache would not shrink
     conn.prepared_max = 2
     for _ in range(3):
         for i in range(first, first + TEXTS):
             for value in range(3):
                 ask(conn, i % TEXTS, value)
         conn.commit()
+    assert len(conn._prepared._names) == 3, conn._prepared._names
     conn.prepared_max = 100
 
 
