@@ -3,7 +3,7 @@
 // Special: names are S_1, S_2 … of the connection, BEGIN, COMMIT and SAVEPOINT among them, so the same name
 // means another text on each connection; BEGIN and the first query share one Sync; with autosave a simple query
 // SAVEPOINT stands between them, inside of the batch, and no Sync before it; a batch is many Binds and Executes
-// before one Sync, in parts when the answers could fill the socket; portals C_1 … are read by Execute with a
+// before one Sync, in parts when the answers could fill the socket; portals C_N are read by Execute with a
 // limit; what failed, what the garbage collector finds, or what the cache drops, is closed in front of the next
 // query; `cached plan must not change result type` outside of a transaction is tried once more; large objects
 // are FunctionCall; a connection begins with SET by Parse, Bind, Execute; it asks for TLS first.

@@ -1,8 +1,9 @@
 // postgres.js (package `postgres`): it prepares every text under a name of its own and pipelines by itself.
 //
 // Special: pipelines of many queries, a Sync each; a new text with parameters is Parse and Describe and Flush,
-// its Bind waits for the answer; COMMIT, ROLLBACK and SAVEPOINT are prepared too; array types are looked up at connect; an error whose ROUTINE is FetchPreparedStatement or
-// RevalidateCachedQuery is tried once more with a new Parse, so a lost statement would go unnoticed.
+// its Bind waits for the answer; COMMIT, ROLLBACK and SAVEPOINT are prepared too; array types are looked up at
+// connect; an error whose ROUTINE is FetchPreparedStatement or RevalidateCachedQuery is tried once more with a
+// new Parse, so a lost statement would go unnoticed.
 'use strict';
 const assert = require('node:assert');
 const { pipeline } = require('node:stream/promises');
@@ -45,7 +46,8 @@ async function transactions(sql) {
 async function cursors(sql) {
   for (const turn of numbers(3)) {
     let seen = 0;
-    await sql`select i from generate_series(1, ${25 + turn}::int) i`.cursor(10, (rows) => { seen += rows.length; });
+    const some = sql`select i from generate_series(1, ${25 + turn}::int) i`;
+    await some.cursor(10, (rows) => { seen += rows.length; });
     assert.strictEqual(seen, 25 + turn);
     for await (const rows of sql`select i from generate_series(1, 100) i`.cursor(10)) {
       assert.strictEqual(rows.length, 10);

@@ -2,9 +2,9 @@
 //
 // Special: names are lrupsc_N_M, prepared by Parse, Describe and Sync, then Bind, Describe, Execute and Sync;
 // what falls out of the cache, or was refused with `cached plan must not change result type`, goes by
-// `deallocate lrupsc_N_M` as a simple query, though it was prepared by the protocol; a batch describes all its new texts, a Sync each, and then is one
-// pipeline with one Sync; CopyFrom describes the table by a statement of its own; a nested transaction is
-// a savepoint; begin and commit are simple queries.
+// `deallocate lrupsc_N_M` as a simple query, though it was prepared by the protocol; a batch prepares its new
+// texts one by one, a Sync each, and then is one pipeline with one Sync; CopyFrom describes the table by a
+// nameless statement; begin and commit are simple queries.
 package main
 
 import (
