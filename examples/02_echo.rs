@@ -36,7 +36,8 @@ impl Session for Echo {
     }
 
     fn wakers(&self) -> Wakers<'_> {
-        Wakers { stream: &self.stream, notified: None, deadline: Deadline::NEVER }
+        let (other, notified) = (None, None);
+        Wakers { stream: &self.stream, other, notified, deadline: Deadline::NEVER }
     }
 }
 

@@ -27,6 +27,8 @@ pub trait Session: 'static {
 pub struct Wakers<'a> {
     /// Wakes when it is readable or hung up.
     pub stream: &'a Stream,
+    /// Likewise: the other end, for a session that keeps one.
+    pub other: Option<&'a Stream>,
     /// Wakes when its flag is set.
     pub notified: Option<&'a Notified>,
     /// Wakes when it passes.
@@ -60,8 +62,12 @@ pub fn start_session(session: Box<dyn Session>) -> Result<(), Error> {
 }
 
 impl Wakers<'_> {
+    fn streams(&self) -> impl Iterator<Item = &Stream> {
+        std::iter::once(self.stream).chain(self.other)
+    }
+
     fn are_satisfied(&self) -> bool {
-        self.stream.io().has(Interest::READ | Interest::HANGUP)
+        self.streams().any(|stream| stream.io().has(Interest::READ | Interest::HANGUP))
             || self.notified.is_some_and(Notified::is_set)
             || self.deadline.instant().is_some_and(|at| at <= Instant::now())
     }
@@ -73,7 +79,7 @@ pub(crate) fn serve(machine: &Machine, task: &Rc<Task>, mut session: Box<dyn Ses
     machine.shared.counters.parked.sub(1);
     task.timer.deadline.set(None);
     let wakers = session.wakers();
-    wakers.stream.io().watch_for_nothing(task);
+    wakers.streams().for_each(|stream| stream.io().watch_for_nothing(task));
     if let Some(notified) = wakers.notified {
         notified.waiter().clear(task);
     }
@@ -87,7 +93,9 @@ pub(crate) fn serve(machine: &Machine, task: &Rc<Task>, mut session: Box<dyn Ses
         }
         let wakers = session.wakers();
         if !wakers.are_satisfied() {
-            wakers.stream.io().watch_for(Interest::READ | Interest::HANGUP, task);
+            for stream in wakers.streams() {
+                stream.io().watch_for(Interest::READ | Interest::HANGUP, task);
+            }
             if let Some(notified) = wakers.notified {
                 notified.waiter().register(task);
             }

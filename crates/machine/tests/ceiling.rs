@@ -22,7 +22,7 @@ impl Session for Counts {
     }
 
     fn wakers(&self) -> Wakers<'_> {
-        Wakers { stream: &self.0, notified: None, deadline: self.2 }
+        Wakers { stream: &self.0, other: None, notified: None, deadline: self.2 }
     }
 }
 

@@ -18,7 +18,7 @@ impl Session for Idle {
 
     fn wakers(&self) -> Wakers<'_> {
         let in_an_hour = Deadline::after(Duration::from_secs(3600));
-        Wakers { stream: &self.0, notified: None, deadline: in_an_hour }
+        Wakers { stream: &self.0, other: None, notified: None, deadline: in_an_hour }
     }
 }
 

@@ -65,7 +65,8 @@ impl Session for Client {
     }
 
     fn wakers(&self) -> Wakers<'_> {
-        Wakers { stream: &self.stream, notified: Some(&self.notified), deadline: self.deadline }
+        let notified = Some(&self.notified);
+        Wakers { stream: &self.stream, other: None, notified, deadline: self.deadline }
     }
 }
 

@@ -20,7 +20,7 @@ impl Session for Parked {
     }
 
     fn wakers(&self) -> Wakers<'_> {
-        Wakers { stream: &self.0, notified: None, deadline: Deadline::NEVER }
+        Wakers { stream: &self.0, other: None, notified: None, deadline: Deadline::NEVER }
     }
 }
 
