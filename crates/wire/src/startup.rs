@@ -68,6 +68,46 @@ impl StartupMessage {
     }
 }
 
+/// Which stream of changes a connection is for, if any: the startup parameter `replication`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Replication {
+    /// An ordinary session.
+    #[default]
+    No,
+    /// The write-ahead log of the whole server.
+    Physical,
+    /// The changes of one database; SQL is spoken too.
+    Logical,
+}
+
+impl Replication {
+    /// What the parameter's value says, as PostgreSQL reads it: `database`, or a boolean word or
+    /// an unambiguous beginning of one, in any case. `None` for anything else.
+    pub fn parse(value: &str) -> Option<Replication> {
+        if value == "database" {
+            return Some(Replication::Logical);
+        }
+        // The least of a word that is enough: `o` could be `on` or `off`.
+        let words = [
+            ("true", 1, true),
+            ("false", 1, false),
+            ("yes", 1, true),
+            ("no", 1, false),
+            ("on", 2, true),
+            ("off", 2, false),
+            ("1", 1, true),
+            ("0", 1, false),
+        ];
+        let begins = |(word, least, _): &&(&str, usize, bool)| {
+            let start = word.as_bytes().get(..value.len());
+            value.len() >= *least
+                && start.is_some_and(|start| start.eq_ignore_ascii_case(value.as_bytes()))
+        };
+        let (_, _, yes) = words.iter().find(begins)?;
+        Some(if *yes { Replication::Physical } else { Replication::No })
+    }
+}
+
 /// What lets anyone cancel the query of a session.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct CancelKey {

@@ -55,6 +55,8 @@ pub enum Purpose {
     Preamble,
     /// A statement a client's message needs in front; its failure is that of the message.
     Statement,
+    /// A statement a client's simple query needs in front: should it fail, a Sync is missing.
+    Query,
     /// Ends what a failed preamble began; then the client may be told that it is idle again.
     Excuse,
     /// What a client left in its server: settings, temporary tables, locks.

@@ -321,7 +321,7 @@ fn a_new_conversation_has_no_heap() {
 #[test]
 fn the_fate_of_noted_requests_is_told_in_their_order() {
     let mut conversation = Conversation::new();
-    let mut send = |tags: &[u8], conversation: &mut Conversation| {
+    let send = |tags: &[u8], conversation: &mut Conversation| {
         for &tag in tags {
             let sent = match tag {
                 b'P' | b'C' => conversation.sent_noted(tag, Owner::Client),

@@ -192,6 +192,16 @@ pub enum BadOptions {
     TooMany(TooMany),
 }
 
+impl BadOptions {
+    /// The SQLSTATE PostgreSQL gives it.
+    pub fn code(&self) -> &'static str {
+        match self {
+            BadOptions::Argument(_) | BadOptions::NoValue(_) => "42601", // syntax_error
+            BadOptions::TooMany(_) => "53400", // configuration_limit_exceeded
+        }
+    }
+}
+
 impl fmt::Display for BadOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

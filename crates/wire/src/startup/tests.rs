@@ -125,3 +125,20 @@ proptest! {
         }
     }
 }
+
+/// Each line was asked of PostgreSQL 15's `parse_bool`, but for `database`.
+#[test]
+fn replication_is_a_boolean_or_the_word_database() {
+    use Replication::{Logical, No, Physical};
+    for (kind, words) in [
+        (Some(Logical), "database"),
+        (Some(Physical), "on ON true tRu t yes y ye 1"),
+        (Some(No), "off of OFF false f fals no n N 0"),
+        (None, "o O Database databas 2 01 10 onn yess truee offf nope tru\u{e9} t\u{e9} -"),
+    ] {
+        for word in words.split(' ') {
+            assert_eq!(Replication::parse(word), kind, "{word:?}");
+        }
+    }
+    assert_eq!(Replication::parse(""), None);
+}
