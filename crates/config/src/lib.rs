@@ -29,7 +29,7 @@ use raw::Block;
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
 pub use model::{
     AddressSelector, Authentication, Config, ConnDrop, ConnectionType, Endpoint, Global, Listen,
-    Name, PoolMode, Role, Rule, SharedPool, Storage, StorageKind, TlsMode, UserName,
+    Name, PoolMode, Role, Rule, SessionState, SharedPool, Storage, StorageKind, TlsMode, UserName,
 };
 pub use options::reference as options_reference;
 pub use secret::Secret;

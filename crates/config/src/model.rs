@@ -12,7 +12,8 @@ use std::time::Duration;
 pub use global::Global;
 pub(crate) use rule::masked;
 pub use rule::{
-    AddressSelector, Authentication, ConnectionType, Name, PoolMode, Role, Rule, UserName,
+    AddressSelector, Authentication, ConnectionType, Name, PoolMode, Role, Rule, SessionState,
+    UserName,
 };
 
 /// Everything the files said, checked.

@@ -6,8 +6,8 @@ use super::{Known, address, rule_check};
 use crate::diagnostic::Complaints;
 use crate::fields::Fields;
 use crate::model::{
-    AddressSelector, Authentication, Name, PoolMode, Role, Rule, SharedPool, Storage, StorageKind,
-    UserName,
+    AddressSelector, Authentication, Name, PoolMode, Role, Rule, SessionState, SharedPool, Storage,
+    StorageKind, UserName,
 };
 use crate::options::Scope;
 use crate::raw::{Block, Value};
@@ -111,7 +111,15 @@ impl Reading<'_> {
             pool_cancel: fields.flag("pool_cancel"),
             pool_rollback: fields.flag("pool_rollback"),
             pool_reset_timeout: fields.time_limit("pool_reset_timeout_ms"),
+            pool_client_idle_timeout: fields.time_limit("pool_client_idle_timeout"),
+            pool_idle_in_transaction_timeout: fields.time_limit("pool_idle_in_transaction_timeout"),
             pool_reserve_prepared_statement: reserve,
+            pool_session_state: self.session_state(),
+            pool_pin_on_listen: fields
+                .is_set("pool_pin_on_listen")
+                .then(|| fields.flag("pool_pin_on_listen")),
+            server_drop_on_cached_plan_error: fields.flag("server_drop_on_cached_plan_error"),
+            application_name_add_host: fields.flag("application_name_add_host"),
             maintain_params: fields.flag("maintain_params"),
             options: fields.pairs("options"),
             backend_startup_options: fields.pairs("backend_startup_options"),
@@ -232,6 +240,18 @@ impl Reading<'_> {
             return false;
         }
         asked
+    }
+
+    fn session_state(&mut self) -> SessionState {
+        match self.fields.text("pool_session_state") {
+            Some("pin") | None => SessionState::Pin,
+            Some("reset") => SessionState::Reset,
+            Some("error") => SessionState::Error,
+            Some(_) => {
+                self.error("pool_session_state", "unknown pool session state");
+                SessionState::Pin
+            }
+        }
     }
 
     /// `pool_discard` and `pool_smart_discard`: DISCARD ALL would forget the statements that are

@@ -63,6 +63,9 @@ pub(super) fn pool(reading: &mut Reading<'_>, pool: Option<PoolMode>) {
         );
         reading.complaints.error(fields.place("pool_pin_on_listen"), message);
     }
+    if pool == Some(PoolMode::Transaction) && fields.count("pool_client_idle_timeout") > 0 {
+        reading.warning("pool_client_idle_timeout", "is for session pools, nothing is idle here");
+    }
     if fields.is_set("shared_pool") && fields.is_set("pool_size") {
         let message = "shared_pool and pool_size can't be set simultaneously";
         reading.complaints.error(fields.place("shared_pool"), message);

@@ -37,6 +37,9 @@ pub struct Global {
     /// Lines that may wait for the log writer before lines are dropped.
     pub log_queue_depth: usize,
 
+    /// A plain BEGIN takes no server before the transaction does something.
+    pub virtual_transaction: bool,
+
     /// Fork into the background.
     pub daemonize: bool,
     /// Where our process id is written.

@@ -72,8 +72,22 @@ pub struct Rule {
     pub pool_rollback: bool,
     /// For each step of a reset; None = for ever.
     pub pool_reset_timeout: Option<Duration>,
+    /// Session pools: for a client that holds a server, idle outside of a transaction; None = for
+    /// ever.
+    pub pool_client_idle_timeout: Option<Duration>,
+    /// For a client idle inside a transaction; None = for ever.
+    pub pool_idle_in_transaction_timeout: Option<Duration>,
     /// Keep clients' prepared statements working across servers; already off for session pools.
     pub pool_reserve_prepared_statement: bool,
+    /// What becomes of a client that leaves more in its server than settings and statements.
+    pub pool_session_state: SessionState,
+    /// After LISTEN a client keeps its server; None: as `pool_session_state` says.
+    pub pool_pin_on_listen: Option<bool>,
+    /// A statement whose result type has changed is prepared anew for its next use. (In Odyssey its
+    /// whole server is closed, hence the name.)
+    pub server_drop_on_cached_plan_error: bool,
+    /// The client's address goes behind its `application_name`.
+    pub application_name_add_host: bool,
     /// Bring a server's parameters to the client's values on checkout.
     pub maintain_params: bool,
     /// Client parameters set by force; they win over the client's own.
@@ -98,6 +112,19 @@ impl fmt::Display for Rule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}.{} {}", self.database, self.user, self.address)
     }
+}
+
+/// What becomes of a client of a transaction pool that leaves more in its server than settings and
+/// shared statements: a temporary table, a session's lock, a LISTEN.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SessionState {
+    /// It keeps the server until that is gone.
+    #[default]
+    Pin,
+    /// It is removed before anybody else gets the server.
+    Reset,
+    /// The client is told that it must not, and disconnected.
+    Error,
 }
 
 /// A name or everything that has no rule of its own.

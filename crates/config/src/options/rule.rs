@@ -35,7 +35,7 @@ pub(super) const ROWS: &[Row] = &[
     flag("client_show_id", "yes").doc("Error texts carry the client's id."),
     flag("reserve_session_server_connection", "yes").harmless().doc("Odyssey only stores it."),
     text("quantiles").later(&[]).doc("Latency quantiles to compute, such as 0.99,0.95."),
-    flag("application_name_add_host", "no").later(&["no"]).doc("Add the client's address to it."),
+    flag("application_name_add_host", "no").doc("Add the client's address to it."),
     flag("log_debug", "no").doc("Debug lines for these clients."),
     flag("log_query", "no").doc("Query texts of these clients."),
     natural("keepalive", "0").unit("s").later(&["0"]).doc("As the global one; 0 = inherit."),
@@ -48,15 +48,15 @@ pub(super) const ROWS: &[Row] = &[
     text("storage_user").doc("The server's user; unset = the client's."),
     text("storage_password").doc("Our password at the server."),
     natural("server_lifetime", "3600").unit("s").doc("Older idle servers are closed; 0 = never."),
-    flag("server_drop_on_cached_plan_error", "yes").later(&["yes"]).doc("Close it after 0A000."),
-    flag("maintain_params", "yes").later(&["no"]).doc("Bring the client's parameters along."),
-    row("options", Kind::Pairs).later(&[]).doc("Client parameters set by force."),
+    flag("server_drop_on_cached_plan_error", "yes").doc("Close it after 0A000."),
+    flag("maintain_params", "yes").doc("Bring the client's parameters along."),
+    row("options", Kind::Pairs).doc("Client parameters set by force."),
     row("backend_startup_options", Kind::Pairs).doc("Sent when a server is opened."),
     text("target_session_attrs").later(&["any"]).doc("read-write, read-only, prefer-standby, any."),
     natural("catchup_timeout", "0").unit("s").later(&["0"]).doc("How far a server may lag behind."),
     integer("catchup_checks", "").deprecated(),
     // the pool
-    text("pool").later(&["session", "transaction"]).doc("session, transaction or statement."),
+    text("pool").doc("session, transaction or statement."),
     text("pool_routing").default("client_visible").doc("internal: not for clients."),
     natural("pool_size", "0").doc("Servers per route; 0 = unlimited."),
     natural("min_pool_size", "0")
@@ -71,19 +71,22 @@ pub(super) const ROWS: &[Row] = &[
     flag("pool_rollback", "yes").doc("ROLLBACK on release; no = close the server."),
     natural("pool_reset_timeout_ms", "1000").unit("ms").doc("Each step of a reset; 0 = for ever."),
     flag("pool_reserve_prepared_statement", "yes")
-        .later(&["no"])
         .doc("Prepared statements work across servers; off in session pools."),
-    flag("pool_pin_on_listen", "no").later(&["no"]).doc("Keep the server after LISTEN."),
+    flag("pool_pin_on_listen", "no").doc("Keep the server after LISTEN."),
+    text("pool_session_state")
+        .default("pin")
+        .doc("Temporary tables, LISTEN, locks: pin (to the server), reset or error."),
     flag("pool_attach_check", "yes").harmless().doc("Servers that hang up are always noticed."),
     flag("pool_acquire_fail_fast", "no").harmless().doc("Of several hosts, the free one first."),
     natural("pool_notice_after_waiting_ms", "")
         .unit("ms")
         .doc("Clients that wait longer for a server are told; 0 = all; unset = nobody."),
-    natural("pool_client_idle_timeout", "0").unit("s").later(&["0"]).doc("Session pools only."),
+    natural("pool_client_idle_timeout", "0")
+        .unit("s")
+        .doc("Session pools: clients that hold a server idly are disconnected; 0 = never."),
     natural("pool_idle_in_transaction_timeout", "0")
         .unit("s")
-        .later(&["0"])
-        .doc("Idle clients inside a transaction are disconnected."),
+        .doc("Idle clients inside a transaction are disconnected; 0 = never."),
     // groups only, but refused elsewhere by name
     text("group_query").harmless().doc("Its rows are the members of the group."),
     text("group_query_user").harmless().doc("As which user it runs."),

@@ -234,8 +234,7 @@ fn a_file_that_odyssey_runs_loads() {
         Conf,
         BENCH,
         "f:12:1: warning: coroutine_stack_size 8 is too small, 16 is used\n\
-         f:19:2: warning: tls mode 'allow' is not built yet, plain text is used\n\
-         f:38:3: warning: option 'pool_reserve_prepared_statement' is accepted but not built yet",
+         f:19:2: warning: tls mode 'allow' is not built yet, plain text is used",
     );
     let config = loaded(BENCH, Conf).config;
     assert_eq!(config.global.coroutine_stack_bytes, 65536);

@@ -2,6 +2,7 @@
 
 use super::{check, check_whole};
 use crate::Format::{Conf, Yaml};
+use crate::SessionState;
 
 #[test]
 fn everything_is_told_at_once() {
@@ -211,6 +212,10 @@ fn rules_contradict_themselves() {
         "f:3:16: rule 'd.u all': unknown pool routing mode",
     );
     rule(
+        "pool \"transaction\" pool_session_state \"x\"",
+        "f:3:20: rule 'd.u all': unknown pool session state",
+    );
+    rule(
         "pool \"session\" client_max 0",
         "f:3:16: value for option 'client_max' must be between 1 and 2147483647",
     );
@@ -229,8 +234,7 @@ fn rules_are_rewritten() {
     );
     rule(
         "pool \"session\" pool_reserve_prepared_statement yes",
-        "f:3:16: warning: option 'pool_reserve_prepared_statement' is accepted but not built yet\n\
-         f:3:16: warning: rule 'd.u all': disable prepared statements reserving due to session pooling",
+        "f:3:16: warning: rule 'd.u all': disable prepared statements reserving due to session pooling",
     );
     check(
         Conf,
@@ -242,6 +246,32 @@ fn rules_are_rewritten() {
         "pool \"session\" pool_routing \"internal\"",
         "f:3:16: warning: rule 'd.u all': internal rules are accepted but serve nobody yet",
     );
+}
+
+/// What is written of LISTEN, even Odyssey's default, is not what is left out.
+#[test]
+fn what_becomes_of_a_client_that_leaves_something() {
+    for (options, state, listen) in [
+        ("", SessionState::Pin, None),
+        ("pool_session_state \"pin\" pool_pin_on_listen no", SessionState::Pin, Some(false)),
+        ("pool_session_state \"reset\" pool_pin_on_listen yes", SessionState::Reset, Some(true)),
+        ("pool_session_state \"error\"", SessionState::Error, None),
+    ] {
+        let text = format!(
+            "log_format \"%m\" listen {{ host \"*\" port 1 }}\n\
+             storage \"pg\" {{ type \"remote\" host \"h\" port 1 }}\n\
+             database \"d\" {{ user \"u\" {{ storage \"pg\" authentication \"none\" \
+             pool \"transaction\" {options} }} }}"
+        );
+        let loaded = crate::parse("f", &text, Conf).expect("it holds together");
+        let rule = &loaded.config.rules[0];
+        assert_eq!(
+            (rule.pool_session_state, rule.pool_pin_on_listen),
+            (state, listen),
+            "{options}"
+        );
+        assert_eq!(loaded.warnings, [], "{options}");
+    }
 }
 
 #[test]
