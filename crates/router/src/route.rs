@@ -1,5 +1,6 @@
-//! A route: one rule, one backend database, one backend user, and the pool they share behind one
-//! short lock. It refuses to be waited in: the lock is held for a decision, never for I/O.
+//! A route: one rule, one backend database, one backend user, one kind of server, and the pool they
+//! share behind one short lock. It refuses to be waited in: the lock is held for a decision, never
+//! for I/O.
 
 mod parts;
 
@@ -10,6 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::time::{Duration, Instant};
 
 use config::{Name, Rule, UserName};
+use wire::startup::Replication;
 
 use crate::budget::{Budget, Errand, Member};
 use crate::limits::{Admission, ClientLimit};
@@ -37,12 +39,14 @@ pub struct RouteKey {
     pub database: String,
     /// The user at the server.
     pub user: String,
+    /// Servers for replication are servers of another kind.
+    pub replication: Replication,
 }
 
 /// What a server tells every client at login: names and values of ParameterStatus, in its order.
 pub type Parameters = Vec<(String, String)>;
 
-/// One rule × backend database × backend user, with its pool.
+/// One rule × backend database × backend user (× replication), with its pool.
 ///
 /// `S` is an idle server, `W` wakes a waiter, `C` is what a canceller needs of a server.
 pub struct Route<S, W, C> {
@@ -91,11 +95,12 @@ struct Known<S, W, C> {
 
 impl RouteKey {
     /// The rule's `storage_db` and `storage_user` win over what the client named.
-    fn new(rule: &Arc<Rule>, database: &str, user: &str) -> RouteKey {
+    fn new(rule: &Arc<Rule>, database: &str, user: &str, replication: Replication) -> RouteKey {
         RouteKey {
             rule: Arc::clone(rule),
             database: rule.storage_db.as_deref().unwrap_or(database).to_owned(),
             user: rule.storage_user.as_deref().unwrap_or(user).to_owned(),
+            replication,
         }
     }
 
@@ -111,6 +116,7 @@ impl PartialEq for RouteKey {
         Arc::ptr_eq(&self.rule, &other.rule)
             && self.database == other.database
             && self.user == other.user
+            && self.replication == other.replication
     }
 }
 
@@ -122,6 +128,7 @@ impl Hash for RouteKey {
         Arc::as_ptr(&self.rule).hash(state);
         self.database.hash(state);
         self.user.hash(state);
+        self.replication.hash(state);
     }
 }
 
@@ -197,10 +204,18 @@ impl<S, W, C: Clone> Route<S, W, C> {
         lock(&self.learned).clone()
     }
 
-    /// Remembers what a server told at login; the last one counts.
-    pub fn learn(&self, parameters: Parameters) {
-        let before = lock(&self.learned).replace(Arc::new(parameters));
+    /// Remembers what a server told at login; the last one counts. Servers that tell the same share
+    /// what is returned.
+    pub fn learn(&self, parameters: Parameters) -> Arc<Parameters> {
+        let mut learned = lock(&self.learned);
+        if let Some(known) = learned.as_ref().filter(|known| ***known == parameters) {
+            return Arc::clone(known);
+        }
+        let new = Arc::new(parameters);
+        let before = learned.replace(Arc::clone(&new));
+        drop(learned);
         drop(before); // outside the lock: it may be the last owner of a long list
+        new
     }
 
     /// The rule is gone from the configuration: the route is collected as soon as it is empty.
@@ -235,7 +250,8 @@ impl<S, W, C: Clone> Routes<S, W, C> {
         Routes { max, known: Mutex::new(table), parts: Mutex::default() }
     }
 
-    /// The route of a client that met `rule` and named `database` and `user`.
+    /// The route of a client that met `rule`, named `database` and `user` and wants servers of a
+    /// kind.
     ///
     /// # Errors
     /// [`Refusal::RoutesFull`] when it would be one too many and no empty one can go.
@@ -244,8 +260,9 @@ impl<S, W, C: Clone> Routes<S, W, C> {
         rule: &Arc<Rule>,
         database: &str,
         user: &str,
+        replication: Replication,
     ) -> Result<Arc<Route<S, W, C>>, Refusal> {
-        let key = RouteKey::new(rule, database, user);
+        let key = RouteKey::new(rule, database, user, replication);
         let mut table = lock(&self.known);
         if let Some(found) = table.by_key.get(&key) {
             return Ok(Arc::clone(&found.route));

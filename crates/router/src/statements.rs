@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::ops::Deref;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 pub use names::{NAME_BYTES_MAX, NAMES_MAX, Names, NamesFull};
@@ -30,6 +30,10 @@ pub struct Statement {
     hash: u64,
     /// Shared with the shard, which compares it without owning the statement.
     body: Arc<[u8]>,
+    /// See [`Statements::retire`].
+    retired: AtomicBool,
+    /// A server has prepared it.
+    proven: AtomicBool,
     home: Arc<Shards>,
 }
 
@@ -42,6 +46,21 @@ impl Statement {
     /// What follows the name in a Parse message: the query, a zero byte, the parameters' types.
     pub fn body(&self) -> &[u8] {
         &self.body
+    }
+
+    /// Has a server prepared it, ever? Then it is no nonsense.
+    pub fn is_proven(&self) -> bool {
+        self.proven.load(Ordering::Relaxed)
+    }
+
+    /// A server has prepared it.
+    pub fn prove(&self) {
+        self.proven.store(true, Ordering::Relaxed);
+    }
+
+    /// Must it not be prepared any more? See [`Statements::retire`].
+    pub fn is_retired(&self) -> bool {
+        self.retired.load(Ordering::Relaxed)
     }
 
     /// What it is called at servers: `odyssey_pstmt_<number>`.
@@ -147,6 +166,13 @@ impl Statements {
         self.intern_as(self.shards.hashing.hash_one(body), body)
     }
 
+    /// A server has said that the statement's result has another shape now. Who knows the statement
+    /// was told the old one, so it is not prepared any more; its body makes a new statement.
+    pub fn retire(&self, statement: &Interned) {
+        statement.retired.store(true, Ordering::Relaxed);
+        self.shards.lock(statement.hash).retire(statement);
+    }
+
     /// Statements alive.
     pub fn len(&self) -> usize {
         self.shards.sum(|shard| shard.known.len())
@@ -178,7 +204,8 @@ impl Statements {
     fn fresh(&self, hash: u64, body: &[u8]) -> Interned {
         let number = self.shards.next.fetch_add(1, Ordering::Relaxed);
         let home = Arc::clone(&self.shards);
-        Interned(Arc::new(Statement { number, hash, body: body.into(), home }))
+        let (retired, proven) = (AtomicBool::new(false), AtomicBool::new(false));
+        Interned(Arc::new(Statement { number, hash, body: body.into(), retired, proven, home }))
     }
 }
 
@@ -236,22 +263,30 @@ struct Known {
     body: Arc<[u8]>,
     /// Dead for the moment between the end of the last handle and [`Shard::forget`].
     statement: Weak<Statement>,
+    /// Nobody finds it any more.
+    retired: bool,
 }
 
 impl Shard {
     fn find(&self, hash: u64, body: &[u8]) -> Option<Interned> {
         let same_hash = self.known.range((hash, 0)..=(hash, u64::MAX));
         // The body first: a handle that is not given out could be the last, and end under the lock.
-        let mut same_body = same_hash.filter(|(_, known)| *known.body == *body);
+        let mut same_body = same_hash.filter(|(_, known)| !known.retired && *known.body == *body);
         same_body.find_map(|(_, known)| known.statement.upgrade()).map(Interned)
+    }
+
+    fn retire(&mut self, statement: &Statement) {
+        if let Some(known) = self.known.get_mut(&(statement.hash, statement.number)) {
+            known.retired = true;
+        }
     }
 
     /// Makes `fresh` known; or answers who has been with the same body since it was looked for.
     fn keep(&mut self, fresh: &Interned) -> Option<Interned> {
         let found = self.find(fresh.hash, &fresh.body);
         if found.is_none() {
-            let known =
-                Known { body: Arc::clone(&fresh.body), statement: Arc::downgrade(&fresh.0) };
+            let (body, statement) = (Arc::clone(&fresh.body), Arc::downgrade(&fresh.0));
+            let known = Known { body, statement, retired: false };
             self.body_bytes += known.body.len();
             self.known.insert((fresh.hash, fresh.number), known);
         }

@@ -11,11 +11,23 @@ use crate::testing::rule;
 type TestRoutes = Routes<usize, (), usize>;
 
 fn get(routes: &TestRoutes, rule: &Arc<Rule>, who: (&str, &str)) -> Arc<Route<usize, (), usize>> {
-    routes.get_or_create(rule, who.0, who.1).unwrap()
+    routes.get_or_create(rule, who.0, who.1, Replication::No).unwrap()
 }
 
 fn asker(client: u64) -> Asker {
     Asker { client: ClientId(client), machine: 0, last: None }
+}
+
+#[test]
+fn servers_for_replication_are_a_route_of_their_own() {
+    let routes = TestRoutes::new();
+    let rule = Arc::new(rule("* *"));
+    let kinds = [Replication::No, Replication::Physical, Replication::Logical];
+    for kind in kinds.into_iter().chain(kinds) {
+        let route = routes.get_or_create(&rule, "db", "bob", kind).unwrap();
+        assert_eq!(route.key().replication, kind);
+    }
+    assert_eq!(routes.len(), kinds.len());
 }
 
 /// Machines share routes, whatever they put in, as long as it may move between threads.
@@ -92,7 +104,10 @@ fn a_full_house_forgets_empty_routes_of_default_rules_only() {
 
     let admitted = get(&routes, &anybody, ("db", "new")).admit().unwrap();
     let full = Refusal::RoutesFull { limit: 3 };
-    assert_eq!(routes.get_or_create(&anybody, "db", "one more").err(), Some(full.clone()));
+    assert_eq!(
+        routes.get_or_create(&anybody, "db", "one more", Replication::No).err(),
+        Some(full.clone())
+    );
     drop(held);
     drop(get(&routes, &anybody, ("db", "one more")));
 
@@ -100,9 +115,9 @@ fn a_full_house_forgets_empty_routes_of_default_rules_only() {
     let opened = busy.with(|pool| pool.checkout(asker(1), || (), Instant::now()));
     assert!(matches!(opened, Checkout::Open(_)));
     drop(busy);
-    assert_eq!(routes.get_or_create(&anybody, "db", "last").err(), Some(full));
+    assert_eq!(routes.get_or_create(&anybody, "db", "last", Replication::No).err(), Some(full));
     drop(admitted);
-    assert!(routes.get_or_create(&anybody, "db", "last").is_ok());
+    assert!(routes.get_or_create(&anybody, "db", "last", Replication::No).is_ok());
 }
 
 #[test]
@@ -280,7 +295,8 @@ fn nobody_is_forgotten_between_routes_that_share() {
     let shared = Arc::new(config::SharedPool { name: "one".into(), pool_size: Some(2) });
     let rule = Arc::new(Rule { shared_pool: Some(shared), ..rule("* *") });
     let routes = Crowd::new();
-    let three = ["a", "b", "c"].map(|name| routes.get_or_create(&rule, name, "u").unwrap());
+    let three = ["a", "b", "c"]
+        .map(|name| routes.get_or_create(&rule, name, "u", Replication::No).unwrap());
     // Many short rounds: the last one of each has nobody behind it whose errands help.
     for _ in 0..200 {
         thread::scope(|scope| {

@@ -191,3 +191,16 @@ proptest! {
         check(&statements, &handles);
     }
 }
+
+#[test]
+fn a_retired_statement_is_found_no_more_and_its_text_makes_another() {
+    let statements = Statements::new();
+    let old = statements.intern(b"select * from t\0");
+    statements.retire(&old);
+    let new = statements.intern(b"select * from t\0");
+    assert_ne!(old, new);
+    assert!(old.is_retired() && !new.is_retired());
+    assert_eq!(statements.intern(b"select * from t\0"), new);
+    drop((old, new));
+    assert!(statements.is_empty());
+}
