@@ -31,6 +31,15 @@ pub enum Ending {
     NoServer(OpenFailure),
     /// The server went while the client had it.
     ServerLost(ServerLoss),
+    /// The client held a server for too long without a word.
+    Idle {
+        /// Inside a transaction.
+        in_transaction: bool,
+    },
+    /// A transaction where a server goes back after each statement.
+    TransactionRefused,
+    /// The client left in its server what its rule forbids: what, in words.
+    LeftBehind(String),
     /// The process stops and asks its clients to leave.
     ShuttingDown,
     /// The engine failed us: too many coroutines, a cancelled coroutine.
@@ -74,13 +83,25 @@ impl Ending {
                 Some(notice) if forward_errors => notice,
                 _ => {
                     let text = format!("failed to connect to remote server {}", failure.server);
-                    Notice::fatal("08006", text)
+                    Notice::fatal("08006", text).with_detail(failure.reason.to_string())
                 }
             },
             Ending::ServerLost(loss) => {
                 let server = Show(loss.server);
                 let text = format!("remote server read/write error {server}: {}", loss.reason);
                 Notice::error("08006", text)
+            }
+            Ending::Idle { in_transaction } => {
+                let what = if *in_transaction { "idle in transaction" } else { "idle" };
+                Notice::fatal("08006", "Odyssey has dropped the connection")
+                    .with_detail(format!("Connection was dropped by Odyssey due to {what} timeout"))
+            }
+            Ending::TransactionRefused => {
+                Notice::fatal("0A000", "transaction blocks not allowed in statement pooling mode")
+            }
+            Ending::LeftBehind(left) => {
+                Notice::fatal("0A000", format!("session state not allowed in this pool: {left}"))
+                    .with_hint("a session pool has no such limit")
             }
             Ending::ShuttingDown => Notice::fatal("08006", "Odyssey is gracefully shutting down")
                 .with_detail(
@@ -103,6 +124,9 @@ impl Ending {
             Ending::Refused(..) => "OD_EATTACH",
             Ending::NoServer(_) => "OD_ESERVER_CONNECT",
             Ending::ServerLost(_) => "OD_ESERVER_READ",
+            Ending::Idle { in_transaction: false } => "OD_EIDLE_TIMEOUT",
+            Ending::Idle { in_transaction: true } => "OD_EIDLE_IN_TRANSACTION_TIMEOUT",
+            Ending::TransactionRefused | Ending::LeftBehind(_) => "OD_ECLIENT_PROTOCOL_ERROR",
             Ending::ShuttingDown => "OD_EGRACEFUL_SHUTDOWN",
             Ending::Engine(_) => "OD_EOOM",
         }
@@ -110,7 +134,10 @@ impl Ending {
 
     /// Worth an error line in the log?
     pub fn is_fault(&self) -> bool {
-        !matches!(self, Ending::Terminated | Ending::ClientGone | Ending::ShuttingDown)
+        !matches!(
+            self,
+            Ending::Terminated | Ending::ClientGone | Ending::ShuttingDown | Ending::Idle { .. }
+        )
     }
 }
 
@@ -208,6 +235,10 @@ impl fmt::Display for Ending {
             Ending::ServerLost(loss) => {
                 write!(f, "remote server read/write error {}: {}", Show(loss.server), loss.reason)
             }
+            Ending::Idle { in_transaction: false } => f.write_str("idle timeout"),
+            Ending::Idle { in_transaction: true } => f.write_str("idle in transaction timeout"),
+            Ending::TransactionRefused => f.write_str("transaction in statement pooling mode"),
+            Ending::LeftBehind(left) => write!(f, "session state not allowed in this pool: {left}"),
             Ending::ShuttingDown => f.write_str("graceful shutdown"),
             Ending::Engine(error) => write!(f, "{error}"),
         }

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use config::{Authentication, Name, Rule, StorageKind, UserName};
 use machine::{Deadline, JoinHandle, Notified};
+use wire::startup::Replication;
 
 use crate::backend::Home;
 use crate::shared::Shared;
@@ -75,7 +76,7 @@ impl Kept {
         if rule.min_pool_size == 0 || !serves {
             return None;
         }
-        let route = shared.routes.get_or_create(rule, database, user).ok()?;
+        let route = shared.routes.get_or_create(rule, database, user, Replication::No).ok()?;
         let home = shared.home(route);
         Some(Kept { home, opening: None, failures: 0, retry_at: None })
     }

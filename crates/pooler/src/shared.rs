@@ -6,10 +6,12 @@ use std::sync::{Arc, Mutex, OnceLock, Weak};
 
 use config::{Config, Rule};
 use machine::{Keepalive, Notifier, StreamOptions};
-use router::{CancelKeys, ClientId, ClientKey, ClientLimit, Rules, Scope};
+use router::{CancelKeys, ClientId, ClientKey, ClientLimit, Parameters, Rules, Scope, Statements};
+use wire::settings::Settings;
 
 use crate::backend::{Home, Route, Routes};
 use crate::ending::Ending;
+use crate::interner::Interner;
 use crate::keyring::Keyring;
 use crate::log::Log;
 use crate::permits::Permits;
@@ -27,6 +29,12 @@ pub struct Shared {
     pub rules: Rules,
     /// Where clients went so far.
     pub routes: Routes,
+    /// The prepared statements of all clients and servers.
+    pub statements: Statements,
+    /// Settings of clients and servers.
+    pub settings: Interner<Settings>,
+    /// What clients were told of their servers' parameters.
+    pub reports: Interner<Parameters>,
     /// Where lines go.
     pub log: Log,
     /// Who may be cancelled by what key.
@@ -61,6 +69,9 @@ impl Shared {
         Self {
             rules: Rules::new(&config),
             routes: Routes::new(),
+            statements: Statements::new(),
+            settings: Interner::default(),
+            reports: Interner::default(),
             cancel_keys: CancelKeys::new(),
             clients: ClientLimit::new(Scope::Global, global.client_max),
             cancels: Arc::new(Permits::new(global.cancel_max_inflight)),

@@ -83,4 +83,16 @@ fn print_route(shared: &Shared, home: &Home, since: &Totals, seconds: u64) {
             since.sent_bytes / seconds,
         ),
     );
+    let counters = home.route.with(|pool| *pool.counters());
+    let share = (counters.takes_last * 100).checked_div(counters.checkouts()).unwrap_or(0);
+    let text = format_args!(
+        "[{}.{}] {} checkouts, {share}% of them of the client's own last server, {} waits, \
+         {} clients pinned so far",
+        rule.database,
+        rule.user,
+        counters.checkouts(),
+        counters.waits,
+        home.tally.pins(),
+    );
+    shared.log.info("stats", &Who::default(), text);
 }

@@ -13,6 +13,7 @@ pub struct Tally {
     transaction_us: AtomicU64,
     received_bytes: AtomicU64,
     sent_bytes: AtomicU64,
+    pins: AtomicU64,
 }
 
 /// One reading of a [`Tally`].
@@ -55,6 +56,16 @@ impl Tally {
             received_bytes: read(&self.received_bytes),
             sent_bytes: read(&self.sent_bytes),
         }
+    }
+
+    /// A client was tied to its server by what it left there.
+    pub fn pinned(&self) {
+        self.pins.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How often that happened.
+    pub fn pins(&self) -> u64 {
+        self.pins.load(Ordering::Relaxed)
     }
 
     fn add(&self, more: &Totals) {

@@ -10,8 +10,8 @@ use wire::frame::Side;
 use wire::tag::backend as tag;
 use wire::{CancelKey, encode};
 
-use super::Home;
 use super::open::Reason;
+use super::{Home, Own};
 use crate::dialog::{Dialog, Patience};
 
 /// What a server tells before it is ready.
@@ -27,9 +27,10 @@ pub(super) fn greet(
     home: &Home,
     stream: &Stream,
     patience: &Patience<'_>,
+    own: Option<&Own>,
 ) -> Result<Greeting, Reason> {
     let mut dialog = Dialog::new(stream, Side::Backend, *patience);
-    dialog.send(&startup(home))?;
+    dialog.send(&startup(home, own))?;
     authenticate(home, &mut dialog, patience.deadline)?;
     let mut greeting = Greeting { key: None, parameters: Vec::new() };
     loop {
@@ -59,10 +60,14 @@ pub(super) fn greet(
     }
 }
 
-/// Our startup message: the route's identity and what the rule adds.
-fn startup(home: &Home) -> Vec<u8> {
+/// Our startup message: the route's identity, what a client that gets the server for itself wants
+/// of it, and what the rule adds: PostgreSQL takes the last of two values, as we mean it.
+fn startup(home: &Home, own: Option<&Own>) -> Vec<u8> {
     let key = home.route.key();
     let mut parameters = vec![("user", key.user.as_str()), ("database", key.database.as_str())];
+    let wanted = own.map_or(&[][..], |own| &own.startup).iter();
+    let wanted = wanted.filter(|(name, _)| name != "user" && name != "database");
+    parameters.extend(wanted.map(|(name, value)| (name.as_str(), value.as_str())));
     let added = home.route.rule().backend_startup_options.iter();
     parameters.extend(added.map(|(name, value)| (name.as_str(), value.as_str())));
     let mut bytes = Vec::new();

@@ -10,7 +10,7 @@ use wire::frame::{self, Side};
 use wire::tag::backend as tag;
 
 use super::waiting::Waiting;
-use super::{IdleServer, Lease, OpenFailure, Server, Target, Waker};
+use super::{IdleServer, Lease, OpenFailure, Own, Server, Target, Waker};
 use crate::dialog::Patience;
 use crate::log::Who;
 use crate::shared::Shared;
@@ -41,6 +41,10 @@ pub struct Checkout<'a> {
     pub client: Option<&'a Stream>,
     /// Rings when the pool has an answer.
     pub notified: &'a Notified,
+    /// Ends the wait though `pool_timeout` would not: a login has a limit of its own.
+    pub deadline: Deadline,
+    /// The client wants a server for itself alone; its route has no others.
+    pub own: Option<&'a Own>,
     /// The client is logged in and may be told that it waits.
     pub may_tell: bool,
 }
@@ -73,7 +77,8 @@ impl Home {
                 router::Checkout::Open(slot) => (Grant::Open(slot), since),
                 router::Checkout::Wait(ticket) => {
                     let waiting = Waiting { home: self, ask, ticket, since };
-                    (waiting.run(self.patience(since))?, machine::now())
+                    let patience = self.patience(since).earliest(ask.deadline);
+                    (waiting.run(patience)?, machine::now())
                 }
                 router::Checkout::Refuse(refusal) => return Err(NoServer::Refused(refusal)),
             };
@@ -158,7 +163,10 @@ impl Home {
                 let held = Held { home: self, slot };
                 Ok(self.revive(idle).map(|server| (held.keep(), server)))
             }
-            Grant::Open(slot) => self.fill(slot, ask.client).map(Some),
+            Grant::Open(slot) => {
+                let Checkout { client, deadline, own, .. } = *ask;
+                self.fill(slot, Patience { deadline, client }, own).map(Some)
+            }
         }
     }
 
@@ -166,11 +174,13 @@ impl Home {
     pub(super) fn fill(
         self: &Arc<Self>,
         slot: SlotKey,
-        client: Option<&Stream>,
+        mut patience: Patience<'_>,
+        own: Option<&Own>,
     ) -> Result<(SlotKey, Server), OpenFailure> {
         let held = Held { home: self, slot };
-        let deadline = Deadline::after(self.shared.config.global.backend_connect_timeout);
-        let server = self.open(&Patience { deadline, client }).inspect_err(|failure| {
+        let timeout = self.shared.config.global.backend_connect_timeout;
+        patience.deadline = patience.deadline.earliest(Deadline::after(timeout));
+        let server = self.open(&patience, own).inspect_err(|failure| {
             if failure.is_full() {
                 self.shut(failure); // before somebody else is given the slot
             }

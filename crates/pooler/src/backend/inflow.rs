@@ -1,24 +1,62 @@
 //! The inflow: bytes from a server, cut into messages as they pass. The conversation hears of each
-//! message; bodies are not copied and only three kinds are looked into. Answers that are ours are
+//! message; bodies are not copied and only few kinds are looked into. Answers that are ours are
 //! cut out, what remains may pass to the client.
 
-use machine::{Buffer, Progress, Stream};
-use wire::conversation::Owner;
+use machine::{Progress, Stream};
+use router::Interned;
+use wire::backend::TransactionStatus;
+use wire::conversation::{Heard, Noted, Owner, Purpose};
 use wire::frame::{self, HEADER_BYTES, Header, Side};
+use wire::settings::SETTINGS_BYTES_MAX;
 use wire::tag::backend as tag;
 
-use super::Core;
+use super::holdings::{Asking, Finding, Holdings, Op, Refusal};
+use super::{Core, Suspicion};
 use crate::nonsense::Nonsense;
+use crate::passage::Passage;
 
 /// Messages that are looked into must fit; longer ones (an error with a huge DETAIL) pass unseen.
 const SEEN_BYTES_MAX: usize = 64 * 1024;
+/// A setting is found whole, however long.
+const FINDING_BYTES_MAX: usize = SETTINGS_BYTES_MAX + 1024;
+/// More findings than settings can be.
+const FINDINGS_MAX: usize = 4096;
+
+/// The routine that reports "cached plan must not change result type", whatever the language.
+const STALE_PLAN: &[u8] = b"RRevalidateCachedQuery\0";
+
+/// In front of a name that a client gave and we reserve: no statement is called so.
+pub const ALIEN: &[u8] = b"odyssey_client:";
 
 /// What was seen in passing.
 pub enum Event<'a> {
-    /// The server reports an error.
-    Error(wire::NoticeView<'a>),
+    /// The server reports an error; does the client read it?
+    Error(wire::NoticeView<'a>, bool),
     /// A request of the client is answered in full.
     Ready,
+    /// DEALLOCATE ALL of the client is done; these names it gives again behind it.
+    Deallocated(Vec<(Box<[u8]>, Interned)>),
+    /// DISCARD ALL likewise.
+    Discarded(Vec<(Box<[u8]>, Interned)>),
+    /// Something the client asked for, or we for it, will not be done.
+    Lost(Op),
+    /// A statement of the client has another result type than when it was prepared.
+    Stale,
+}
+
+/// Who hears what passes.
+pub trait Ear {
+    /// Something was seen.
+    fn hear(&mut self, event: Event<'_>);
+    /// The client's name of a shared statement; errors speak of it.
+    fn name_of(&self, _number: u64) -> Option<&[u8]> {
+        None
+    }
+    /// The client is about to read that its request is answered: what it has to hear before of what
+    /// the server reports now.
+    fn news(&mut self, _holdings: &mut Holdings) -> Option<Vec<u8>> {
+        None
+    }
 }
 
 /// A server's error in one line.
@@ -28,13 +66,7 @@ pub(super) fn words(error: &wire::NoticeView<'_>) -> String {
 
 /// Bytes on their way from a server.
 pub struct Inflow {
-    buffer: Buffer,
-    /// Bytes at the front that were examined and may pass.
-    examined: usize,
-    /// Bytes of the current message's body that have not been examined yet.
-    body_left: usize,
-    /// The current message is not for the client: its bytes are cut out.
-    cutting: bool,
+    passage: Passage,
     /// An error of a server that owes nothing is for the client too: the server is its own.
     farewell_passes: bool,
 }
@@ -44,13 +76,17 @@ impl Inflow {
     /// is there: that concerns a client who owns its server (`farewell_passes`), and not one who
     /// gets another server for its next transaction.
     pub fn new(farewell_passes: bool) -> Self {
-        let buffer = Buffer::lease();
-        Self { buffer, examined: 0, body_left: 0, cutting: false, farewell_passes }
+        Self { passage: Passage::new(), farewell_passes }
+    }
+
+    /// Nothing is here.
+    pub fn is_empty(&self) -> bool {
+        self.passage.is_empty()
     }
 
     /// Is there room for more?
     pub fn has_room(&self) -> bool {
-        self.buffer.len() < self.buffer.capacity()
+        self.passage.has_room()
     }
 
     /// Reads what the server sent, without waiting.
@@ -58,102 +94,260 @@ impl Inflow {
     /// # Errors
     /// The socket failed.
     pub fn read(&mut self, stream: &Stream) -> Result<Progress, machine::Error> {
-        stream.try_read_into(&mut self.buffer)
+        self.passage.read(stream)
     }
 
     /// What may pass to the client.
     pub fn passable(&self) -> &[u8] {
-        &self.buffer.data()[..self.examined]
+        self.passage.passable()
     }
 
     /// The first `bytes` of it have passed (or are not wanted).
     pub fn passed(&mut self, bytes: usize) {
-        self.buffer.consume(bytes);
-        self.examined -= bytes;
+        self.passage.passed(bytes);
     }
 
     /// Every byte that came was examined, and no message is half here.
     pub fn is_through(&self) -> bool {
-        self.examined == self.buffer.len() && self.body_left == 0
+        self.passage.unjudged() == 0 && !self.passage.in_message()
     }
 
     /// What may pass ends at the end of a message: only then may one of ours follow it.
     pub fn ends_at_boundary(&self) -> bool {
-        self.body_left == 0 || self.cutting
+        self.passage.ends_at_boundary()
     }
 
     /// Examines what has come. Each message moves the conversation.
     ///
     /// # Errors
     /// The server broke the format or the order; it must not be used any more.
-    pub fn examine(
-        &mut self,
-        core: &mut Core,
-        seen: &mut dyn FnMut(Event<'_>),
-    ) -> Result<(), Nonsense> {
+    pub fn examine(&mut self, core: &mut Core, ear: &mut dyn Ear) -> Result<(), Nonsense> {
         loop {
-            self.take_body();
-            let rest = &self.buffer.data()[self.examined..];
-            if self.body_left > 0 {
+            let ahead = self.passage.ahead();
+            let Some(header) = frame::header(Side::Backend, ahead)? else { return Ok(()) };
+            let whole = ahead.get(HEADER_BYTES..header.frame_bytes());
+            if whole.is_none() && must_be_whole(&header, core) {
+                self.passage.want(header.frame_bytes());
                 return Ok(());
             }
-            let Some(header) = frame::header(Side::Backend, rest)? else { return Ok(()) };
-            let body = rest.get(HEADER_BYTES..header.frame_bytes());
-            if body.is_none() && must_be_whole(&header) {
-                self.buffer.reserve(self.examined + header.frame_bytes());
-                return Ok(());
+            let unasked = header.tag == tag::ERROR_RESPONSE && {
+                let quiet = core.conversation.quiescent().is_some();
+                core.dying |= quiet;
+                quiet
+            };
+            let passes = match header.tag {
+                tag::READY_FOR_QUERY => {
+                    let passes = ready(core, whole.unwrap_or_default(), ear)?;
+                    if let Some(news) = news(core, passes, ear) {
+                        self.passage.insert(&news);
+                    }
+                    passes
+                }
+                _ => self.hear(core, &header, ear)?,
+            };
+            let bytes = self.length(&header);
+            match passes && (!unasked || self.farewell_passes) {
+                true => self.passage.pass(bytes),
+                false => self.passage.cut(bytes),
             }
-            let unasked =
-                header.tag == tag::ERROR_RESPONSE && core.conversation.quiescent().is_some();
-            core.dying |= unasked;
-            let owner = hear(core, &header, body, seen)?;
-            self.cutting = matches!(owner, Owner::Ours(_)) || (unasked && !self.farewell_passes);
-            self.body_left = header.frame_bytes();
         }
     }
 
-    /// Lets the present bytes of the current message pass, or cuts them out.
-    fn take_body(&mut self) {
-        let bytes = self.body_left.min(self.buffer.len() - self.examined);
-        if self.cutting && bytes > 0 {
-            // What may pass moves up over what may not.
-            self.buffer.data_mut().copy_within(..self.examined, bytes);
-            self.buffer.consume(bytes);
-        } else {
-            self.examined += bytes;
+    /// The length of the message ahead now: that of an error may have changed.
+    fn length(&mut self, header: &Header) -> usize {
+        match header.tag {
+            tag::ERROR_RESPONSE => {
+                let now = frame::header(Side::Backend, self.passage.ahead()).ok().flatten();
+                now.map_or(header.frame_bytes(), |now| now.frame_bytes())
+            }
+            _ => header.frame_bytes(),
         }
-        self.body_left -= bytes;
     }
+
+    /// One message, any but ReadyForQuery: what is worth telling, and may it pass?
+    fn hear(
+        &mut self,
+        core: &mut Core,
+        header: &Header,
+        ear: &mut dyn Ear,
+    ) -> Result<bool, Nonsense> {
+        let Heard { owner, noted } = core.conversation.received(header.tag)?;
+        match noted {
+            Noted::Nothing => {}
+            Noted::Done => self.done(core, header.tag),
+            Noted::Lost(count) => {
+                core.holdings.lost(count).into_iter().for_each(|op| ear.hear(Event::Lost(op)));
+            }
+        }
+        let ours = matches!(owner, Owner::Ours(_));
+        let ahead = self.passage.ahead();
+        let Some(body) = ahead.get(HEADER_BYTES..header.frame_bytes()) else {
+            if header.tag == tag::COMMAND_COMPLETE {
+                core.holdings.suspicion.add(Suspicion::UNKNOWN);
+            }
+            return Ok(!ours);
+        };
+        match (header.tag, owner) {
+            (tag::ERROR_RESPONSE, _) => {
+                let passes = is_the_clients(core, owner) && (!core.dying || self.farewell_passes);
+                ear.hear(Event::Error(wire::backend::error(body)?, passes));
+                core.holdings.touched.undo();
+                if body.windows(STALE_PLAN.len()).any(|field| field == STALE_PLAN) {
+                    ear.hear(Event::Stale);
+                }
+                self.restore_name(ear);
+                return Ok(passes);
+            }
+            (tag::COMMAND_COMPLETE, Owner::Client) => {
+                let tag = body.strip_suffix(b"\0").unwrap_or(body);
+                completed(core, tag);
+                match tag {
+                    b"DISCARD ALL" => ear.hear(Event::Discarded(core.holdings.pending())),
+                    b"DEALLOCATE ALL" => ear.hear(Event::Deallocated(core.holdings.pending())),
+                    _ => {}
+                }
+            }
+            (tag::DATA_ROW, Owner::Ours(Purpose::Inquiry)) => {
+                core.holdings.findings.extend(finding(body, core.holdings.findings.len())?);
+            }
+            // Servers report what has changed since they last did, whoever was their client then.
+            // Ours hears what has changed since it last heard, and as from PostgreSQL 14 on: before
+            // ReadyForQuery.
+            (tag::PARAMETER_STATUS, _) => {
+                let (name, value) = wire::backend::parameter_status(body)?;
+                core.holdings.report(&name.lossy(), &value.lossy());
+                return Ok(false);
+            }
+            // It belongs to whoever listens, whatever is being asked.
+            (tag::NOTIFICATION_RESPONSE, _) => {
+                return Ok(owner != Owner::Ours(Purpose::Reset));
+            }
+            _ => {}
+        }
+        Ok(!ours)
+    }
+
+    /// A request whose fate mattered is done.
+    fn done(&mut self, core: &mut Core, answer: u8) {
+        if let Some(Op::Pretend { .. }) = core.holdings.done() {
+            debug_assert_eq!(answer, tag::CLOSE_COMPLETE, "a Close of nothing was sent");
+            self.passage.ahead_mut()[0] = tag::PARSE_COMPLETE;
+        }
+    }
+
+    /// An error that speaks of a shared statement gets the client's name of it.
+    fn restore_name(&mut self, ear: &dyn Ear) {
+        const SHARED: &[u8] = b"odyssey_pstmt_";
+        let ahead = self.passage.ahead();
+        if let Some(at) = ahead.windows(ALIEN.len()).position(|window| window == ALIEN) {
+            return self.replace(at, ALIEN.len(), b"");
+        }
+        let Some(at) = ahead.windows(SHARED.len()).position(|window| window == SHARED) else {
+            return;
+        };
+        let digits = ahead[at + SHARED.len()..].iter().take_while(|b| b.is_ascii_digit());
+        let number = digits.fold((0u64, 0), |(number, count), digit| {
+            (number.wrapping_mul(10).wrapping_add(u64::from(digit - b'0')), count + 1)
+        });
+        let Some(name) = ear.name_of(number.0) else { return };
+        self.replace(at, SHARED.len() + number.1, name);
+    }
+
+    /// Changes what stands `at` bytes into the message ahead.
+    fn replace(&mut self, at: usize, removed: usize, inserted: &[u8]) {
+        let ahead = self.passage.ahead();
+        let bytes = u32::from_be_bytes([ahead[1], ahead[2], ahead[3], ahead[4]]);
+        let bytes = u32::try_from(bytes as usize + inserted.len() - removed);
+        self.passage.splice(at, removed, inserted);
+        let bytes = bytes.expect("an error that was looked into is short");
+        self.passage.ahead_mut()[1..HEADER_BYTES].copy_from_slice(&bytes.to_be_bytes());
+    }
+}
+
+fn news(core: &mut Core, passes: bool, ear: &mut dyn Ear) -> Option<Vec<u8>> {
+    if passes { ear.news(&mut core.holdings) } else { None }
+}
+
+/// ReadyForQuery; may it pass?
+fn ready(core: &mut Core, body: &[u8], ear: &mut dyn Ear) -> Result<bool, Nonsense> {
+    let status = wire::backend::ready_for_query(body)?;
+    let owner = core.conversation.ready(status)?;
+    if core.holdings.refusal == Refusal::Skipping {
+        core.holdings.refusal = Refusal::Synced;
+        return Ok(false);
+    }
+    let passes = matches!(owner, Owner::Client | Owner::Ours(Purpose::Excuse));
+    if passes {
+        core.holdings.refusal = Refusal::None;
+    }
+    if status == TransactionStatus::Idle {
+        core.holdings.touched.settle();
+    }
+    if passes {
+        ear.hear(Event::Ready);
+    }
+    Ok(passes)
+}
+
+/// Whose error is it? What we sent for the client's sake fails for it too.
+fn is_the_clients(core: &mut Core, owner: Owner) -> bool {
+    match owner {
+        Owner::Client | Owner::Ours(Purpose::Statement) => true,
+        Owner::Ours(Purpose::Preamble) if core.holdings.refusal == Refusal::None => {
+            core.holdings.refusal = match core.holdings.begins {
+                true => Refusal::Query,
+                false => Refusal::Skipping,
+            };
+            true
+        }
+        Owner::Ours(Purpose::Query) => {
+            core.holdings.refusal = Refusal::Query;
+            true
+        }
+        Owner::Ours(Purpose::Inquiry) => {
+            core.holdings.asking = Asking::Failed;
+            false
+        }
+        Owner::Ours(_) => false,
+    }
+}
+
+/// A command of the client completed.
+fn completed(core: &mut Core, tag: &[u8]) {
+    let holdings = &mut core.holdings;
+    match tag {
+        b"SET" | b"RESET" => holdings.touched.completed(),
+        b"DISCARD ALL" => holdings.discarded(),
+        b"DEALLOCATE ALL" => holdings.deallocated(),
+        b"ROLLBACK" => holdings.touched.undo(),
+        b"DO" | b"CALL" => {
+            holdings.touched.touch_all();
+            holdings.suspicion.completed(tag);
+        }
+        _ => holdings.suspicion.completed(tag),
+    }
+}
+
+/// A row of an inquiry: a name and a value.
+fn finding(body: &[u8], found: usize) -> Result<Option<Finding>, Nonsense> {
+    let row = wire::backend::data_row(body)?;
+    let mut values = row.values();
+    let name = values.next().flatten().unwrap_or_default().to_ascii_lowercase();
+    let value = values.next().flatten().map(<[u8]>::to_vec);
+    Ok((found < FINDINGS_MAX).then_some(Finding { name, value }))
 }
 
 /// ReadyForQuery moves the conversation by its body; the others are worth a look.
-fn must_be_whole(header: &Header) -> bool {
-    let looked_into =
-        matches!(header.tag, tag::READY_FOR_QUERY | tag::ERROR_RESPONSE | tag::COMMAND_COMPLETE);
-    looked_into && header.frame_bytes() <= SEEN_BYTES_MAX
-}
-
-/// One message: who owns it, and what is worth telling.
-fn hear(
-    core: &mut Core,
-    header: &Header,
-    body: Option<&[u8]>,
-    seen: &mut dyn FnMut(Event<'_>),
-) -> Result<Owner, Nonsense> {
-    if header.tag == tag::READY_FOR_QUERY {
-        let status = wire::backend::ready_for_query(body.unwrap_or_default())?;
-        let owner = core.conversation.ready(status)?;
-        if owner == Owner::Client {
-            seen(Event::Ready);
+fn must_be_whole(header: &Header, core: &Core) -> bool {
+    match header.tag {
+        tag::READY_FOR_QUERY
+        | tag::ERROR_RESPONSE
+        | tag::PARAMETER_STATUS
+        | tag::COMMAND_COMPLETE => header.frame_bytes() <= SEEN_BYTES_MAX,
+        tag::DATA_ROW => {
+            core.conversation.head() == Some(Owner::Ours(Purpose::Inquiry))
+                && header.frame_bytes() <= FINDING_BYTES_MAX
         }
-        return Ok(owner);
+        _ => false,
     }
-    let owner = core.conversation.received(header.tag)?;
-    match (header.tag, body) {
-        (tag::ERROR_RESPONSE, Some(body)) => seen(Event::Error(wire::backend::error(body)?)),
-        (tag::COMMAND_COMPLETE, Some(body)) if owner == Owner::Client => core.taint.completed(body),
-        (tag::COMMAND_COMPLETE, None) => core.taint.unknown(),
-        _ => {}
-    }
-    Ok(owner)
 }

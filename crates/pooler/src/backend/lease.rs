@@ -51,7 +51,7 @@ impl Lease {
     /// Gives a quiet server back: to the pool if nothing was left behind in it, else to a reset
     /// that the client does not wait for.
     pub fn release(self, proof: Quiescent, now: Instant) {
-        if self.server().core.taint.is_tainted() {
+        if !self.server().core.holdings.is_spotless() {
             self.abandon(Leftover::nothing());
         } else {
             self.checkin(proof, now);

@@ -4,13 +4,14 @@
 
 mod cancel;
 mod greet;
+mod holdings;
 mod home;
 mod inflow;
 mod lease;
 mod open;
 mod recover;
 mod shut;
-mod taint;
+mod suspicion;
 mod upkeep;
 mod waiting;
 
@@ -24,12 +25,13 @@ use wire::startup::CancelKey;
 use crate::id::Id;
 
 pub use cancel::forward;
+pub use holdings::{Asking, Finding, Holdings, Op, Refusal, Reset, Touched};
 pub use home::{Checkout, Home, NoServer, Route, Routes};
-pub use inflow::{Event, Inflow};
+pub use inflow::{ALIEN, Ear, Event, Inflow};
 pub use lease::Lease;
-pub use open::OpenFailure;
+pub use open::{OpenFailure, Own};
 pub use recover::Leftover;
-pub use taint::Taint;
+pub use suspicion::Suspicion;
 
 /// What a canceller needs: where the server listens, and the key it gave us.
 #[derive(Debug)]
@@ -64,8 +66,8 @@ pub struct Core {
     pub conversation: Conversation,
     /// It said that it ends while it owed nothing: nobody gets it any more.
     pub dying: bool,
-    /// What its clients may have left behind since the last reset.
-    pub taint: Taint,
+    /// What it holds of its clients.
+    pub holdings: Holdings,
     /// When the connection was made, for `server_lifetime`.
     pub born: Instant,
 }

@@ -1,18 +1,29 @@
 //! Opening a server: find its address, connect, greet, all within one deadline. A server that
 //! accepts and says nothing costs no more than `backend_connect_timeout_ms`.
 
+use std::cell::OnceCell;
 use std::fmt;
 use std::sync::Arc;
 
 use config::Endpoint;
 use machine::{Address, Stream};
+use router::Parameters;
 use wire::conversation::Conversation;
 use wire::{CancelKey, Notice};
 
-use super::{Core, Home, Server, Taint, Target, greet};
+use super::{Core, Holdings, Home, Server, Target, greet};
 use crate::dialog::{Broken, Patience};
 use crate::id::{Id, Kind};
 use crate::log::Who;
+
+/// A server for one client alone, which is opened as the client would have opened it.
+#[derive(Debug)]
+pub struct Own {
+    /// The client's startup parameters, for the server to read.
+    pub startup: Vec<(String, String)>,
+    /// What the server told, for the client to read; empty until it is open.
+    pub told: OnceCell<Arc<Parameters>>,
+}
 
 /// Why a server could not be opened.
 #[derive(Debug)]
@@ -26,7 +37,9 @@ pub struct OpenFailure {
 /// What happened to a server that could not be opened.
 #[derive(Debug)]
 pub enum Reason {
-    /// Its name could not be resolved, it could not be reached, it broke off or broke the protocol.
+    /// Its name could not be resolved, or it could not be reached.
+    Unreachable(machine::Error),
+    /// It could be reached; then it was silent for too long, broke off or broke the protocol.
     Broken(Broken),
     /// It said no.
     Refused(Notice),
@@ -34,6 +47,13 @@ pub enum Reason {
     Authentication(String),
     /// The storage has no server at all.
     NoEndpoint,
+}
+
+impl Own {
+    /// A server that is opened with these parameters.
+    pub fn new(startup: Vec<(String, String)>) -> Self {
+        Own { startup, told: OnceCell::new() }
+    }
 }
 
 impl OpenFailure {
@@ -64,9 +84,16 @@ impl OpenFailure {
 
 impl fmt::Display for OpenFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "failed to connect to remote server {}: ", self.server)?;
-        match &self.reason {
-            Reason::Broken(broken) => write!(f, "{broken}"),
+        write!(f, "failed to connect to remote server {}: {}", self.server, self.reason)
+    }
+}
+
+/// For the operator, who reads it in the log, or in the DETAIL his users show him.
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Reason::Unreachable(error) => write!(f, "connect: {error}"),
+            Reason::Broken(broken) => write!(f, "greeting: {broken}"),
             Reason::Refused(notice) => {
                 write!(f, "{} {} {}", notice.severity.as_str(), notice.code, notice.message)
             }
@@ -99,17 +126,29 @@ impl Home {
     ///
     /// # Errors
     /// See [`Reason`]; nothing is left open.
-    pub(super) fn open(&self, patience: &Patience<'_>) -> Result<Server, OpenFailure> {
+    pub(super) fn open(
+        &self,
+        patience: &Patience<'_>,
+        own: Option<&Own>,
+    ) -> Result<Server, OpenFailure> {
         let id = Id::random(Kind::Server);
-        self.try_open(id, patience).map_err(|reason| OpenFailure { server: id, reason })
+        self.try_open(id, patience, own).map_err(|reason| OpenFailure { server: id, reason })
     }
 
-    fn try_open(&self, id: Id, patience: &Patience<'_>) -> Result<Server, Reason> {
+    fn try_open(
+        &self,
+        id: Id,
+        patience: &Patience<'_>,
+        own: Option<&Own>,
+    ) -> Result<Server, Reason> {
         let started = machine::now();
         let (stream, address) = self.connect(patience)?;
-        let greeting = greet::greet(self, &stream, patience)?;
+        let greeting = greet::greet(self, &stream, patience, own)?;
         self.log_opened(id, &stream, &address, started.elapsed().as_micros());
-        self.route.learn(greeting.parameters);
+        let base = match own {
+            Some(own) => Arc::clone(own.told.get_or_init(|| Arc::new(greeting.parameters))),
+            None => self.route.learn(greeting.parameters),
+        };
         self.shared.ring_janitor();
         let key = greeting.key.unwrap_or(CancelKey { pid: 0, secret: vec![0; 4] });
         let core = Core {
@@ -117,7 +156,7 @@ impl Home {
             target: Arc::new(Target { address, key }),
             conversation: Conversation::new(),
             dying: false,
-            taint: Taint::CLEAN,
+            holdings: Holdings::new(base),
             born: machine::now(),
         };
         Ok(Server { stream, core: Box::new(core) })
@@ -128,7 +167,8 @@ impl Home {
         let endpoint = self.route.rule().storage.endpoints.first().ok_or(Reason::NoEndpoint)?;
         let addresses = match endpoint {
             Endpoint::Unix { path } => vec![Address::Unix(path.clone())],
-            Endpoint::Tcp { host, port } => machine::resolve(host, *port, patience.deadline)?
+            Endpoint::Tcp { host, port } => machine::resolve(host, *port, patience.deadline)
+                .map_err(Reason::Unreachable)?
                 .into_iter()
                 .map(Address::Tcp)
                 .collect(),
@@ -138,7 +178,7 @@ impl Home {
         for address in addresses {
             match Stream::connect(&address, &options, patience.deadline) {
                 Ok(stream) => return Ok((stream, address)),
-                Err(error) => failure = error.into(),
+                Err(error) => failure = Reason::Unreachable(error),
             }
         }
         Err(failure)

@@ -10,7 +10,7 @@ use wire::conversation::{Owner, Purpose, Quiescent, Sent};
 use wire::encode;
 use wire::tag::frontend as tag;
 
-use super::{Event, Home, Inflow, Lease, Server, cancel};
+use super::{Ear, Event, Home, Inflow, Lease, Server, Suspicion, cancel};
 use crate::dialog::Patience;
 use crate::log::Who;
 use crate::turns::Turns;
@@ -31,9 +31,11 @@ impl Leftover {
     }
 }
 
-/// Odyssey's list of resets that keep prepared statements; two more words than DISCARD ALL lacks.
+/// Odyssey's list of resets that keep prepared statements.
 const SMART_DISCARD: &str = "SET SESSION AUTHORIZATION DEFAULT;RESET ALL;CLOSE ALL;UNLISTEN *;\
-     SELECT pg_advisory_unlock_all();DISCARD PLANS;DISCARD SEQUENCES;DISCARD TEMP;DEALLOCATE ALL";
+     SELECT pg_advisory_unlock_all();DISCARD PLANS;DISCARD SEQUENCES;DISCARD TEMP";
+/// Settings alone, whatever the rule says: none may reach another client.
+const RESET_SETTINGS: &str = "SET SESSION AUTHORIZATION DEFAULT;RESET ALL";
 
 /// Runs as a coroutine of its own; the client waits for nothing.
 pub(super) fn run(mut lease: Lease, leftover: Leftover) {
@@ -55,6 +57,17 @@ pub(super) fn run(mut lease: Lease, leftover: Leftover) {
 
 /// How long a cancel may take to show before another is sent.
 const CANCEL_AGAIN: Duration = Duration::from_millis(100);
+
+/// The last error the server reported.
+struct Complaint(Option<String>);
+
+impl Ear for Complaint {
+    fn hear(&mut self, event: Event<'_>) {
+        if let Event::Error(error, _) = event {
+            self.0 = Some(super::inflow::words(&error));
+        }
+    }
+}
 
 struct Rescue<'a> {
     home: &'a Home,
@@ -85,7 +98,8 @@ impl Rescue<'_> {
             }
             self.ask(server, "ROLLBACK", Purpose::Rollback)?;
         }
-        if server.core.taint.is_tainted() {
+        server.core.holdings.abandoned();
+        if !server.core.holdings.is_spotless() {
             self.discard(server)?;
         }
         if !self.inflow.is_through() {
@@ -152,17 +166,30 @@ impl Rescue<'_> {
         }
     }
 
+    /// Removes what a client may have left, as the rule says; settings in any case.
     fn discard(&mut self, server: &mut Server) -> Result<(), String> {
         let rule = self.home.route.rule();
-        if rule.pool_discard {
+        let left = std::mem::take(&mut server.core.holdings.suspicion);
+        if left.is_any() && rule.pool_discard {
             self.ask(server, "DISCARD ALL", Purpose::Reset)?;
+            server.core.holdings.discarded();
+        } else if left.has(Suspicion::STATEMENT) {
+            self.ask(server, "DEALLOCATE ALL", Purpose::Reset)?;
+            server.core.holdings.deallocated();
         }
         match &rule.pool_discard_query {
-            Some(query) => self.ask(server, query, Purpose::Reset)?,
-            None if rule.pool_smart_discard => self.ask(server, SMART_DISCARD, Purpose::Reset)?,
-            None => {}
+            Some(query) if left.is_any() => self.ask(server, query, Purpose::Reset)?,
+            None if left.is_any() && rule.pool_smart_discard => {
+                self.ask(server, SMART_DISCARD, Purpose::Reset)?;
+                server.core.holdings.settings_reset();
+            }
+            _ => {}
         }
-        server.core.taint = super::Taint::CLEAN;
+        let holdings = &server.core.holdings;
+        if holdings.touched.any() || holdings.unclean {
+            self.ask(server, RESET_SETTINGS, Purpose::Reset)?;
+            server.core.holdings.settings_reset();
+        }
         Ok(())
     }
 
@@ -170,6 +197,7 @@ impl Rescue<'_> {
     fn ask(&mut self, server: &mut Server, query: &str, purpose: Purpose) -> Result<(), String> {
         let mut bytes = Vec::new();
         encode::query(&mut bytes, query);
+        server.core.holdings.unnamed = None; // a simple query drops it
         self.request(server, tag::QUERY, purpose, &bytes)?;
         let deadline = self.deadline();
         while !server.core.conversation.settled() {
@@ -194,7 +222,7 @@ impl Rescue<'_> {
                 let sent = server.stream.write_all(bytes, self.deadline());
                 sent.map_err(|error| error.to_string())
             }
-            Sent::Swallow => Ok(()),
+            Sent::Swallow | Sent::Void => Ok(()),
             Sent::Full => Err("too many answers due".into()),
         }
     }
@@ -227,15 +255,11 @@ impl Rescue<'_> {
 
     fn examine(&mut self, server: &mut Server) -> Result<Option<String>, String> {
         self.turns.round();
-        let mut reported = None;
-        let mut seen = |event: Event<'_>| {
-            if let Event::Error(error) = event {
-                reported = Some(super::inflow::words(&error));
-            }
-        };
-        self.inflow.examine(&mut server.core, &mut seen).map_err(|error| error.to_string())?;
+        let mut complaint = Complaint(None);
+        let examined = self.inflow.examine(&mut server.core, &mut complaint);
+        examined.map_err(|error| error.to_string())?;
         self.inflow.passed(self.inflow.passable().len());
-        Ok(reported)
+        Ok(complaint.0)
     }
 
     fn deadline(&self) -> Deadline {

@@ -3,10 +3,11 @@
 
 use std::sync::Arc;
 
-use machine::JoinHandle;
+use machine::{Deadline, JoinHandle};
 use router::SlotKey;
 
 use super::{Home, OpenFailure};
+use crate::dialog::Patience;
 use crate::log::Who;
 
 impl Home {
@@ -53,7 +54,7 @@ impl Home {
     }
 
     fn open_for_nobody(self: &Arc<Self>, slot: SlotKey) -> Result<(), OpenFailure> {
-        let (slot, server) = self.fill(slot, None)?;
+        let (slot, server) = self.fill(slot, Patience::until(Deadline::NEVER), None)?;
         let key = self.route.key();
         let who = Who { server: Some(server.core.id), ..Who::default() };
         let text = format_args!(

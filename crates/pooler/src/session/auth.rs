@@ -89,7 +89,7 @@ impl Candidate<'_> {
             .map_err(|_| self.scram_failed(Failure::Malformed("SASLInitialResponse")))?;
         let (server, server_first) =
             scram::Server::first(verifier, mechanism.as_bytes(), client_first, &random)
-                .map_err(|failure| self.scram_failed(failure))?;
+                .map_err(|failure| self.scram_failed(of_first(failure)))?;
         message.clear();
         encode::authentication_sasl_continue(&mut message, &server_first);
         dialog.send(&message)?;
@@ -179,6 +179,14 @@ fn receive_password(dialog: &mut Dialog<'_>) -> Result<Vec<u8>, Ending> {
             tag::TERMINATE => return Err(Ending::ClientGone),
             _ => {}
         }
+    }
+}
+
+/// Whatever is malformed in the client's first message, the message is.
+fn of_first(failure: Failure) -> Failure {
+    match failure {
+        Failure::Malformed(_) => Failure::Malformed("SASLInitialResponse"),
+        other => other,
     }
 }
 

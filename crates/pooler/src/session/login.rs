@@ -9,12 +9,16 @@ use machine::{Address, Buffer, Deadline, Notified, Parcel, Seat, Stream};
 use router::{Asker, ClientId, ClientKey, Parameters, Refusal};
 use wire::backend::TransactionStatus;
 use wire::frame::Side;
-use wire::startup::{MAJOR, MINOR_MAX, Startup, StartupMessage};
+use wire::settings::Settings;
+use wire::startup::{MAJOR, MINOR_MAX, Replication, Startup, StartupMessage};
 use wire::{CancelKey, Notice, encode};
 
 use super::auth::Candidate;
+use super::belongings::{Belongings, shown, with_suffix};
+use super::idle::Idleness;
+use super::replication::Pipe;
 use super::{Places, Session, Standing, Voice, farewell};
-use crate::backend::{self, Checkout, Home};
+use crate::backend::{self, Checkout, Home, Lease, Own};
 use crate::dialog::{Dialog, Patience};
 use crate::ending::{Asked, Ending};
 use crate::id::{Id, Kind};
@@ -55,6 +59,12 @@ pub fn welcome(shared: &Arc<Shared>, arrival: Arrival) {
     }
 }
 
+const APPLICATION_NAME: &[u8] = b"application_name";
+
+/// Parameters of a startup packet that Odyssey takes for itself, and no server knows.
+const NEVER_DEPLOYED: [&[u8]; 3] =
+    [b"compression", b"odyssey.target_session_attrs", b"odyssey_catchup_timeout"];
+
 struct Login<'a> {
     shared: &'a Arc<Shared>,
     client: Stream,
@@ -68,11 +78,22 @@ struct Login<'a> {
 /// A client that is in: what its session is made of.
 struct Admitted {
     home: Arc<Home>,
+    own: Box<Belongings>,
     places: Places,
     notified: Notified,
     standing: Arc<Standing>,
     /// Bytes that came behind the login.
     rest: Buffer,
+    /// A server of its own, for replication.
+    lease: Option<Lease>,
+}
+
+/// Where the login learns what servers report.
+struct Source<'a> {
+    home: &'a Arc<Home>,
+    notified: &'a Notified,
+    /// From a server for this client alone.
+    own: Option<&'a Own>,
 }
 
 /// What a new connection is for.
@@ -107,19 +128,33 @@ impl Login<'_> {
             }
         };
         let asked = self.name(&negotiated.message)?;
-        let home = self.route(&asked, negotiated.asked_ssl)?;
+        let replication = replication(&negotiated.message)?;
+        let home = self.route(&asked, negotiated.asked_ssl, replication)?;
         drop(permit);
         let route =
             home.route.admit().map_err(|refusal| Ending::Refused(refusal, asked.clone()))?;
-        let rest = self.authenticate(&home, &asked, negotiated)?;
+        let startup = match replication {
+            Replication::No => self.settings(&home, &negotiated.message)?,
+            _ => Arc::default(), // its server reads them
+        };
+        let rest = self.authenticate(&home, &asked, &negotiated)?;
         let (notified, client) = (Notified::new(), self.client_id());
+        let mut own = Box::new(Belongings::new(client, home.route.rule(), startup));
+        if home.route.rule().application_name_add_host {
+            own.suffix_application_name(self.host_suffix().into());
+        }
         let standing = Arc::new(Standing::new(notified.notifier()));
         let machine = machine::current().expect("logins run on machines");
         let entry = self.shared.rosters[machine].enter(client, Arc::clone(&standing));
         let key = self.shared.key_for(&home, client)?;
-        self.set_up(&home, &notified, key.key())?;
+        let alone = match replication {
+            Replication::No => None,
+            _ => Some(Own::new(negotiated.message.parameters)),
+        };
+        let source = Source { home: &home, notified: &notified, own: alone.as_ref() };
+        let lease = self.set_up(&source, &mut own, key.key())?;
         let places = Places { seat, process, route, entry, key };
-        Ok(Some(Admitted { home, places, notified, standing, rest }))
+        Ok(Some(Admitted { home, own, places, notified, standing, rest, lease }))
     }
 
     /// The packets before the login proper, until the startup message.
@@ -167,10 +202,6 @@ impl Login<'_> {
             return Err(Ending::Silent("no user name in the startup packet".into()));
         };
         let database = message.get("database").filter(|name| !name.is_empty()).unwrap_or(user);
-        if message.get("replication").is_some_and(|value| value != "false" && value != "0") {
-            let text = "replication connections are not built yet";
-            return Err(Ending::Login(Notice::fatal("0A000", text)));
-        }
         let asked = Asked { database: database.to_owned(), user: user.to_owned() };
         self.voice.user.clone_from(&asked.user);
         self.voice.database.clone_from(&asked.database);
@@ -178,7 +209,12 @@ impl Login<'_> {
     }
 
     /// The rule that is meant, and its route.
-    fn route(&mut self, asked: &Asked, asked_ssl: bool) -> Result<Arc<Home>, Ending> {
+    fn route(
+        &mut self,
+        asked: &Asked,
+        asked_ssl: bool,
+        replication: Replication,
+    ) -> Result<Arc<Home>, Ending> {
         let address = match &self.voice.address {
             Address::Tcp(address) => Some(address.ip().to_canonical()),
             Address::Unix(_) => None,
@@ -201,9 +237,36 @@ impl Login<'_> {
             "startup",
             format_args!("route '{database}.{user}' to '{}.{}'", rule.database, rule.user),
         );
-        let route = self.shared.routes.get_or_create(rule, database, user);
+        let route = self.shared.routes.get_or_create(rule, database, user, replication);
         let route = route.map_err(|refusal| Ending::Refused(refusal, asked.clone()))?;
         Ok(self.shared.home(route))
+    }
+
+    /// What the client set in its startup packet, and what its rule sets over that.
+    fn settings(&self, home: &Home, message: &StartupMessage) -> Result<Arc<Settings>, Ending> {
+        let refused = |code, text: String| Ending::Login(Notice::fatal(code, text));
+        let rule = home.route.rule();
+        let mut settings = wire::startup::settings_of(message)
+            .map_err(|error| refused(error.code(), error.to_string()))?;
+        for name in NEVER_DEPLOYED {
+            settings.remove(name);
+        }
+        for (name, value) in &rule.options {
+            let set = settings.set(name.as_bytes(), value.as_bytes());
+            set.map_err(|error| refused("53400", error.to_string()))?;
+        }
+        if rule.application_name_add_host {
+            let name = settings.get(APPLICATION_NAME).unwrap_or_default();
+            let name = with_suffix(name, &self.host_suffix());
+            let set = settings.set(APPLICATION_NAME, &name);
+            set.map_err(|error| refused("53400", error.to_string()))?;
+        }
+        Ok(self.shared.settings.intern(Arc::new(settings)))
+    }
+
+    /// What `application_name_add_host` puts behind the name.
+    fn host_suffix(&self) -> String {
+        format!(" - {}", self.voice.address)
     }
 
     /// The proof. Returns what the client sent behind it.
@@ -211,7 +274,7 @@ impl Login<'_> {
         &self,
         home: &Home,
         asked: &Asked,
-        negotiated: Negotiated,
+        negotiated: &Negotiated,
     ) -> Result<Buffer, Ending> {
         let mut dialog = self.dialog();
         dialog.raw().extend(negotiated.rest.data());
@@ -239,26 +302,36 @@ impl Login<'_> {
         proven.map(|()| dialog.finish())
     }
 
-    /// AuthenticationOk and all that a server tells its client, in one write.
-    fn set_up(&self, home: &Arc<Home>, notified: &Notified, key: ClientKey) -> Result<(), Ending> {
+    /// AuthenticationOk and all that a server tells its client, in one write. Returns the server if
+    /// the client has one to itself.
+    fn set_up(
+        &self,
+        source: &Source<'_>,
+        own: &mut Belongings,
+        key: ClientKey,
+    ) -> Result<Option<Lease>, Ending> {
         let mut dialog = self.dialog();
         let mut bytes = Vec::with_capacity(512);
         encode::authentication_ok(&mut bytes);
-        match self.learn(home, notified) {
-            Ok(parameters) => {
-                for (name, value) in parameters.iter() {
-                    encode::parameter_status(&mut bytes, name, value);
-                }
-            }
+        let (parameters, lease) = match self.learn(source) {
+            Ok(learned) => learned,
             Err(ending) => {
                 dialog.send(&bytes)?;
                 return Err(ending);
             }
+        };
+        let mut told = (*parameters).clone();
+        for (name, value) in &mut told {
+            if let Some(wanted) = own.wanted.get(name.as_bytes()) {
+                *value = shown(name, wanted, value);
+            }
+            encode::parameter_status(&mut bytes, name, &value);
         }
+        own.told = self.shared.reports.intern(Arc::new(told));
         encode::backend_key_data(&mut bytes, &split(key));
         encode::ready_for_query(&mut bytes, TransactionStatus::Idle);
         dialog.send(&bytes)?;
-        let (rule, us) = (home.route.rule(), self.since.elapsed().as_micros());
+        let (rule, us) = (source.home.route.rule(), self.since.elapsed().as_micros());
         self.voice.session("setup", format_args!("login time: {us} microseconds"));
         self.voice.session(
             "setup",
@@ -267,25 +340,32 @@ impl Login<'_> {
                 self.voice.address, rule.database, rule.user
             ),
         );
-        Ok(())
+        Ok(lease)
     }
 
-    /// What servers of this route report; the first client of a route opens one to ask it.
-    fn learn(&self, home: &Arc<Home>, notified: &Notified) -> Result<Arc<Parameters>, Ending> {
+    /// What servers of this route report; the first client of a route opens one to ask it. A
+    /// client that has its own server is told what that one reports.
+    fn learn(&self, source: &Source<'_>) -> Result<(Arc<Parameters>, Option<Lease>), Ending> {
+        let Source { home, notified, own } = *source;
         if let Some(known) = home.route.learned() {
-            return Ok(known);
+            return Ok((known, None));
         }
         let machine = machine::current().expect("logins run on machines");
         let asker = Asker { client: self.client_id(), machine, last: None };
-        let ask = Checkout { asker, client: Some(&self.client), notified, may_tell: false };
+        let (client, deadline) = (Some(&self.client), self.deadline);
+        let ask = Checkout { asker, client, notified, deadline, own, may_tell: false };
         let lease = home.checkout(&ask).map_err(|failure| {
             let Voice { database, user, .. } = &self.voice;
             Ending::no_server(failure, Asked { database: database.clone(), user: user.clone() })
         })?;
+        if let Some(own) = own {
+            let told = own.told.get().cloned().unwrap_or_default();
+            return Ok((told, Some(lease)));
+        }
         if let Some(proof) = lease.server().core.conversation.quiescent() {
             lease.release(proof, machine::now());
         }
-        Ok(home.route.learned().unwrap_or_default())
+        Ok((home.route.learned().unwrap_or_default(), None))
     }
 
     /// A cancel request: somebody's key, and no answer.
@@ -297,17 +377,24 @@ impl Login<'_> {
 
     fn start(self, admitted: Admitted) {
         let shared = Arc::clone(self.shared);
-        let Admitted { home, places, notified, standing, rest } = admitted;
+        let Admitted { home, own, places, notified, standing, rest, lease } = admitted;
+        if let Some(lease) = lease {
+            let pipe = Pipe::new(self.client, lease, rest);
+            let ending = pipe.run(&notified, &standing, &self.voice);
+            return self.voice.ended(&ending, self.since);
+        }
         let session = Session {
             client: self.client,
             home,
             voice: Box::new(self.voice),
+            own,
             notified,
             standing,
             lease: None,
             last: None,
             traffic: Traffic::default(),
             fatal_heard: false,
+            idle: Idleness::default(),
             early: Some(rest).filter(|rest| !rest.is_empty()),
             since: self.since,
             places,
@@ -338,6 +425,15 @@ impl Login<'_> {
     fn client_id(&self) -> ClientId {
         ClientId(self.voice.id.number())
     }
+}
+
+/// The kind of server it wants.
+fn replication(message: &StartupMessage) -> Result<Replication, Ending> {
+    let Some(value) = message.get("replication") else { return Ok(Replication::No) };
+    Replication::parse(value).ok_or_else(|| {
+        let text = "invalid value for parameter \"replication\"";
+        Ending::Login(Notice::error("08006", text))
+    })
 }
 
 /// The two halves of a key as BackendKeyData carries them.

@@ -2,30 +2,39 @@
 //! has nothing to do and holds no server is parked: a small struct without a stack or a buffer.
 
 mod auth;
+mod belongings;
+mod idle;
 mod login;
 mod outflow;
+mod preamble;
 mod relay;
+mod remark;
+mod replication;
+mod settle;
 mod stop;
+mod translate;
+mod virtually;
 mod voice;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use config::PoolMode;
 use machine::{
     Buffer, Deadline, Interest, Notified, Progress, Seat, Served, Stream, Wakers, Woken,
 };
-use router::{Admission, Asker, ClientId, Refusal, SlotKey};
+use router::{Admission, Asker, Refusal, SlotKey};
 
 pub use login::{Arrival, welcome};
 pub use stop::{Entry, Roster, Standing};
 pub use voice::Voice;
 
-use crate::backend::{Checkout, Home, Inflow, Lease, Leftover, NoServer};
+use crate::backend::{Checkout, Home, Inflow, Lease, Leftover, NoServer, Suspicion};
 use crate::ending::{Asked, Ending};
 use crate::shared::GivenKey;
 use crate::tally::Traffic;
 use crate::turns::Turns;
+use belongings::Belongings;
+use idle::Idleness;
 use outflow::{Front, Outflow};
 use relay::Flows;
 
@@ -38,6 +47,8 @@ pub struct Session {
     /// Its route.
     home: Arc<Home>,
     voice: Box<Voice>,
+    /// What is its own, whatever server it has.
+    own: Box<Belongings>,
     /// Rings when the pool has an answer or somebody asks us to leave.
     notified: Notified,
     standing: Arc<Standing>,
@@ -48,6 +59,8 @@ pub struct Session {
     traffic: Traffic,
     /// The server at hand said FATAL: the client knows that it ends.
     fatal_heard: bool,
+    /// How long the client has had nothing to say.
+    idle: Idleness,
     /// Bytes that came behind the login; taken by the first `serve`.
     early: Option<Buffer>,
     since: Instant,
@@ -73,7 +86,7 @@ pub struct Places {
 impl machine::Session for Session {
     fn serve(mut self: Box<Self>) -> Served {
         let up = self.early.take().map_or_else(Outflow::new, Outflow::with);
-        let down = Inflow::new(!self.releases_between_transactions());
+        let down = Inflow::new(!self.own.manner.releases || self.own.pinned.is_some());
         let mut flows = Flows { up, down, unread: 0 };
         match self.run(&mut flows) {
             Ok(()) => Served::Parked(self),
@@ -85,7 +98,11 @@ impl machine::Session for Session {
     }
 
     fn wakers(&self) -> Wakers<'_> {
-        Wakers { stream: &self.client, notified: Some(&self.notified), deadline: Deadline::NEVER }
+        let other = self.lease.as_ref().map(|lease| &lease.server().stream);
+        let notified = Some(&self.notified);
+        let idles = other.is_some() || self.own.begun;
+        let deadline = if idles { self.idle.over() } else { Deadline::NEVER };
+        Wakers { stream: &self.client, other, notified, deadline }
     }
 }
 
@@ -96,18 +113,22 @@ impl Session {
         loop {
             turns.round();
             let _ = self.notified.take(); // a late grant means nothing here
+            if self.lease.is_some() {
+                self.relay(flows)?;
+                if self.lease.is_some() {
+                    return Ok(()); // parked with its server
+                }
+            }
             if stop::is_told(&self.standing) {
                 return Err(Ending::ShuttingDown);
             }
             match flows.up.front()? {
                 Front::Terminate => return Err(Ending::Terminated),
-                Front::Request => {
-                    self.checkout(&flows.up)?;
-                    self.relay(flows)?;
-                }
+                Front::Request if self.answer_virtually(&mut flows.up)? => {}
+                Front::Request => self.checkout(&mut flows.up)?,
                 Front::Incomplete => match flows.up.read(&self.client) {
                     Ok(Progress::Done(_)) => {}
-                    Ok(Progress::Wait) if flows.up.is_empty() => return Ok(()),
+                    Ok(Progress::Wait) if flows.up.is_empty() => return self.check_begun(),
                     Ok(Progress::Wait) => self.wait_for_client()?,
                     Ok(Progress::End) | Err(_) => return Err(Ending::ClientGone),
                 },
@@ -129,11 +150,12 @@ impl Session {
     }
 
     /// A server for what the client wants to say.
-    fn checkout(&mut self, up: &Outflow) -> Result<(), Ending> {
+    fn checkout(&mut self, up: &mut Outflow) -> Result<(), Ending> {
         let machine = machine::current().expect("sessions run on machines");
-        let asker = Asker { client: self.client_id(), machine, last: self.last };
+        let asker = Asker { client: self.own.client, machine, last: self.last };
         let client = (!up.has_goodbye()).then_some(&self.client);
-        let ask = Checkout { asker, client, notified: &self.notified, may_tell: true };
+        let (notified, deadline) = (&self.notified, Deadline::NEVER);
+        let ask = Checkout { asker, client, notified, deadline, own: None, may_tell: true };
         let lease = self.home.checkout(&ask).map_err(|failure| self.no_server(failure))?;
         self.traffic.begin(lease.since());
         self.fatal_heard = false;
@@ -149,14 +171,6 @@ impl Session {
         Ending::no_server(failure, Asked { database: database.clone(), user: user.clone() })
     }
 
-    fn client_id(&self) -> ClientId {
-        ClientId(self.voice.id.number())
-    }
-
-    fn releases_between_transactions(&self) -> bool {
-        self.home.route.rule().pool != PoolMode::Session
-    }
-
     /// The last act: the server is given back or brought back, the client is told, the log too.
     fn end(mut self: Box<Self>, ending: Ending, flows: Flows) {
         let Flows { up, down, .. } = flows;
@@ -167,7 +181,7 @@ impl Session {
         // First of all the server: others wait for it.
         self.leave_server(&ending, !up.is_through(), down);
         self.traffic.transaction_over(machine::now(), &self.home.tally);
-        self.log_end(&ending);
+        self.voice.ended(&ending, self.since);
         let forward = self.home.route.rule().client_fwd_error;
         let flushed =
             rest.is_empty() || self.client.write_all(&rest, Deadline::after(FAREWELL)).is_ok();
@@ -184,28 +198,13 @@ impl Session {
         if matches!(ending, Ending::ServerLost(_)) {
             return; // dropping the lease closes it
         }
-        if !self.releases_between_transactions() {
+        if !self.own.manner.releases || self.own.pinned.is_some() {
             // A session may have left anything behind, whatever its command tags said.
-            lease.server_mut().core.taint.unknown();
+            let holdings = &mut lease.server_mut().core.holdings;
+            holdings.suspicion.add(Suspicion::UNKNOWN);
+            holdings.touched.touch_all();
         }
         lease.abandon(Leftover { torn, inflow: Some(down) });
-    }
-
-    fn log_end(&self, ending: &Ending) {
-        if ending.is_fault() {
-            self.voice.error("main", format_args!("{ending}"));
-        }
-        let Voice { database, user, .. } = &*self.voice;
-        let us = self.since.elapsed().as_micros();
-        self.voice.session(
-            "main",
-            format_args!(
-                "client disconnected addr '{}', io error = {ending}, status {}, route \
-                 {database}.{user}, working time: {us}us",
-                self.voice.address(),
-                ending.status(),
-            ),
-        );
     }
 }
 

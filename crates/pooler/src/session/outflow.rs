@@ -2,14 +2,19 @@
 //! conversation for leave; bodies pass through uncopied, however long they are.
 
 use machine::{Buffer, Progress, Stream};
+use wire::backend::TransactionStatus;
 use wire::conversation::{Owner, Purpose, Sent};
 use wire::frame::{self, HEADER_BYTES, Header, Side};
 use wire::tag::frontend as tag;
 use wire::{Fault, Malformed};
 
-use super::Voice;
+use super::belongings::Belongings;
+use super::translate::{Step, Translation};
+use super::{Voice, preamble};
 use crate::backend::Core;
+use crate::ending::Ending;
 use crate::nonsense::Nonsense;
+use crate::passage::Passage;
 
 /// What stands at the front of the outflow of a client that holds no server.
 #[derive(Debug, PartialEq, Eq)]
@@ -24,13 +29,22 @@ pub enum Front {
 
 /// Bytes on their way from a client.
 pub struct Outflow {
-    buffer: Buffer,
-    /// Bytes at the front that have leave to go to the server.
-    cleared: usize,
-    /// Bytes of the current message that have not come yet.
-    body_left: usize,
+    passage: Passage,
+    hold: Hold,
     /// The client said goodbye behind what it asked for: nothing more will come.
     terminated: bool,
+}
+
+/// Until when nothing more of the client passes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Hold {
+    /// It passes.
+    No,
+    /// A preamble is under way with one request behind it: should it fail, the server would skip
+    /// what follows, too, and nobody would answer that.
+    UntilDeployed,
+    /// What was asked for last decides about names and settings of what follows.
+    UntilSettled,
 }
 
 impl Outflow {
@@ -41,17 +55,17 @@ impl Outflow {
 
     /// These bytes have come already.
     pub fn with(buffer: Buffer) -> Self {
-        Self { buffer, cleared: 0, body_left: 0, terminated: false }
+        Self { passage: Passage::with(buffer), hold: Hold::No, terminated: false }
     }
 
     /// Nothing is here.
     pub fn is_empty(&self) -> bool {
-        self.buffer.is_empty()
+        self.passage.is_empty()
     }
 
     /// Is there room for more?
     pub fn has_room(&self) -> bool {
-        self.buffer.len() < self.buffer.capacity()
+        self.passage.has_room()
     }
 
     /// The client said goodbye; what it asked for before is still to be done.
@@ -64,7 +78,7 @@ impl Outflow {
     /// # Errors
     /// The socket failed.
     pub fn read(&mut self, stream: &Stream) -> Result<Progress, machine::Error> {
-        stream.try_read_into(&mut self.buffer)
+        self.passage.read(stream)
     }
 
     /// What the next bytes are, for a client without a server. Flushes are dropped: there is
@@ -74,18 +88,19 @@ impl Outflow {
     /// # Errors
     /// The bytes are no message.
     pub fn front(&mut self) -> Result<Front, Malformed> {
-        debug_assert!(self.cleared == 0 && self.body_left == 0, "a client without a server");
+        debug_assert!(self.is_through(), "a client without a server");
         loop {
-            let data = self.buffer.data();
+            let has_room = self.has_room();
+            let data = self.passage.ahead();
             let Some(header) = frame::header(Side::Frontend, data)? else {
                 return Ok(Front::Incomplete);
             };
             match header.tag {
                 tag::TERMINATE => return Ok(Front::Terminate),
                 tag::FLUSH if data.len() >= header.frame_bytes() => {
-                    self.buffer.consume(header.frame_bytes());
+                    self.passage.cut(header.frame_bytes());
                 }
-                _ if data.len() < header.frame_bytes() && self.has_room() => {
+                _ if data.len() < header.frame_bytes() && has_room => {
                     return Ok(Front::Incomplete);
                 }
                 _ => return Ok(Front::Request),
@@ -93,9 +108,36 @@ impl Outflow {
         }
     }
 
+    /// The text of the simple query ahead, if that is what is ahead and it is here as a whole.
+    pub fn query(&mut self) -> Option<&[u8]> {
+        let data = self.passage.ahead();
+        let header = frame::header(Side::Frontend, data).ok().flatten()?;
+        let body = data.get(HEADER_BYTES..header.frame_bytes())?;
+        (header.tag == tag::QUERY).then(|| body.strip_suffix(b"\0").unwrap_or(body))
+    }
+
+    /// The body of the Parse ahead, if a Sync is all that follows it.
+    pub fn lone_parse(&mut self) -> Option<&[u8]> {
+        let data = self.passage.ahead();
+        let header = frame::header(Side::Frontend, data).ok().flatten()?;
+        let (parse, behind) = data.split_at_checked(header.frame_bytes())?;
+        let sync = frame::header(Side::Frontend, behind).ok().flatten()?;
+        let lone =
+            header.tag == tag::PARSE && sync.tag == tag::SYNC && behind.len() == sync.frame_bytes();
+        lone.then(|| &parse[HEADER_BYTES..])
+    }
+
+    /// The message ahead is not for a server.
+    pub fn drop_front(&mut self) {
+        let header = frame::header(Side::Frontend, self.passage.ahead());
+        if let Ok(Some(header)) = header {
+            self.passage.cut(header.frame_bytes());
+        }
+    }
+
     /// A goodbye stands behind the whole messages that are here.
-    pub fn has_goodbye(&self) -> bool {
-        let mut rest = self.buffer.data();
+    pub fn has_goodbye(&mut self) -> bool {
+        let mut rest = self.passage.ahead();
         while let Ok(Some(header)) = frame::header(Side::Frontend, rest) {
             if header.tag == tag::TERMINATE {
                 return true;
@@ -106,39 +148,100 @@ impl Outflow {
         false
     }
 
-    /// Examines what has come: each message asks the conversation, and leaves its traces in the
-    /// taint. Stops where the conversation is full.
+    /// Examines what has come: each message asks the conversation, and leaves its traces in what
+    /// the server holds. Stops where the conversation is full, or must be heard first.
     ///
     /// # Errors
-    /// The client broke the format or the order.
-    pub fn examine(&mut self, core: &mut Core, voice: &Voice) -> Result<(), Nonsense> {
-        while !self.terminated {
-            let bytes = self.body_left.min(self.buffer.len() - self.cleared);
-            self.cleared += bytes;
-            self.body_left -= bytes;
-            let rest = &self.buffer.data()[self.cleared..];
-            if self.body_left > 0 {
+    /// The client broke the format or the order, or wants what its pool forbids.
+    pub fn examine(
+        &mut self,
+        core: &mut Core,
+        own: &mut Belongings,
+        voice: &Voice,
+    ) -> Result<(), Ending> {
+        while !self.terminated && !self.is_held(core) {
+            let Some(header) = frame::header(Side::Frontend, self.passage.ahead())? else {
                 return Ok(());
-            }
-            let Some(header) = frame::header(Side::Frontend, rest)? else { return Ok(()) };
+            };
             if header.tag == tag::TERMINATE {
-                return self.terminate(core, &header);
+                return Ok(self.terminate(core, &header)?);
             }
-            match core.conversation.sent(header.tag, Owner::Client)? {
-                Sent::Forward => {
-                    let body = rest.get(HEADER_BYTES..header.frame_bytes());
-                    if voice.logs_queries() {
-                        voice.request(header.tag, body.unwrap_or(b"(too long to be shown)\0"));
-                    }
-                    mark(core, &header, body);
-                    self.body_left = header.frame_bytes();
+            if may_begin(header.tag) && core.conversation.settled() {
+                self.prepare(&header, core, own)?;
+            }
+            if voice.logs_queries() {
+                self.log(&header, voice);
+            }
+            let Self { passage, .. } = self;
+            let statements = voice.statements();
+            let mut translation = Translation { passage, core, own, statements };
+            match translation.translate(&header)? {
+                Step::Wait => return Ok(()),
+                Step::Transaction => return Err(Ending::TransactionRefused),
+                Step::Barrier => self.hold = Hold::UntilSettled,
+                Step::Passed if ends_batch(header.tag) && std::mem::take(&mut own.decides) => {
+                    self.hold = Hold::UntilSettled;
                 }
-                Sent::Swallow if rest.len() < header.frame_bytes() => return Ok(()),
-                Sent::Swallow => self.cut(header.frame_bytes()),
-                Sent::Full => return Ok(()),
+                Step::Passed if ends_batch(header.tag) && core.holdings.is_deploying() => {
+                    self.hold = Hold::UntilDeployed;
+                }
+                Step::Passed => {}
             }
         }
         Ok(())
+    }
+
+    /// A request begins: what the server lacks for it goes in front.
+    fn prepare(
+        &mut self,
+        header: &Header,
+        core: &mut Core,
+        own: &mut Belongings,
+    ) -> Result<(), Nonsense> {
+        let front = match core.conversation.status() {
+            _ if core.conversation.quiescent().is_some() => preamble::preamble(core, own)?,
+            TransactionStatus::InTransaction if core.holdings.touched.any_reset() => {
+                let simple = header.tag == tag::QUERY;
+                let purpose = if simple { Purpose::Query } else { Purpose::Statement };
+                let repair = preamble::repair(core, own, purpose)?;
+                own.decides |= simple && !repair.is_empty();
+                repair
+            }
+            _ => return Ok(()),
+        };
+        if !front.is_empty() {
+            self.passage.insert(&front);
+        }
+        Ok(())
+    }
+
+    /// Nothing more of the client may pass now.
+    fn is_held(&mut self, core: &Core) -> bool {
+        let over = match self.hold {
+            Hold::No => true,
+            Hold::UntilDeployed => !core.holdings.is_deploying(),
+            Hold::UntilSettled => core.conversation.settled(),
+        };
+        if over {
+            self.hold = Hold::No;
+        }
+        // Never in the middle of a batch: the server would not answer what is being asked.
+        let asking = core.holdings.is_asking_for_resets() && !core.conversation.is_open();
+        let held = !over || asking;
+        if held {
+            self.passage.ahead(); // the rest of what may pass
+        }
+        held
+    }
+
+    /// The client's request is complete, and a preamble that failed took it along.
+    pub fn is_held_by_preamble(&self) -> bool {
+        self.hold != Hold::No
+    }
+
+    fn log(&mut self, header: &Header, voice: &Voice) {
+        let body = self.passage.ahead().get(HEADER_BYTES..header.frame_bytes());
+        voice.request(header.tag, body.unwrap_or(b"(too long to be shown)\0"));
     }
 
     /// The client says goodbye; nothing behind it is read. In a batch without its Sync the goodbye
@@ -153,40 +256,31 @@ impl Outflow {
         if conversation.is_open()
             && conversation.sent(tag::FLUSH, Owner::Ours(Purpose::Reset))? == Sent::Forward
         {
-            self.buffer.data_mut()[self.cleared] = tag::FLUSH;
-            self.cleared += HEADER_BYTES;
+            self.passage.ahead_mut()[0] = tag::FLUSH;
+            self.passage.pass(HEADER_BYTES);
         }
         Ok(())
     }
 
     /// What may go to the server.
     pub fn passable(&self) -> &[u8] {
-        &self.buffer.data()[..self.cleared]
+        self.passage.passable()
     }
 
     /// The first `bytes` of it have gone.
     pub fn passed(&mut self, bytes: usize) {
-        self.buffer.consume(bytes);
-        self.cleared -= bytes;
+        self.passage.passed(bytes);
     }
 
     /// Everything the conversation counts as sent has gone.
     pub fn is_through(&self) -> bool {
-        self.cleared == 0 && self.body_left == 0
+        self.passage.passable().is_empty() && !self.passage.in_message()
     }
 
-    /// Puts a message of ours in front of whatever the client sends next.
-    pub fn inject(&mut self, message: &[u8]) {
+    /// Puts messages of ours in front of whatever the client sends next.
+    pub fn inject(&mut self, messages: &[u8]) {
         debug_assert!(self.is_through(), "not in the middle of a message of the client");
-        self.buffer.extend(message);
-        self.buffer.data_mut().rotate_right(message.len());
-        self.cleared = message.len();
-    }
-
-    /// Removes `bytes` behind what is cleared.
-    fn cut(&mut self, bytes: usize) {
-        self.buffer.data_mut().copy_within(..self.cleared, bytes);
-        self.buffer.consume(bytes);
+        self.passage.insert(messages);
     }
 }
 
@@ -196,12 +290,22 @@ impl Default for Outflow {
     }
 }
 
-/// What the message may leave behind in the server. A body that is not here as a whole is not read.
-fn mark(core: &mut Core, header: &Header, body: Option<&[u8]>) {
-    match (header.tag, body) {
-        (tag::QUERY, Some(body)) => core.taint.text(body),
-        (tag::PARSE, Some(body)) => core.taint.parse(body),
-        (tag::QUERY | tag::PARSE | tag::FUNCTION_CALL, _) => core.taint.unknown(),
-        _ => {}
-    }
+/// May a request begin with it that needs settings?
+fn may_begin(message: u8) -> bool {
+    matches!(
+        message,
+        tag::QUERY
+            | tag::PARSE
+            | tag::BIND
+            | tag::DESCRIBE
+            | tag::EXECUTE
+            | tag::SYNC
+            | tag::CLOSE
+            | tag::FUNCTION_CALL
+    )
+}
+
+/// Does a ReadyForQuery come of it?
+fn ends_batch(message: u8) -> bool {
+    matches!(message, tag::QUERY | tag::SYNC | tag::FUNCTION_CALL)
 }

@@ -2,17 +2,18 @@
 //! buffer; the relay never waits for one direction while the other could move. It ends when the
 //! server has been given back and the client has got all that was its own.
 
-use config::PoolMode;
-use machine::{Deadline, Interest, Progress, Woken};
+use std::sync::Arc;
 
-use wire::backend::TransactionStatus;
-use wire::conversation::{Conversation, Owner, Purpose, Sent};
-use wire::tag::frontend as tag;
+use machine::{Interest, Progress, Woken};
 
+use super::belongings::Belongings;
+use super::idle::Idleness;
 use super::outflow::Outflow;
-use super::{Session, stop};
-use crate::backend::{Event, Inflow};
+use super::{Session, Voice, stop};
+use crate::backend::{Ear, Event, Holdings, Inflow, Server};
 use crate::ending::{Ending, ServerLoss};
+use crate::id::Id;
+use crate::tally::Traffic;
 use crate::turns::Turns;
 
 /// The two directions of a relay.
@@ -29,8 +30,8 @@ pub(super) struct Flows {
 const UNREAD_BYTES_MAX: usize = 64 * 1024;
 
 impl Session {
-    /// Relays until nothing is outstanding and the server was given back (transaction pooling), or
-    /// until one of the two goes.
+    /// Relays until nothing is outstanding: the server was given back, or is kept while its client
+    /// says nothing. Or until one of the two goes.
     pub(super) fn relay(&mut self, flows: &mut Flows) -> Result<(), Ending> {
         let mut turns = Turns::default();
         loop {
@@ -46,6 +47,9 @@ impl Session {
             if !moved {
                 self.said_goodbye(flows)?;
                 self.leave_if_told()?;
+                if self.has_nothing_to_do(flows) {
+                    return self.rest(flows);
+                }
                 self.wait(flows)?;
             }
         }
@@ -57,7 +61,7 @@ impl Session {
         let mut moved = false;
         // Before reading on: a goodbye that is here already makes what follows it, an end of
         // stream mostly, nobody's business. And answers may have made room in the conversation.
-        flows.up.examine(&mut lease.server_mut().core, &self.voice)?;
+        flows.up.examine(&mut lease.server_mut().core, &mut self.own, &self.voice)?;
         if self.client.is_readable() && flows.up.has_room() && !flows.up.is_terminated() {
             match flows.up.read(&self.client).map_err(|_| Ending::ClientGone)? {
                 Progress::Done(_) => moved = true,
@@ -66,8 +70,9 @@ impl Session {
             }
         }
         if moved {
-            flows.up.examine(&mut lease.server_mut().core, &self.voice)?;
+            flows.up.examine(&mut lease.server_mut().core, &mut self.own, &self.voice)?;
             self.traffic.asked();
+            self.idle = Idleness::default();
         }
         Ok(moved)
     }
@@ -144,48 +149,16 @@ impl Session {
     /// What came from the server, message by message.
     fn hear(&mut self, flows: &mut Flows) -> Result<(), Ending> {
         let Some(lease) = &mut self.lease else { return Ok(()) };
-        let (log, traffic, fatal) = (&self.voice, &mut self.traffic, &mut self.fatal_heard);
-        let server = lease.server().core.id;
-        let mut seen = |event: Event<'_>| match event {
-            Event::Ready => traffic.answered(),
-            Event::Error(error) => {
-                *fatal |= error.is_fatal();
-                log.server_error(server, &error);
-            }
-        };
         let core = &mut lease.server_mut().core;
-        let heard = flows.down.examine(core, &mut seen);
-        if self.home.route.rule().pool == PoolMode::Session && core.conversation.settled() {
-            self.traffic.settled(machine::now());
-        }
+        let mut ear = Hearing {
+            voice: &self.voice,
+            traffic: &mut self.traffic,
+            own: &mut self.own,
+            fatal: &mut self.fatal_heard,
+            server: core.id,
+        };
+        let heard = flows.down.examine(core, &mut ear);
         heard.map_err(|nonsense| Ending::ServerLost(self.loss(nonsense.to_string())))
-    }
-
-    /// Transaction pooling: a server that owes nothing goes back before its last answer is written.
-    fn release_if_done(&mut self, flows: &mut Flows) -> Result<(), Ending> {
-        let through = flows.up.is_through() && flows.down.is_through();
-        if !self.releases_between_transactions() || !through {
-            return Ok(());
-        }
-        let Some(mut lease) = self.lease.take() else { return Ok(()) };
-        let conversation = &mut lease.server_mut().core.conversation;
-        if let Some(proof) = conversation.quiescent() {
-            let now = machine::now();
-            self.traffic.transaction_over(now, &self.home.tally);
-            if !lease.server().core.dying {
-                self.last = Some(lease.slot());
-                lease.release(proof, now);
-            }
-            return Ok(());
-        }
-        if conversation.settled() {
-            self.traffic.settled(machine::now());
-            if conversation.in_doubt() && conversation.status() == TransactionStatus::Idle {
-                settle_doubt(conversation, &mut flows.up)?;
-            }
-        }
-        self.lease = Some(lease);
-        Ok(())
     }
 
     /// A client that said goodbye is gone when nothing of what it asked for is left to do.
@@ -201,6 +174,7 @@ impl Session {
 
     /// Waits for anything that lets one direction move.
     fn wait(&mut self, flows: &Flows) -> Result<(), Ending> {
+        let patience = self.patience(flows);
         let mut client = match flows.up.is_terminated() {
             true => Interest::NONE,
             false if flows.up.has_room() && self.lease.is_some() => Interest::READ,
@@ -210,9 +184,7 @@ impl Session {
             client = client | Interest::WRITE;
         }
         let woken = match &self.lease {
-            None => {
-                machine::wait_any(&[(&self.client, client)], Some(&self.notified), Deadline::NEVER)
-            }
+            None => machine::wait_any(&[(&self.client, client)], Some(&self.notified), patience),
             Some(lease) => {
                 let mut server = Interest::NONE;
                 if flows.down.has_room() {
@@ -222,7 +194,7 @@ impl Session {
                     server = server | Interest::WRITE;
                 }
                 let wants = [(&self.client, client), (&lease.server().stream, server)];
-                machine::wait_any(&wants, Some(&self.notified), Deadline::NEVER)
+                machine::wait_any(&wants, Some(&self.notified), patience)
             }
         };
         match woken? {
@@ -230,6 +202,7 @@ impl Session {
                 let _ = self.notified.take(); // what it means is looked up by `leave_if_told`
                 Ok(())
             }
+            Woken::TimedOut => Err(self.idled()),
             _ if self.client_hung_up(flows) => Err(Ending::ClientGone),
             _ => Ok(()),
         }
@@ -270,22 +243,64 @@ impl Session {
         }
     }
 
-    fn loss(&self, reason: String) -> ServerLoss {
+    /// A client that keeps its server, and has said nothing more: it can be parked.
+    fn has_nothing_to_do(&self, flows: &Flows) -> bool {
+        let Some(lease) = &self.lease else { return false };
+        let Server { stream, core } = lease.server();
+        flows.up.is_empty()
+            && flows.down.is_empty()
+            && flows.up.is_through()
+            && flows.down.is_through()
+            && core.conversation.settled()
+            && !core.conversation.in_doubt()
+            && !(self.client.is_readable() || stream.is_readable())
+    }
+
+    pub(super) fn loss(&self, reason: String) -> ServerLoss {
         let server = self.lease.as_ref().map(|lease| lease.server().core.id);
         ServerLoss { server, reason, told: self.fatal_heard }
     }
 }
 
-/// After a COPY FROM STDIN that failed with a Sync behind it nobody can see whether one more
-/// ReadyForQuery will come. An empty query of ours makes the server tell: what comes before its
-/// answer is the client's.
-fn settle_doubt(conversation: &mut Conversation, up: &mut Outflow) -> Result<(), Ending> {
-    let mut probe = Vec::new();
-    wire::encode::query(&mut probe, "");
-    let leave = conversation.sent(tag::QUERY, Owner::Ours(Purpose::Probe));
-    match leave.map_err(|error| Ending::Nonsense(error.into()))? {
-        Sent::Forward => up.inject(&probe),
-        Sent::Swallow | Sent::Full => {} // nothing is outstanding: neither can be
+/// The session as it hears what comes from its server.
+struct Hearing<'a> {
+    voice: &'a Voice,
+    traffic: &'a mut Traffic,
+    own: &'a mut Belongings,
+    fatal: &'a mut bool,
+    server: Id,
+}
+
+impl Ear for Hearing<'_> {
+    fn hear(&mut self, event: Event<'_>) {
+        match event {
+            Event::Ready => self.traffic.answered(),
+            Event::Error(error, passes) => {
+                *self.fatal |= passes && error.is_fatal();
+                self.voice.server_error(self.server, &error);
+            }
+            Event::Discarded(pending) => self.own.discarded(pending),
+            Event::Deallocated(pending) => self.own.deallocated(pending),
+            Event::Lost(op) => self.own.lost(op),
+            Event::Stale => self.own.heal(self.voice.statements()),
+        }
     }
-    Ok(())
+
+    fn name_of(&self, number: u64) -> Option<&[u8]> {
+        self.own.name_of(number)
+    }
+
+    fn news(&mut self, holdings: &mut Holdings) -> Option<Vec<u8>> {
+        let differs = !Arc::ptr_eq(&holdings.settings, &self.own.wanted);
+        if (differs || holdings.touched.any_reset())
+            && let Some(seen) = self.own.seen_by_client(holdings)
+        {
+            return Some(self.own.tell(&self.voice.intern_report(Arc::new(seen))));
+        }
+        if Arc::ptr_eq(&holdings.reported, &self.own.told) {
+            return None;
+        }
+        holdings.reported = self.voice.intern_report(Arc::clone(&holdings.reported));
+        Some(self.own.tell(&holdings.reported))
+    }
 }

@@ -2,11 +2,15 @@
 
 use std::fmt::Arguments;
 use std::sync::Arc;
+use std::time::Instant;
 
 use machine::Address;
+use router::{Parameters, Statements};
+use wire::settings::Settings;
 use wire::tag::frontend as tag;
 use wire::{Notice, NoticeView, frontend};
 
+use crate::ending::Ending;
 use crate::id::Id;
 use crate::log::Who;
 use crate::shared::Shared;
@@ -45,6 +49,44 @@ impl Voice {
     /// Something failed.
     pub fn error(&self, context: &str, message: Arguments<'_>) {
         self.shared.log.error(context, &self.who(None), message);
+    }
+
+    /// The session is over.
+    pub fn ended(&self, ending: &Ending, since: Instant) {
+        if ending.is_fault() {
+            self.error("main", format_args!("{ending}"));
+        }
+        let Voice { database, user, .. } = self;
+        let us = since.elapsed().as_micros();
+        self.session(
+            "main",
+            format_args!(
+                "client disconnected addr '{}', io error = {ending}, status {}, route \
+                 {database}.{user}, working time: {us}us",
+                self.address(),
+                ending.status(),
+            ),
+        );
+    }
+
+    /// The statements of all clients.
+    pub fn statements(&self) -> &Statements {
+        &self.shared.statements
+    }
+
+    /// What equals it and was reported before.
+    pub fn intern_report(&self, reported: Arc<Parameters>) -> Arc<Parameters> {
+        self.shared.reports.intern(reported)
+    }
+
+    /// What equals it and belongs to other clients, too.
+    pub fn intern_settings(&self, settings: Settings) -> Arc<Settings> {
+        self.shared.settings.intern(Arc::new(settings))
+    }
+
+    /// May a BEGIN wait for what follows it (`virtual_transaction`)?
+    pub fn begins_virtually(&self) -> bool {
+        self.shared.config.global.virtual_transaction
     }
 
     /// Are the texts of queries logged (`log_query`)?

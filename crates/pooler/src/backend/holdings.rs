@@ -1,0 +1,418 @@
+//! Holdings: what a server holds of its clients: settings, prepared statements, and whatever else a
+//! client may have left. Known from what passes by; believed only when the server has confirmed it.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use router::{ClientId, Interned, Parameters, Prepared, STATEMENTS_PER_SERVER_MAX};
+use wire::settings::Settings;
+
+use super::Suspicion;
+
+/// Names of settings that are remembered as touched; behind it all settings are looked at.
+const TOUCHED_MAX: usize = 1000;
+
+/// Reported, but not for a client to set.
+const UNSETTABLE: [&str; 6] = [
+    "in_hot_standby",
+    "integer_datetimes",
+    "is_superuser",
+    "server_encoding",
+    "server_version",
+    "session_authorization",
+];
+
+/// What a server holds.
+pub struct Holdings {
+    /// What is set beyond what it came with.
+    pub settings: Arc<Settings>,
+    /// What may have changed since.
+    pub touched: Touched,
+    /// What an inquiry under way asks about; what changes meanwhile is `touched` again.
+    pub asked: Touched,
+    /// What it reports of its parameters, now.
+    pub reported: Arc<Parameters>,
+    /// What it reported when it was opened.
+    base: Arc<Parameters>,
+    /// The shared statements it has prepared, under their shared names.
+    pub prepared: Prepared,
+    /// It may have more of them than `prepared` says: one that is missing is closed first.
+    pub doubtful: bool,
+    /// Whose unnamed statement it has, and which one of that client; None: nobody knows.
+    pub unnamed: Option<(ClientId, u32)>,
+    /// The statements of our own that serve settings are prepared.
+    pub equipped: bool,
+    /// What a client may have left besides settings and statements.
+    pub suspicion: Suspicion,
+    /// Requests whose fate changes any of this, in the order in which they were sent.
+    ledger: VecDeque<Op>,
+    /// A preamble was refused: what is to be done until the client may go on.
+    pub refusal: Refusal,
+    /// Something was set whose name nobody knows: its settings are reset before another client
+    /// gets it.
+    pub unclean: bool,
+    /// Rows of an inquiry, as they come.
+    pub findings: Vec<Finding>,
+    /// How an inquiry stands.
+    pub asking: Asking,
+    /// A preamble is under way.
+    deploying: bool,
+    /// The transaction that the preamble ends in is the client's.
+    pub begins: bool,
+}
+
+/// How an inquiry stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asking {
+    /// None is under way.
+    No,
+    /// One is.
+    Yes,
+    /// The server did not answer it.
+    Failed,
+}
+
+/// A request under way, and what it changes when it is done.
+#[derive(Debug)]
+pub enum Op {
+    /// Prepares a shared statement.
+    Prepare(Interned),
+    /// A client's Parse, of a statement that the server lacks.
+    Parse { name: Box<[u8]>, statement: Interned },
+    /// A client's Parse of a statement that the server has: it got a Close of nothing, whose answer
+    /// is as long as a ParseComplete and comes at the same place.
+    Pretend { name: Box<[u8]>, statement: Interned },
+    /// A client's Parse of the unnamed statement.
+    Unnamed,
+    /// A client's Close: it too became a Close of nothing; others may use the statement.
+    Forget { name: Box<[u8]>, statement: Interned },
+    /// Makes room.
+    Evict,
+    /// Prepares the last statement of our own.
+    Equip,
+    /// The last step of a preamble.
+    Deploy(Arc<Settings>),
+}
+
+/// The ways of a preamble that the server refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// None was.
+    None,
+    /// The error went to the client; its request is skipped up to a Sync.
+    Skipping,
+    /// As Skipping; but nothing is to be rolled back: the transaction, if there is one, is the
+    /// client's.
+    Query,
+    /// The Sync is answered; what the preamble began is to be rolled back.
+    Synced,
+    /// The ROLLBACK is under way; its ReadyForQuery is the client's.
+    Excused,
+}
+
+/// One setting, or what was left (under an empty name), as an inquiry found it.
+pub struct Finding {
+    /// In lower case.
+    pub name: Vec<u8>,
+    /// None: there is no such setting.
+    pub value: Option<Vec<u8>>,
+}
+
+/// Settings that may have changed. Too many is as good as few: the server is asked.
+#[derive(Debug, Default)]
+pub struct Touched {
+    names: Vec<(Box<[u8]>, Reset)>,
+    /// Any of them.
+    all: bool,
+    /// Command tags of statements whose names are known are still to come.
+    foreseen: u32,
+    /// A command tag came that says that something was set or reset.
+    confirmed: bool,
+    /// Something was rolled back: what was reset may not have been.
+    undone: bool,
+}
+
+/// Was it set, or reset?
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reset {
+    /// To a value.
+    No,
+    /// To what the session began with.
+    Yes,
+}
+
+impl Touched {
+    /// `name` is set or reset by a statement whose command tag is to come.
+    pub fn foresee(&mut self, name: &[u8], reset: Reset) {
+        self.foreseen += 1;
+        self.touch(name, reset);
+    }
+
+    /// A SET is to come that changes nothing beyond its transaction.
+    pub fn foresee_nothing(&mut self) {
+        self.foreseen += 1;
+    }
+
+    /// `name` may have changed; an empty one: nobody knows which.
+    pub fn touch(&mut self, name: &[u8], reset: Reset) {
+        if name.is_empty() || self.names.len() >= TOUCHED_MAX {
+            self.all = true;
+            return;
+        }
+        match self.names.iter_mut().find(|(known, _)| **known == *name) {
+            Some((_, last)) => *last = reset,
+            None => self.names.push((name.into(), reset)),
+        }
+    }
+
+    /// `name` has changed, and perhaps nobody is known to have touched it.
+    pub fn suspect(&mut self, name: &[u8]) {
+        if !self.names.iter().any(|(known, _)| **known == *name) {
+            self.touch(name, Reset::No);
+        }
+    }
+
+    /// Anything may have changed.
+    pub fn touch_all(&mut self) {
+        self.all = true;
+    }
+
+    /// Something was rolled back.
+    pub fn undo(&mut self) {
+        self.undone = true;
+    }
+
+    /// What was to be reset was reset, for sure.
+    pub fn is_certain(&self) -> bool {
+        self.confirmed && !self.undone
+    }
+
+    /// What was asked and not answered is to be asked again.
+    pub fn ask_again(&mut self, asked: Touched) {
+        self.all |= asked.all;
+        self.undone |= asked.undone;
+        self.confirmed |= asked.confirmed;
+        for (name, reset) in asked.names {
+            if !self.names.iter().any(|(known, _)| *known == name) {
+                self.names.push((name, reset));
+            }
+        }
+    }
+
+    /// A command tag SET or RESET came.
+    pub fn completed(&mut self) {
+        self.confirmed = true;
+        match self.foreseen.checked_sub(1) {
+            Some(fewer) => self.foreseen = fewer,
+            None => self.all = true,
+        }
+    }
+
+    /// May anything have changed?
+    pub fn any(&self) -> bool {
+        self.all || !self.names.is_empty()
+    }
+
+    /// May anything have gone back to what the session began with?
+    pub fn any_reset(&self) -> bool {
+        self.all || self.names.iter().any(|(_, reset)| *reset == Reset::Yes)
+    }
+
+    /// The names that were reset and are `wanted`; they count as set from now on.
+    pub fn take_resets(&mut self, wanted: impl Fn(&[u8]) -> bool) -> Vec<Box<[u8]>> {
+        let mut taken = Vec::new();
+        for (name, reset) in &mut self.names {
+            if *reset == Reset::Yes && wanted(name) {
+                *reset = Reset::No;
+                taken.push(name.clone());
+            }
+        }
+        taken
+    }
+
+    /// All that was touched, and `more`, is reset.
+    pub fn reset_all<'a>(&mut self, more: impl Iterator<Item = &'a [u8]>) {
+        const KEPT: [&[u8]; 2] = [b"role", b"session_authorization"];
+        self.foreseen += 1;
+        for (name, reset) in &mut self.names {
+            if !KEPT.contains(&&**name) {
+                *reset = Reset::Yes;
+            }
+        }
+        more.filter(|name| !KEPT.contains(name)).for_each(|name| self.touch(name, Reset::Yes));
+    }
+
+    /// May everything have changed?
+    pub fn all(&self) -> bool {
+        self.all
+    }
+
+    /// May `name` have changed?
+    pub fn has(&self, name: &[u8]) -> bool {
+        self.all || self.names.iter().any(|(known, _)| **known == *name)
+    }
+
+    /// What may have changed, by name.
+    pub fn names(&self) -> impl Iterator<Item = (&[u8], Reset)> {
+        self.names.iter().map(|(name, reset)| (&**name, *reset))
+    }
+
+    /// Nothing has changed any more.
+    pub fn clear(&mut self) {
+        *self = Self::default();
+    }
+
+    /// At the end of a transaction: tags that have not come will not come.
+    pub fn settle(&mut self) {
+        self.foreseen = 0;
+        self.undone &= self.any();
+        self.confirmed &= self.any();
+    }
+}
+
+impl Holdings {
+    /// What a new server holds: nothing.
+    pub fn new(reported: Arc<Parameters>) -> Self {
+        Self {
+            settings: Arc::default(),
+            touched: Touched::default(),
+            asked: Touched::default(),
+            base: Arc::clone(&reported),
+            reported,
+            prepared: Prepared::new(STATEMENTS_PER_SERVER_MAX),
+            doubtful: false,
+            unnamed: None,
+            equipped: false,
+            suspicion: Suspicion::NONE,
+            ledger: VecDeque::new(),
+            refusal: Refusal::None,
+            unclean: false,
+            findings: Vec::new(),
+            asking: Asking::No,
+            deploying: false,
+            begins: false,
+        }
+    }
+
+    /// It reports a parameter. One that nobody is known to have set was set by a function.
+    pub fn report(&mut self, name: &str, value: &str) {
+        let expected = self.settings.get(name.as_bytes());
+        let base = self.base.iter().find(|(one, _)| one == name).map(|(_, value)| value.as_bytes());
+        if expected.or(base) != Some(value.as_bytes()) && !UNSETTABLE.contains(&name) {
+            self.touched.suspect(name.to_ascii_lowercase().as_bytes());
+        }
+        let known = Arc::make_mut(&mut self.reported);
+        match known.iter_mut().find(|(one, _)| one == name) {
+            Some((_, old)) => value.clone_into(old),
+            None => known.push((name.to_owned(), value.to_owned())),
+        }
+    }
+
+    /// A request was sent as noted: what it changes when it is done.
+    pub fn note(&mut self, op: Op) {
+        self.deploying |= matches!(op, Op::Deploy(_));
+        self.ledger.push_back(op);
+    }
+
+    /// The oldest noted request is done.
+    pub fn done(&mut self) -> Option<Op> {
+        let op = self.ledger.pop_front()?;
+        match &op {
+            Op::Deploy(settings) => {
+                self.settings = Arc::clone(settings);
+                self.deploying = false;
+            }
+            Op::Equip => self.equipped = true,
+            Op::Prepare(statement) | Op::Parse { statement, .. } => statement.prove(),
+            _ => {}
+        }
+        Some(op)
+    }
+
+    /// The oldest `count` noted requests failed or were skipped: the newest of them first, what was
+    /// believed of it is taken back.
+    pub fn lost(&mut self, count: usize) -> Vec<Op> {
+        let count = count.min(self.ledger.len());
+        let mut lost: Vec<Op> = self.ledger.drain(..count).collect();
+        lost.reverse();
+        for op in &lost {
+            match op {
+                Op::Prepare(statement) | Op::Parse { statement, .. } => {
+                    self.prepared.remove(statement);
+                }
+                Op::Unnamed => self.unnamed = None,
+                Op::Evict => self.doubtful = true,
+                Op::Deploy(_) => self.deploying = false,
+                Op::Pretend { .. } | Op::Forget { .. } | Op::Equip => {}
+            }
+        }
+        lost
+    }
+
+    /// Names that requests under way will give.
+    pub fn pending(&self) -> Vec<(Box<[u8]>, Interned)> {
+        let named = |op: &Op| match op {
+            Op::Parse { name, statement } | Op::Pretend { name, statement } => {
+                Some((name.clone(), statement.clone()))
+            }
+            _ => None,
+        };
+        self.ledger.iter().filter_map(named).collect()
+    }
+
+    /// Is a preamble under way?
+    pub fn is_deploying(&self) -> bool {
+        self.deploying || self.refusal != Refusal::None
+    }
+
+    /// Is an inquiry under way whose answer may change what the client's next request needs?
+    pub fn is_asking_for_resets(&self) -> bool {
+        self.asking != Asking::No && self.asked.any_reset()
+    }
+
+    /// All its prepared statements are gone.
+    pub fn deallocated(&mut self) {
+        self.prepared.clear();
+        for op in &self.ledger {
+            if let Op::Prepare(statement) | Op::Parse { statement, .. } = op {
+                // It comes behind.
+                drop(self.prepared.insert(statement.clone()));
+            }
+        }
+        (self.doubtful, self.equipped) = (false, false);
+    }
+
+    /// DISCARD ALL: it is as new.
+    pub fn discarded(&mut self) {
+        self.deallocated();
+        self.settings_reset();
+        self.suspicion = Suspicion::NONE;
+        self.unnamed = None;
+    }
+
+    /// All settings are reset.
+    pub fn settings_reset(&mut self) {
+        self.settings = Arc::default();
+        self.unclean = false;
+        self.touched.clear();
+        self.asked.clear();
+        self.findings.clear(); // they were found before
+    }
+
+    /// Its client is gone: nobody waits for what we asked on its behalf.
+    pub fn abandoned(&mut self) {
+        self.refusal = Refusal::None;
+        if self.asking != Asking::No {
+            self.touched.touch_all();
+            self.suspicion.add(Suspicion::UNKNOWN);
+        }
+        self.asking = Asking::No;
+        self.asked.clear();
+        self.findings = Vec::new();
+    }
+
+    /// Another client may have it as it is: its settings are known, and nothing else was left.
+    pub fn is_spotless(&self) -> bool {
+        !self.suspicion.is_any() && !self.touched.any() && !self.unclean
+    }
+}

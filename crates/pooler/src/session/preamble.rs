@@ -1,0 +1,232 @@
+//! The preamble: what a server lacks of a client's settings, put in front of the client's request
+//! without a round trip of its own; and the inquiry, which asks what a client has changed. Both are
+//! extended protocol under reserved names. A preamble carries no Sync: if it fails, PostgreSQL
+//! skips the client's request by itself, and nothing runs with settings that are not its own.
+//!
+//! ```text
+//!  BEGIN · set_config(name, value) · … · COMMIT · [BEGIN] · the client's bytes
+//! ```
+//!
+//! The settings have a transaction of their own, so they survive a request that fails.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use wire::conversation::{Owner, Purpose, Sent};
+use wire::encode;
+use wire::frontend::Target;
+use wire::settings::Change;
+use wire::tag::frontend as tag;
+
+use super::belongings::Belongings;
+use crate::backend::{Asking, Core, Op, Suspicion, Touched};
+use crate::nonsense::Nonsense;
+
+/// A reserved statement.
+struct Tool {
+    name: &'static str,
+    text: &'static str,
+}
+
+const BEGIN: Tool = Tool { name: "odyssey_begin", text: "BEGIN" };
+const COMMIT: Tool = Tool { name: "odyssey_commit", text: "COMMIT" };
+const SET: Tool = Tool {
+    name: "odyssey_set",
+    // NULL resets it.
+    text: "SELECT pg_catalog.set_config($1, $2, false)",
+};
+const GET: Tool = Tool {
+    name: "odyssey_get",
+    text: "SELECT $1::pg_catalog.text, pg_catalog.current_setting($1, true)",
+};
+/// What a client set, except what has no place in `pg_settings`: roles and settings of its own.
+const GET_ALL: Tool = Tool {
+    name: "odyssey_get_all",
+    text: "SELECT name, pg_catalog.current_setting(name, true) FROM pg_catalog.pg_settings \
+           WHERE source OPERATOR(pg_catalog.=) 'session' \
+           AND NOT pg_catalog.starts_with(name, 'transaction_')",
+};
+/// What else a client left, in words, under an empty name.
+const LEFT: Tool = Tool {
+    name: "odyssey_left",
+    text: "SELECT ''::pg_catalog.text, pg_catalog.concat_ws(', ', \
+           CASE WHEN EXISTS (SELECT FROM pg_catalog.pg_listening_channels()) THEN 'LISTEN' END, \
+           CASE WHEN EXISTS (SELECT FROM pg_catalog.pg_class WHERE relpersistence \
+           OPERATOR(pg_catalog.=) 't' AND relnamespace OPERATOR(pg_catalog.=) \
+           pg_catalog.pg_my_temp_schema()) THEN 'temporary table' END, \
+           CASE WHEN EXISTS (SELECT FROM pg_catalog.pg_cursors WHERE is_holdable) \
+           THEN 'cursor WITH HOLD' END, \
+           CASE WHEN EXISTS (SELECT FROM pg_catalog.pg_locks WHERE pid \
+           OPERATOR(pg_catalog.=) pg_catalog.pg_backend_pid() AND locktype \
+           OPERATOR(pg_catalog.=) 'advisory') THEN 'advisory lock' END, \
+           CASE WHEN EXISTS (SELECT FROM pg_catalog.pg_prepared_statements WHERE NOT \
+           pg_catalog.starts_with(name, 'odyssey_')) THEN 'prepared statement' END)",
+};
+
+const TOOLS: [Tool; 6] = [BEGIN, COMMIT, SET, GET, GET_ALL, LEFT];
+
+/// What is looked at by name when everything is.
+const UNLISTED: [&[u8]; 2] = [b"role", b"session_authorization"];
+
+/// Messages of ours, each noted in the conversation before it is written.
+struct Script<'a> {
+    core: &'a mut Core,
+    purpose: Purpose,
+    out: Vec<u8>,
+}
+
+/// What a server needs before it gets the client's request; nothing if it has it.
+///
+/// # Errors
+/// The conversation takes no request now.
+pub fn preamble(core: &mut Core, own: &mut Belongings) -> Result<Vec<u8>, Nonsense> {
+    let deploys = own.manner.deploys && !Arc::ptr_eq(&core.holdings.settings, &own.wanted) && {
+        let differ = core.holdings.settings != own.wanted;
+        if !differ {
+            core.holdings.settings = Arc::clone(&own.wanted); // so that a pointer tells next time
+        }
+        differ
+    };
+    if !deploys && !own.begun {
+        return Ok(Vec::new());
+    }
+    let wanted = Arc::clone(&own.wanted);
+    let held = Arc::clone(&core.holdings.settings);
+    let changes = if deploys { held.changes_to(&wanted) } else { Vec::new() };
+    let mut script = Script { core, purpose: Purpose::Preamble, out: Vec::new() };
+    script.equip()?;
+    if deploys {
+        script.run(&BEGIN, &[])?;
+        for Change { name, value } in changes {
+            if name == b"datestyle" {
+                script.run(&SET, &[Some(name), None])?; // half a style is added to what is there
+            }
+            script.run(&SET, &[Some(name), value])?;
+        }
+    }
+    if deploys && own.begun {
+        script.run(&COMMIT, &[])?;
+    }
+    let last = if own.begun { &BEGIN } else { &COMMIT };
+    script.bind(last, &[])?;
+    script.send_noted(tag::EXECUTE, Op::Deploy(if deploys { wanted } else { held }))?;
+    encode::execute(&mut script.out, "", 0);
+    script.core.holdings.begins = std::mem::take(&mut own.begun);
+    Ok(script.out)
+}
+
+/// Inside a transaction: what a RESET has to lead to for this client, as part of its transaction.
+///
+/// # Errors
+/// The conversation takes no request now.
+pub fn repair(core: &mut Core, own: &Belongings, purpose: Purpose) -> Result<Vec<u8>, Nonsense> {
+    let repairs = own.repairs(&mut core.holdings.touched);
+    let mut script = Script { core, purpose, out: Vec::new() };
+    if !repairs.is_empty() {
+        script.equip()?;
+    }
+    for (name, value) in &repairs {
+        script.run(&SET, &[Some(name), Some(value)])?;
+    }
+    Ok(script.out)
+}
+
+/// Asks what the client has changed, as far as it may have; nothing if it cannot have.
+///
+/// # Errors
+/// The conversation takes no request now.
+pub fn inquiry(core: &mut Core, own: &Belongings) -> Result<Vec<u8>, Nonsense> {
+    let asks = own.manner.asks_about(core.holdings.suspicion);
+    if asks {
+        // What the client does while the question is under way is asked about again.
+        core.holdings.suspicion = Suspicion::NONE;
+    }
+    let touched = std::mem::take(&mut core.holdings.touched);
+    core.holdings.findings.clear();
+    let mut script = Script { core, purpose: Purpose::Inquiry, out: Vec::new() };
+    script.equip()?;
+    if touched.all() {
+        script.run(&GET_ALL, &[])?;
+    }
+    for name in questions(&touched, own) {
+        script.run(&GET, &[Some(name)])?;
+    }
+    if asks {
+        script.run(&LEFT, &[])?;
+    }
+    script.send(tag::SYNC)?;
+    encode::sync(&mut script.out);
+    let Script { core, out, .. } = script;
+    core.holdings.asked = touched;
+    core.holdings.asking = Asking::Yes;
+    Ok(out)
+}
+
+/// The settings to ask about by name, each once: at most as many as can be touched and as a client
+/// can have, twice as many answers, and the conversation has room for them.
+fn questions<'a>(touched: &'a Touched, own: &'a Belongings) -> BTreeSet<&'a [u8]> {
+    let mut names: BTreeSet<&[u8]> = touched.names().map(|(name, _)| name).collect();
+    // The values that are kept are in the encoding that was.
+    let encoding = names.contains(&b"client_encoding"[..]);
+    let unlisted = |name: &&[u8]| encoding || (touched.all() && name.contains(&b'.'));
+    names.extend(own.wanted.iter().map(|(name, _)| name).filter(unlisted));
+    if touched.all() {
+        names.extend(UNLISTED);
+    }
+    names
+}
+
+/// What an inquiry found left behind, in words; None if it did not look.
+pub fn left(core: &mut Core) -> Option<String> {
+    let findings = &mut core.holdings.findings;
+    let at = findings.iter().position(|finding| finding.name.is_empty())?;
+    let words = findings.remove(at).value.unwrap_or_default();
+    Some(String::from_utf8_lossy(&words).into_owned())
+}
+
+impl Script<'_> {
+    /// The reserved statements, if they are not sure to be there; closed first, for they may be.
+    fn equip(&mut self) -> Result<(), Nonsense> {
+        if self.core.holdings.equipped {
+            return Ok(());
+        }
+        let mut left = TOOLS.len();
+        for tool in &TOOLS {
+            self.send(tag::CLOSE)?;
+            encode::close(&mut self.out, Target::Statement, tool.name);
+            left -= 1;
+            match left {
+                0 => self.send_noted(tag::PARSE, Op::Equip)?,
+                _ => self.send(tag::PARSE)?,
+            }
+            encode::parse(&mut self.out, tool.name, tool.text, &[]);
+        }
+        Ok(())
+    }
+
+    fn run(&mut self, tool: &Tool, values: &[Option<&[u8]>]) -> Result<(), Nonsense> {
+        self.bind(tool, values)?;
+        self.send(tag::EXECUTE)?;
+        encode::execute(&mut self.out, "", 0);
+        Ok(())
+    }
+
+    fn bind(&mut self, tool: &Tool, values: &[Option<&[u8]>]) -> Result<(), Nonsense> {
+        self.send(tag::BIND)?;
+        encode::bind(&mut self.out, "", tool.name, values);
+        Ok(())
+    }
+
+    fn send(&mut self, message: u8) -> Result<(), Nonsense> {
+        let sent = self.core.conversation.sent(message, Owner::Ours(self.purpose))?;
+        debug_assert_eq!(sent, Sent::Forward, "at the beginning there is room");
+        Ok(())
+    }
+
+    fn send_noted(&mut self, message: u8, op: Op) -> Result<(), Nonsense> {
+        let sent = self.core.conversation.sent_noted(message, Owner::Ours(self.purpose))?;
+        debug_assert_eq!(sent, Sent::Forward, "at the beginning there is room");
+        self.core.holdings.note(op);
+        Ok(())
+    }
+}

@@ -1,0 +1,541 @@
+//! Translation: what a client says, in the words of the server it has. Statements get their shared
+//! names, what the server lacks goes in front, and what it has is not prepared again. No answer is
+//! ever made up: a Parse of what the server has becomes a Close of nothing, whose answer has the
+//! length of a ParseComplete and comes, or fails to come, exactly where the other would.
+
+use router::{Interned, NAME_BYTES_MAX, Statements};
+use wire::backend::TransactionStatus;
+use wire::conversation::{Owner, Purpose, Sent};
+use wire::encode;
+use wire::frame::{HEADER_BYTES, Header};
+use wire::frontend::Target;
+use wire::scan::{self, Head};
+use wire::tag::frontend as tag;
+use wire::{Fault, Malformed};
+
+use super::belongings::Belongings;
+use crate::backend::{ALIEN, Asking, Core, Op, Reset, Suspicion};
+use crate::nonsense::Nonsense;
+use crate::passage::Passage;
+
+/// A longer query is not looked at: the server is asked what it did.
+const SEEN_BYTES_MAX: usize = 64 * 1024;
+/// A longer statement is not shared: it keeps its client's name and ties it to the server.
+const SHARED_BYTES_MAX: usize = 1 << 20;
+/// A prepared statement of this name is never made.
+const NOTHING: &[u8] = b"odyssey_nothing";
+/// Names that begin so are ours.
+const RESERVED: &[u8] = b"odyssey_";
+/// Answers due to what may be put in front of one message.
+const FRONT_MAX: usize = 4;
+
+/// What became of the message ahead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// It may pass.
+    Passed,
+    /// As Passed; and nothing more until what it does is known.
+    Barrier,
+    /// More of it must come first, or answers.
+    Wait,
+    /// It would begin a transaction, and its pool has none.
+    Transaction,
+}
+
+/// A client's words on their way to a server.
+pub struct Translation<'a> {
+    pub passage: &'a mut Passage,
+    pub core: &'a mut Core,
+    pub own: &'a mut Belongings,
+    pub statements: &'a Statements,
+}
+
+impl Translation<'_> {
+    /// The message ahead, which begins with this header.
+    ///
+    /// # Errors
+    /// The client broke the format or the order.
+    pub fn translate(&mut self, header: &Header) -> Result<Step, Nonsense> {
+        if self.core.conversation.is_skipping() {
+            return self.send(header, header.frame_bytes());
+        }
+        match header.tag {
+            tag::QUERY | tag::PARSE | tag::BIND | tag::DESCRIBE | tag::CLOSE
+                if self.core.conversation.room() <= FRONT_MAX =>
+            {
+                Ok(Step::Wait)
+            }
+            tag::QUERY => self.query(header),
+            tag::PARSE => self.parse(header),
+            tag::BIND => self.bind(header),
+            tag::DESCRIBE | tag::CLOSE => self.describe_or_close(header),
+            tag::FUNCTION_CALL => {
+                self.core.holdings.suspicion.add(Suspicion::UNKNOWN);
+                self.core.holdings.touched.touch_all();
+                self.send(header, header.frame_bytes())
+            }
+            _ => self.send(header, header.frame_bytes()),
+        }
+    }
+
+    /// The body of the message ahead, if it is here as a whole.
+    fn body(&mut self, header: &Header) -> Option<&[u8]> {
+        self.passage.ahead().get(HEADER_BYTES..header.frame_bytes())
+    }
+
+    /// Lets the message ahead pass, now of `bytes`, if the conversation does.
+    fn send(&mut self, header: &Header, bytes: usize) -> Result<Step, Nonsense> {
+        let sent = self.core.conversation.sent(header.tag, Owner::Client)?;
+        self.sent(sent, bytes)
+    }
+
+    /// As `send`; when it is done, or not, `op` is.
+    fn send_noted(&mut self, message: u8, bytes: usize, op: Op) -> Result<Step, Nonsense> {
+        let sent = self.core.conversation.sent_noted(message, Owner::Client)?;
+        if sent == Sent::Forward {
+            self.core.holdings.note(op);
+        }
+        self.sent(sent, bytes)
+    }
+
+    fn sent(&mut self, sent: Sent, bytes: usize) -> Result<Step, Nonsense> {
+        match sent {
+            Sent::Forward | Sent::Void => self.passage.pass(bytes),
+            Sent::Swallow if self.passage.ahead().len() < bytes => return Ok(Step::Wait),
+            Sent::Swallow => self.passage.cut(bytes),
+            Sent::Full => return Ok(Step::Wait),
+        }
+        Ok(Step::Passed)
+    }
+
+    // Simple queries.
+
+    fn query(&mut self, header: &Header) -> Result<Step, Nonsense> {
+        // PostgreSQL drops it too.
+        self.own.drop_unnamed();
+        self.core.holdings.unnamed = None;
+        let mut barrier = false;
+        let mut bytes = header.frame_bytes();
+        let watchful = self.is_watchful();
+        match self.body(header) {
+            None if bytes <= SEEN_BYTES_MAX => {
+                self.passage.want(bytes);
+                return Ok(Step::Wait);
+            }
+            None => {
+                // What it begins with is known, the rest is to be asked about.
+                self.unseen();
+                let beginning = self.passage.ahead()[HEADER_BYTES..].to_vec();
+                barrier = self.remark(&beginning);
+            }
+            Some(body) => {
+                let text = body.strip_suffix(b"\0").unwrap_or(body);
+                if watchful || scan::is_remarkable(text) {
+                    let text = text.to_vec();
+                    let due = self.core.conversation.outstanding();
+                    barrier = self.remark(&text);
+                    bytes = match self.own.suffixed(&text) {
+                        Some(text) => self.replace_query(&text),
+                        None => self.rename_in_text(header, &text, 0, Purpose::Query)?,
+                    };
+                    barrier |= self.core.conversation.outstanding() > due;
+                }
+            }
+        }
+        let step = self.send(header, bytes)?;
+        Ok(if barrier && step == Step::Passed { Step::Barrier } else { step })
+    }
+
+    /// The query ahead gets another text. Returns its length now.
+    fn replace_query(&mut self, text: &[u8]) -> usize {
+        let mut message = Vec::with_capacity(text.len() + HEADER_BYTES + 1);
+        encode::query(&mut message, text);
+        let ahead = self.passage.ahead();
+        let length = u32::from_be_bytes([ahead[1], ahead[2], ahead[3], ahead[4]]);
+        self.passage.splice(0, 1 + length as usize, &message);
+        message.len()
+    }
+
+    /// The client has left something in its server, or may have: each text may take it away.
+    pub(super) fn is_watchful(&self) -> bool {
+        self.own.pinned.is_some() || self.core.holdings.asking != Asking::No
+    }
+
+    /// Names of shared statements in a text: DEALLOCATE and EXECUTE by SQL speak of what a Parse
+    /// has prepared, too. Returns the length of the message now.
+    fn rename_in_text(
+        &mut self,
+        header: &Header,
+        text: &[u8],
+        text_at: usize,
+        purpose: Purpose,
+    ) -> Result<usize, Nonsense> {
+        let mut bytes = header.frame_bytes();
+        let failed = self.core.conversation.status() == TransactionStatus::Failed;
+        if failed {
+            return Ok(bytes); // a failed transaction says so, whatever the name
+        }
+        let found: Vec<_> = scan::statements(text)
+            .filter_map(|statement| match statement.head {
+                Head::Deallocate { name } => Some((name, true)),
+                // That a name is taken the server shall say.
+                Head::Execute { name } | Head::Prepare { name } => Some((name, false)),
+                _ => None,
+            })
+            .collect();
+        for (name, deallocates) in found.into_iter().rev() {
+            let at = HEADER_BYTES + text_at + name.range.start;
+            if name.folded.is_empty() {
+                // Written with escapes: it may be one of ours.
+                (self.core.holdings.equipped, self.core.holdings.doubtful) = (false, true);
+            } else if name.folded.starts_with(RESERVED) {
+                let alien = [b"\"", ALIEN, &*name.folded, b"\""].concat();
+                self.passage.splice(at, name.range.len(), &alien);
+                bytes = bytes + alien.len() - name.range.len();
+                continue;
+            }
+            let shared = self.own.manner.shares_statements;
+            let known = self.own.names.get(&name.folded).filter(|_| shared).cloned();
+            let Some(statement) = known else { continue };
+            self.ensure(&statement, purpose)?;
+            if !deallocates && scan::is_remarkable(statement_text(&statement)) {
+                self.own.decides |= self.remark(statement_text(&statement));
+            }
+            if deallocates {
+                self.own.names.unbind(&name.folded);
+                self.core.holdings.prepared.remove(&statement);
+                self.core.holdings.doubtful = true;
+            }
+            let shared = statement.name();
+            self.passage.splice(at, name.range.len(), &shared);
+            bytes = bytes + shared.len() - name.range.len();
+        }
+        self.relength(bytes);
+        Ok(bytes)
+    }
+
+    // Statements.
+
+    fn parse(&mut self, header: &Header) -> Result<Step, Nonsense> {
+        let bytes = header.frame_bytes();
+        if self.body(header).is_none() {
+            if bytes <= SHARED_BYTES_MAX {
+                self.passage.want(bytes);
+                return Ok(Step::Wait);
+            }
+            self.unseen();
+            self.core.holdings.suspicion.add(Suspicion::STATEMENT);
+            if self.passage.ahead().get(HEADER_BYTES) == Some(&0) {
+                self.core.holdings.unnamed = Some(self.own.keep_unnamed(None, true));
+                return self.send_noted(tag::PARSE, bytes, Op::Unnamed);
+            }
+            return self.send(header, bytes);
+        }
+        let watchful = self.is_watchful();
+        let Self { passage, own, core, .. } = self;
+        let body = &passage.ahead()[HEADER_BYTES..bytes];
+        let name = text_at(body, 0)?;
+        let behind = &body[name.len() + 1..];
+        let text = text_at(behind, 0)?;
+        if !watchful && !scan::is_remarkable(text) && name.is_empty() {
+            // By far the most frequent: no copy but the one that is kept.
+            if own.manner.shares_statements {
+                core.holdings.unnamed = Some(own.keep_unnamed(Some(behind), false));
+            }
+            return self.send_noted(tag::PARSE, bytes, Op::Unnamed);
+        }
+        let (name, behind) = (name.to_vec(), behind.to_vec());
+        self.parse_remarkable(header, &name, &behind)
+    }
+
+    /// A Parse with a name, or of a text that may do more than meets the eye.
+    fn parse_remarkable(
+        &mut self,
+        header: &Header,
+        name: &[u8],
+        behind: &[u8],
+    ) -> Result<Step, Nonsense> {
+        let text = text_at(behind, 0)?;
+        let mut bytes = header.frame_bytes();
+        let begins = |one: scan::Statement<'_>| matches!(one.head, Head::Begin | Head::BeginPlain);
+        if self.own.manner.single && scan::statements(text).any(begins) {
+            return Ok(Step::Transaction);
+        }
+        if self.is_watchful() || scan::is_remarkable(text) {
+            self.own.decides |= self.remark(text);
+            if name.is_empty() {
+                bytes = self.rename_in_text(header, text, 1, Purpose::Statement)?;
+            }
+        }
+        if name.is_empty() {
+            self.core.holdings.unnamed = Some(self.own.keep_unnamed(Some(behind), true));
+            return self.send_noted(tag::PARSE, bytes, Op::Unnamed);
+        }
+        match self.own.manner.shares_statements {
+            true => self.parse_named(name, behind),
+            false => {
+                self.core.holdings.suspicion.add(Suspicion::STATEMENT);
+                self.core.holdings.equipped &= !name.starts_with(RESERVED);
+                self.send(header, bytes)
+            }
+        }
+    }
+
+    fn parse_named(&mut self, name: &[u8], behind: &[u8]) -> Result<Step, Nonsense> {
+        // Behind a DEALLOCATE ALL of its own batch nobody knows what the server will have.
+        let certain = !self.own.decides;
+        let taken = self.own.names.get(name).filter(|_| certain).cloned();
+        if let Some(statement) = taken {
+            // The server shall say that it exists.
+            self.own.speak_of(name);
+            self.ensure(&statement, Purpose::Statement)?;
+            let bytes = self.rename(0, name.len(), &statement.name());
+            return self.send_as(tag::PARSE, bytes);
+        }
+        if self.own.prepared_by_sql(name) {
+            // The server shall say that it exists; if it does not, the name is as good as that.
+            self.core.holdings.suspicion.add(Suspicion::STATEMENT);
+            return self.send_as(tag::PARSE, HEADER_BYTES + name.len() + 1 + behind.len());
+        }
+        let statement = self.statements.intern(behind);
+        let known = self.own.names.bind(name, statement.clone());
+        if known.is_err() {
+            // More names than anybody needs: as one that is too long.
+            self.core.holdings.suspicion.add(Suspicion::STATEMENT);
+            return self.send_as(tag::PARSE, HEADER_BYTES + name.len() + 1 + behind.len());
+        }
+        let whole_name = name.len();
+        let name: Box<[u8]> = name[..name.len().min(NAME_BYTES_MAX)].into();
+        let holdings = &mut self.core.holdings;
+        let failed = self.core.conversation.status() == TransactionStatus::Failed;
+        if certain && !failed && holdings.prepared.touch(&statement) {
+            let mut message = Vec::with_capacity(32);
+            encode::close(&mut message, Target::Statement, NOTHING);
+            let whole = HEADER_BYTES + whole_name + 1 + behind.len();
+            self.passage.splice(0, whole, &message);
+            let op = Op::Pretend { name, statement };
+            return self.send_noted(tag::CLOSE, message.len(), op);
+        }
+        self.make_room(&statement, failed || !certain, Purpose::Statement)?;
+        let bytes = self.rename(0, whole_name, &statement.name());
+        self.send_noted(tag::PARSE, bytes, Op::Parse { name, statement })
+    }
+
+    fn send_as(&mut self, message: u8, bytes: usize) -> Result<Step, Nonsense> {
+        let sent = self.core.conversation.sent(message, Owner::Client)?;
+        self.sent(sent, bytes)
+    }
+
+    fn bind(&mut self, header: &Header) -> Result<Step, Nonsense> {
+        if !self.own.manner.shares_statements {
+            return self.send(header, header.frame_bytes());
+        }
+        let body = &self.passage.ahead()[HEADER_BYTES..];
+        let body = &body[..body.len().min(header.body_bytes)];
+        let names = text_at(body, 0)
+            .and_then(|portal| Ok((portal.len(), text_at(body, portal.len() + 1)?.to_vec())));
+        let (portal_bytes, name) = match names {
+            Ok(names) => names,
+            Err(_) if body.len() < header.body_bytes && self.passage.can_get_more() => {
+                return Ok(Step::Wait);
+            }
+            Err(fault) => return Err(fault.into()),
+        };
+        let remarkable = self.is_remarkable(&name);
+        if remarkable && self.body(header).is_none() && header.frame_bytes() <= SEEN_BYTES_MAX {
+            self.passage.want(header.frame_bytes());
+            return Ok(Step::Wait);
+        }
+        if remarkable {
+            self.remark_values(header);
+        }
+        let bytes = self.refer(header, portal_bytes + 1, &name)?;
+        self.send(header, bytes)
+    }
+
+    /// May the client's statement do more than meets the eye?
+    fn is_remarkable(&self, name: &[u8]) -> bool {
+        match self.own.names.get(name) {
+            Some(statement) if !name.is_empty() => scan::is_remarkable(statement_text(statement)),
+            _ => name.is_empty() && self.own.unnamed_is_remarkable,
+        }
+    }
+
+    /// The values of a Bind of `set_config($1, …)`: the names of settings among them.
+    fn remark_values(&mut self, header: &Header) {
+        let Some(body) = self.body(header) else { return self.core.holdings.touched.touch_all() };
+        let Ok(bind) = wire::frontend::bind(body) else { return };
+        let is_name = |value: &&[u8]| {
+            (1..=NAME_BYTES_MAX).contains(&value.len())
+                && value.iter().all(|b| b.is_ascii_alphanumeric() || b"_.$".contains(b))
+        };
+        let values: Vec<_> = bind.values().flatten().filter(is_name).map(<[u8]>::to_vec).collect();
+        for value in values {
+            self.core.holdings.touched.touch(&value.to_ascii_lowercase(), Reset::No);
+        }
+    }
+
+    fn describe_or_close(&mut self, header: &Header) -> Result<Step, Nonsense> {
+        let (bytes, shares) = (header.frame_bytes(), self.own.manner.shares_statements);
+        let Some(body) = self.body(header) else {
+            return match self.passage.can_get_more() {
+                true => Ok(Step::Wait),
+                false => Err(too_long(header).into()),
+            };
+        };
+        let is_statement = body.first() == Some(&b'S');
+        if !is_statement || !shares {
+            // Without sharing a client may close what is ours.
+            let ours = body.get(1..).is_some_and(|name| name.starts_with(RESERVED));
+            self.core.holdings.equipped &= !(is_statement && ours);
+            return self.send(header, bytes);
+        }
+        let name = text_at(body, 1)?.to_vec();
+        if header.tag == tag::DESCRIBE {
+            let bytes = self.refer(header, 1, &name)?;
+            return self.send(header, bytes);
+        }
+        if name.is_empty() {
+            self.own.drop_unnamed();
+            self.core.holdings.unnamed = None;
+            return self.send(header, bytes);
+        }
+        let Some(statement) = self.own.names.unbind(&name) else {
+            let bytes = self.refer(header, 1, &name)?;
+            return self.send(header, bytes);
+        };
+        let bytes = self.rename(1, name.len(), NOTHING);
+        let name = name[..name.len().min(NAME_BYTES_MAX)].into();
+        self.send_noted(tag::CLOSE, bytes, Op::Forget { name, statement })
+    }
+
+    /// The message ahead speaks of the client's statement `name`, `at` bytes into its body: the
+    /// server gets the statement if it lacks it, and the message speaks of what the server has.
+    /// Returns its length now.
+    fn refer(&mut self, header: &Header, at: usize, name: &[u8]) -> Result<usize, Nonsense> {
+        if name.is_empty() {
+            if self.is_watchful() || self.own.unnamed_is_remarkable {
+                let text = self.own.unnamed().map_or(&b""[..], |(_, body)| body).to_vec();
+                match text.is_empty() {
+                    true => self.unseen(),
+                    false => self.own.decides |= self.remark(&text),
+                }
+            }
+            self.ensure_unnamed()?;
+            return Ok(header.frame_bytes());
+        }
+        if let Some(statement) = self.own.names.get(name).cloned() {
+            let text = statement_text(&statement);
+            if self.is_watchful() || scan::is_remarkable(text) {
+                self.own.decides |= self.remark(text);
+            }
+            self.own.speak_of(name);
+            self.ensure(&statement, Purpose::Statement)?;
+            return Ok(self.rename(at, name.len(), &statement.name()));
+        }
+        if name.starts_with(RESERVED) {
+            // Ours, or another client's: to this client there is no such statement.
+            return Ok(self.rename(at, name.len(), &[ALIEN, name].concat()));
+        }
+        Ok(header.frame_bytes())
+    }
+
+    /// The server has this statement when the message ahead comes.
+    fn ensure(&mut self, statement: &Interned, purpose: Purpose) -> Result<(), Nonsense> {
+        if self.core.holdings.prepared.touch(statement) || statement.is_retired() {
+            return Ok(()); // the server says what is to be said
+        }
+        self.make_room(statement, false, purpose)?;
+        let mut front = Vec::with_capacity(statement.body().len() + 48);
+        encode::parse_renamed(&mut front, &*statement.name(), statement.body());
+        self.put_in_front(tag::PARSE, purpose, Op::Prepare(statement.clone()), &front)
+    }
+
+    /// The server counts as having this statement; what it has to close before is in front.
+    fn make_room(
+        &mut self,
+        statement: &Interned,
+        may_be_there: bool,
+        purpose: Purpose,
+    ) -> Result<(), Nonsense> {
+        let mut front = Vec::with_capacity(48);
+        if may_be_there || self.core.holdings.doubtful {
+            encode::close(&mut front, Target::Statement, &*statement.name());
+            self.put_in_front(tag::CLOSE, purpose, Op::Evict, &front)?;
+        }
+        if let Some(evicted) = self.core.holdings.prepared.insert(statement.clone()) {
+            front.clear();
+            encode::close(&mut front, Target::Statement, &*evicted.name());
+            self.put_in_front(tag::CLOSE, purpose, Op::Evict, &front)?;
+        }
+        Ok(())
+    }
+
+    /// The server's unnamed statement is this client's, or none.
+    fn ensure_unnamed(&mut self) -> Result<(), Nonsense> {
+        let mut front = Vec::new();
+        match self.own.unnamed() {
+            Some((which, _)) if self.core.holdings.unnamed == Some(which) => Ok(()),
+            Some((which, body)) if !body.is_empty() => {
+                encode::parse_renamed(&mut front, "", body);
+                self.put_in_front(tag::PARSE, Purpose::Statement, Op::Unnamed, &front)?;
+                self.core.holdings.unnamed = Some(which);
+                Ok(())
+            }
+            _ => {
+                // What is there is somebody else's.
+                encode::close(&mut front, Target::Statement, "");
+                self.put_in_front(tag::CLOSE, Purpose::Statement, Op::Evict, &front)
+            }
+        }
+    }
+
+    fn put_in_front(
+        &mut self,
+        message: u8,
+        purpose: Purpose,
+        op: Op,
+        bytes: &[u8],
+    ) -> Result<(), Nonsense> {
+        let owner = Owner::Ours(purpose);
+        if self.core.conversation.sent_noted(message, owner)? == Sent::Forward {
+            self.core.holdings.note(op);
+            self.passage.insert(bytes);
+        }
+        Ok(())
+    }
+
+    /// Changes a name of `name_bytes` that begins `at` bytes into the body of the message ahead.
+    /// Returns the length of the message now.
+    fn rename(&mut self, at: usize, name_bytes: usize, name: &[u8]) -> usize {
+        let ahead = self.passage.ahead();
+        let length = u32::from_be_bytes([ahead[1], ahead[2], ahead[3], ahead[4]]);
+        let bytes = 1 + length as usize + name.len() - name_bytes;
+        self.passage.splice(HEADER_BYTES + at, name_bytes, name);
+        self.relength(bytes);
+        bytes
+    }
+
+    /// The message ahead has this length now.
+    fn relength(&mut self, bytes: usize) {
+        let length = u32::try_from(bytes - 1).expect("a frame's length fits, and names are short");
+        self.passage.ahead_mut()[1..HEADER_BYTES].copy_from_slice(&length.to_be_bytes());
+    }
+}
+
+/// The query of a statement.
+fn statement_text(statement: &Interned) -> &[u8] {
+    statement.body().split(|&byte| byte == 0).next().unwrap_or_default()
+}
+
+/// The string that begins `at` bytes into the body.
+fn text_at(body: &[u8], at: usize) -> Result<&[u8], Malformed> {
+    let rest = body.get(at..).unwrap_or_default();
+    let fault = Malformed { place: "a name", fault: Fault::Unterminated("a string") };
+    rest.iter().position(|&byte| byte == 0).map(|end| &rest[..end]).ok_or(fault)
+}
+
+fn too_long(header: &Header) -> Malformed {
+    let fault = Fault::Trailing(header.body_bytes);
+    Malformed { place: wire::tag::frontend::name(header.tag), fault }
+}

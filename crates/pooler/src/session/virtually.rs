@@ -1,0 +1,93 @@
+//! What a client without a server is answered by the pooler itself: a plain BEGIN, which takes no
+//! server before the transaction does something; a Parse of what servers have prepared for others;
+//! and the refusal of transactions where a server goes back after each statement.
+
+use machine::Deadline;
+use wire::backend::TransactionStatus;
+use wire::scan::{self, Head};
+use wire::{Notice, encode};
+
+use super::Session;
+use super::outflow::Outflow;
+use crate::ending::Ending;
+
+impl Session {
+    /// Answers the request ahead if no server is needed for it. True when it did.
+    pub(super) fn answer_virtually(&mut self, up: &mut Outflow) -> Result<bool, Ending> {
+        let manner = self.own.manner;
+        if manner.shares_statements && self.answer_parse(up)? {
+            return Ok(true);
+        }
+        let begins = manner.releases && self.voice.begins_virtually() && !self.own.begun;
+        if !(begins || manner.single) {
+            return Ok(false);
+        }
+        let Some(text) = up.query().filter(|text| is_candidate(manner.single, text)) else {
+            return Ok(false);
+        };
+        let mut answer = Vec::new();
+        if manner.single && scan::statements(text).any(|one| opens_transaction(&one.head)) {
+            encode::error(&mut answer, &transaction_refused());
+            encode::ready_for_query(&mut answer, TransactionStatus::Idle);
+        } else if begins && scan::only(text).is_some_and(|one| one.head == Head::BeginPlain) {
+            encode::command_complete(&mut answer, "BEGIN");
+            encode::ready_for_query(&mut answer, TransactionStatus::InTransaction);
+            self.own.begun = true;
+            self.idle.since_now(self.home.route.rule().pool_idle_in_transaction_timeout);
+            self.own.drop_unnamed();
+        } else {
+            return Ok(false);
+        }
+        up.drop_front();
+        self.client.write_all(&answer, Deadline::NEVER).map_err(|_| Ending::ClientGone)?;
+        Ok(true)
+    }
+}
+
+impl Session {
+    /// Prepares a statement that a server has prepared for somebody, without a server: whoever
+    /// executes it gets it there. (pgbench waits for this answer with transactions of its own open:
+    /// if it took a server, all could wait for each other.)
+    fn answer_parse(&mut self, up: &mut Outflow) -> Result<bool, Ending> {
+        let Some(body) = up.lone_parse() else { return Ok(false) };
+        let Some(end) = body.iter().position(|&byte| byte == 0) else { return Ok(false) };
+        let (name, behind) = (&body[..end], &body[end + 1..]);
+        if name.is_empty() || self.own.names.get(name).is_some() {
+            return Ok(false);
+        }
+        let statement = self.voice.statements().intern(behind);
+        let single = self.own.manner.single; // it might begin a transaction
+        if single || !statement.is_proven() || self.own.names.bind(name, statement).is_err() {
+            return Ok(false);
+        }
+        let mut answer = Vec::new();
+        encode::parse_complete(&mut answer);
+        let status = match self.own.begun {
+            true => TransactionStatus::InTransaction,
+            false => TransactionStatus::Idle,
+        };
+        encode::ready_for_query(&mut answer, status);
+        up.drop_front();
+        up.drop_front();
+        self.client.write_all(&answer, Deadline::NEVER).map_err(|_| Ending::ClientGone)?;
+        Ok(true)
+    }
+}
+
+/// A longer text is not a BEGIN alone, and nobody needs to look.
+const BEGIN_BYTES_MAX: usize = 256;
+
+/// May it be worth a closer look? Nearly never: this sees every query.
+fn is_candidate(any: bool, text: &[u8]) -> bool {
+    let begins = |byte: &u8| matches!(byte, b'b' | b'B' | b'-' | b'/' | b';');
+    any || (text.len() <= BEGIN_BYTES_MAX && text.trim_ascii_start().first().is_some_and(begins))
+}
+
+fn opens_transaction(head: &Head<'_>) -> bool {
+    matches!(head, Head::BeginPlain | Head::Begin)
+}
+
+/// What a client of a statement pool reads when it wants a transaction.
+pub(super) fn transaction_refused() -> Notice {
+    Notice::error("0A000", "transaction blocks not allowed in statement pooling mode")
+}
