@@ -449,7 +449,7 @@ fn a_client_killed_while_it_waits_for_a_server_is_forgotten() {
     let login = postgres.role("waits_for_a_server");
     let pooler = Setup::transaction(1).start();
     let mut holder = pooler.login(&login);
-    holder.query("begin");
+    holder.query("start transaction");
     for death in [Death::Reset, Death::Close, Death::Terminate] {
         let mut waiting = pooler.login(&login);
         waiting.send(&wire().query("create table never_made ()"));

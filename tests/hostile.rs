@@ -55,7 +55,7 @@ fn at(pooler: &Pooler, stage: Stage, login: &Login) -> Client {
     }
     client.start(login).unwrap();
     match stage {
-        Stage::InTransaction => drop(client.query("begin")),
+        Stage::InTransaction => drop(client.query("start transaction")),
         Stage::BeforeSync => client.send(&wire().extended("select 1", &[])),
         Stage::InCopy => {
             client.send(&wire().query("begin; create temp table t (i int); copy t from stdin"));
@@ -205,7 +205,7 @@ fn broken_copies_of_valid_streams_harm_nobody() {
     let mut bystander = pooler.client();
     let login = Postgres::shared().role("broken_copies");
     let valid = wire()
-        .query("begin")
+        .query("start transaction")
         .extended("select $1::int", &["1"])
         .flush()
         .parse("s", "select 1")

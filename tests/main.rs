@@ -2,17 +2,28 @@
 //! and die. One topic a file; what they stand on is in `support`.
 #![allow(clippy::unwrap_used, reason = "a test says what it expects by failing")]
 
+mod contract;
 mod drivers;
 mod duplex;
 mod endings;
+mod first_login;
+mod function_calls;
 mod hostile;
+mod modes;
+mod odd_orders;
 mod pool_cancels;
 mod pool_options;
 mod pool_shares;
 mod pooling;
+mod prepared;
 mod process;
 mod queries;
+mod replication;
+mod residue;
+mod settings;
 mod slow_reader;
+mod soak;
 mod startup_and_auth;
 mod support;
+mod timeouts;
 mod tools;

@@ -83,7 +83,7 @@ fn who_waits_is_told_so_and_how_long_it_took() {
     let pooler = Setup::transaction(1).with("pool_notice_after_waiting_ms 100").start();
     let (mut holder, mut waiting) = (pooler.client(), pooler.client());
     assert_eq!(notices(&waiting.query("select 1")), Vec::<String>::new(), "nobody waited");
-    holder.query("begin");
+    holder.query("start transaction");
     waiting.send(&Wire::new().query("select 'at last'"));
     let first = waiting.until_tag(b'N');
     assert_eq!(notices(&first), ["waiting for free backend connection"]);
@@ -103,7 +103,7 @@ fn a_wait_in_vain_is_told_too_and_zero_tells_at_once() {
     let options = "pool_notice_after_waiting_ms 0 pool_timeout 300";
     let pooler = Setup::transaction(1).with(options).start();
     let (mut holder, mut waiting) = (pooler.client(), pooler.client());
-    holder.query("begin");
+    holder.query("start transaction");
     waiting.send(&Wire::new().query("select 1"));
     let answer = waiting.until_closed();
     let told = notices(&answer);
@@ -140,7 +140,7 @@ fn pool_timeout_names_those_who_hold_the_servers() {
     let pooler = Setup::transaction(7).with("pool_timeout 400").start();
     let mut holders: Vec<Client> = (0..7).map(|_| pooler.client()).collect();
     for holder in &mut holders {
-        holder.query("begin");
+        holder.query("start transaction");
     }
     let (mut early, mut late) = (pooler.client(), pooler.client());
     early.send(&Wire::new().query("select 1"));
@@ -198,7 +198,7 @@ fn a_server_that_hung_up_is_noticed_whatever_pool_attach_check_says() {
         let mut clients: Vec<Client> =
             (0..3).map(|_| pooler.login(&Login::new(role, "postgres"))).collect();
         for client in &mut clients {
-            client.query("begin");
+            client.query("start transaction");
         }
         for client in &mut clients {
             client.query("commit");

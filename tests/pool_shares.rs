@@ -19,7 +19,7 @@ fn serve(session: &mut FakeSession) -> Option<()> {
         if tag == b'X' {
             return None;
         }
-        status = if body.starts_with(b"begin") { b'T' } else { status };
+        status = if body.starts_with(b"start transaction") { b'T' } else { status };
         status = if body.starts_with(b"commit") { b'I' } else { status };
         let mut answer = one_row();
         *answer.0.last_mut().unwrap() = status;
@@ -69,7 +69,7 @@ fn a_server_without_room_makes_clients_wait_for_another() {
     let (server, count) = full_server();
     let pooler = Setup::in_front_of(server.port, 5).with("pool_timeout 10000").start();
     let (mut holder, mut waiting) = (pooler.client(), pooler.client());
-    holder.query("begin");
+    holder.query("start transaction");
     waiting.send(&Wire::new().query("select 1"));
     assert!(waiting.is_silent_for(Duration::from_millis(500)));
     let made = count.made.load(Ordering::SeqCst);
@@ -86,7 +86,7 @@ fn a_server_without_room_is_named_when_the_wait_was_in_vain() {
     let setup = Setup::in_front_of(server.port, 5).with("client_fwd_error yes");
     let pooler = setup.clone().with("pool_timeout 300").start();
     let (mut holder, mut waiting) = (pooler.client(), pooler.client());
-    holder.query("begin");
+    holder.query("start transaction");
     waiting.send(&Wire::new().query("select 1"));
     let refused = waiting.until_closed().error().expect("a refusal");
     let text = "too many active clients for user (pool_size for user postgres.app reached 5)";
@@ -98,7 +98,7 @@ fn a_server_without_room_is_named_when_the_wait_was_in_vain() {
     // For ever is too long: without pool_timeout the reason is told at once.
     let pooler = setup.start();
     let (mut holder, mut other) = (pooler.client(), pooler.client());
-    holder.query("begin");
+    holder.query("start transaction");
     other.send(&Wire::new().query("select 1"));
     let refused = other.until_closed().error().expect("a refusal");
     assert_eq!(refused.whole(), ("FATAL", "53300", "sorry, too many clients already"));
@@ -162,7 +162,7 @@ fn slow_server(greets_after: Duration) -> (FakeServer, Arc<Count>) {
 fn begin_all(pooler: &Pooler, logins: &[Login]) -> Vec<Client> {
     let mut clients: Vec<Client> = logins.iter().map(|login| pooler.login(login)).collect();
     for client in &mut clients {
-        client.send(&Wire::new().query("begin"));
+        client.send(&Wire::new().query("start transaction"));
     }
     for client in &mut clients {
         assert_eq!(client.until_ready().status(), 'T');
@@ -241,7 +241,7 @@ fn who_waits_to_open_takes_a_server_that_comes_back_first() {
     let setup = Setup::in_front_of(server.port, 5).global("workers 1");
     let pooler = setup.with("pool_timeout 10000").start();
     let mut clients: Vec<Client> = (0..3).map(|_| pooler.client()).collect();
-    clients[0].query("begin");
+    clients[0].query("start transaction");
     slow.store(true, Ordering::SeqCst);
     for client in &mut clients[1..] {
         client.send(&Wire::new().query("select 1"));
@@ -274,8 +274,8 @@ fn servers_of(roles: &str, count: usize) {
 fn a_shared_pool_bounds_the_servers_of_all_its_routes() {
     let (pooler, one, other) = shared(2, "share_a", "share_b");
     let (mut a, mut b) = (pooler.login(&one), pooler.login(&other));
-    a.query("begin");
-    b.query("begin");
+    a.query("start transaction");
+    b.query("start transaction");
     servers_of("'share_a', 'share_b'", 2);
     let mut third = pooler.login(&one);
     third.send(&Wire::new().query("select 'third'"));
@@ -339,7 +339,7 @@ fn a_shared_pool_that_is_spent_is_named_in_the_refusal() {
         .rule("postgres", "spent_b", &rule)
         .start();
     let mut holder = pooler.login(&one);
-    holder.query("begin");
+    holder.query("start transaction");
     let refused = pooler.refused(&other);
     assert_eq!(refused.code, "53300");
     let detail = refused.detail.expect("a detail");

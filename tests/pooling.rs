@@ -16,7 +16,7 @@ fn transaction_pooling_hands_servers_over() {
     let (mut a, mut b) = (pooler.client(), pooler.client());
     let pid = a.scalar(PID);
     assert_eq!(b.scalar(PID), pid, "one server for two clients");
-    a.query("begin");
+    a.query("start transaction");
     assert_eq!(a.scalar(PID), pid);
     b.send(&Wire::new().query("select 'waited'"));
     assert!(b.is_silent_for(Duration::from_millis(100)), "the server is in a transaction");
@@ -56,7 +56,7 @@ fn session_pooling_keeps_the_server_until_the_end() {
 /// Seen to fail: a used server that goes to the pool as it is shows the next client all six.
 #[test]
 fn what_a_client_left_behind_reaches_no_other_client() {
-    let pooler = Setup::transaction(1).start();
+    let pooler = Setup::transaction(1).with(r#"pool_session_state "reset""#).start();
     let (mut a, mut b) = (pooler.client(), pooler.client());
     a.query("set search_path to nowhere; set statement_timeout to '77s'; listen gossip");
     a.query("select pg_advisory_lock(4711); create temp table gossip ()");
@@ -103,7 +103,7 @@ fn pool_size_bounds_the_servers_of_many_clients() {
 fn pool_timeout_tells_the_waiting_client_why() {
     let pooler = Setup::transaction(1).with("pool_timeout 1000").start();
     let (mut holder, mut waiting) = (pooler.client(), pooler.client());
-    holder.query("begin");
+    holder.query("start transaction");
     let started = Instant::now();
     waiting.send(&Wire::new().query("select 1"));
     let refused = waiting.until_closed().error().expect("an error, then the end");
@@ -126,7 +126,7 @@ fn waiting_clients_are_served_oldest_first() {
     let mut admin = Postgres::shared().admin();
     admin.query("create sequence if not exists turns; alter sequence turns restart");
     admin.query("grant usage on sequence turns to app");
-    holder.query("begin");
+    holder.query("start transaction");
     for client in &mut waiting {
         client.send(&Wire::new().query("select nextval('turns')"));
         let_pass(Duration::from_millis(20));
@@ -143,7 +143,7 @@ fn waiting_clients_are_served_oldest_first() {
 fn a_waiting_client_that_leaves_makes_room() {
     let pooler = Setup::transaction(1).start();
     let mut holder = pooler.client();
-    holder.query("begin");
+    holder.query("start transaction");
     let mut patient = pooler.client();
     for leaving in 0..20 {
         let mut client = pooler.client();
@@ -207,7 +207,7 @@ fn idle_servers_leave_after_pool_ttl() {
         .collect();
     let mut pids = BTreeSet::new();
     for client in &mut clients {
-        client.query("begin");
+        client.query("start transaction");
         pids.insert(client.scalar(PID));
     }
     for client in &mut clients {

@@ -118,7 +118,7 @@ fn sigterm_tells_idle_clients_and_lets_transactions_finish() {
         let mut used = pooler.client();
         used.query("select 1");
         let mut busy = pooler.client();
-        busy.query("begin");
+        busy.query("start transaction");
         let mut querying = pooler.client();
         if signal == Signal::INT {
             querying.send(&Wire::new().query("select pg_sleep(0.7), 'late'"));
@@ -152,7 +152,7 @@ fn sigterm_with_a_transaction_that_never_ends_is_bounded() {
     let setup = Setup::transaction(1).global("graceful_shutdown_timeout_ms 500");
     let mut pooler = setup.start();
     let mut busy = pooler.client();
-    busy.query("begin");
+    busy.query("start transaction");
     pooler.signal(Signal::TERM);
     let started = Instant::now();
     assert_eq!(pooler.wait_for_exit(PATIENCE).code(), Some(124));
@@ -163,7 +163,7 @@ fn sigterm_with_a_transaction_that_never_ends_is_bounded() {
 fn enough_signals_end_it_at_once() {
     let mut pooler = Setup::transaction(1).global("max_sigterms_to_die 2").start();
     let mut busy = pooler.client();
-    busy.query("begin");
+    busy.query("start transaction");
     pooler.signal(Signal::TERM);
     pooler.wait_for_line("termination signal received");
     pooler.signal(Signal::TERM);

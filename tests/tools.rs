@@ -80,9 +80,9 @@ fn ctrl_c_in_psql_cancels_the_query() {
 }
 
 /// PostgreSQL itself, session pooling, and one server for everybody: psql must not be able to tell.
-fn without_a_difference(run: impl Fn(u16)) {
+fn without_a_difference(servers: usize, run: impl Fn(u16)) {
     run(Postgres::shared().port);
-    for setup in [Setup::session(3), Setup::transaction(1)] {
+    for setup in [Setup::session(3), Setup::transaction(servers)] {
         let pooler = setup.start();
         run(pooler.port);
         pooler.stop();
@@ -114,7 +114,7 @@ fn two_psqls_over_one_server_have_settings_of_their_own() {
         assert_eq!(admin.query(&format!("create role {role}")).code(), "");
         assert_eq!(admin.query(&format!("grant {role} to app")).code(), "");
     }
-    without_a_difference(|port| {
+    without_a_difference(1, |port| {
         let mut both = two_psqls(port);
         for (number, psql) in both.iter_mut().enumerate() {
             for (name, value) in own_settings(number) {
@@ -143,8 +143,8 @@ fn two_psqls_over_one_server_have_settings_of_their_own() {
 }
 
 #[test]
-fn two_psqls_over_one_server_have_statements_of_their_own() {
-    without_a_difference(|port| {
+fn two_psqls_have_statements_of_their_own() {
+    without_a_difference(2, |port| {
         let mut both = two_psqls(port);
         for (number, psql) in both.iter_mut().enumerate() {
             let prepare = format!("prepare mine (int) as select $1 * 10 + {number};");
@@ -168,7 +168,7 @@ fn two_psqls_over_one_server_have_statements_of_their_own() {
 
 #[test]
 fn psqls_own_commands_do_not_meet() {
-    without_a_difference(|port| {
+    without_a_difference(1, |port| {
         let mut both = two_psqls(port);
         for turn in 0..3 {
             for psql in &mut both {
@@ -209,7 +209,7 @@ fn a_fresh_psql_sees_what_it_would_see_without_us() {
         out.lines().map(str::to_owned).collect::<Vec<_>>()
     };
     let want = all(Postgres::shared().port);
-    without_a_difference(|port| {
+    without_a_difference(1, |port| {
         let mut before = Psql::start(program_at(port, "psql"));
         let set = "set work_mem = '11MB'; set datestyle = german; set enable_sort = off;";
         assert_eq!(before.says(set), "");
@@ -237,7 +237,7 @@ fn dump(port: u16) -> Option<Vec<String>> {
 fn pg_dump_is_the_same_and_leaves_nothing() {
     let grant = "grant create on database postgres to app";
     assert_eq!(Postgres::shared().admin().query(grant).code(), "");
-    without_a_difference(|port| {
+    without_a_difference(1, |port| {
         let mut psql = Psql::start(program_at(port, "psql"));
         for sql in [
             "drop schema if exists dumped cascade; create schema dumped;",

@@ -210,6 +210,13 @@ impl Client {
         Answer(messages)
     }
 
+    /// As `until_ready`, but an end of the stream is an error, with what came before it.
+    pub fn try_until_ready(&mut self) -> Result<Answer, Answer> {
+        let answer = self.until_ready();
+        let ready = answer.0.last().is_some_and(|message| message.tag == b'Z');
+        if ready { Ok(answer) } else { Err(answer) }
+    }
+
     /// Reads up to and including the first message with this tag.
     pub fn until_tag(&mut self, tag: u8) -> Answer {
         let mut messages = Vec::new();
@@ -287,6 +294,7 @@ fn closed(when: &str) -> PgError {
         code: String::new(),
         message: format!("end of stream {when}"),
         detail: None,
+        hint: None,
     }
 }
 

@@ -50,6 +50,12 @@ impl FakeSession {
         self.send(&greeting())
     }
 
+    /// As `greet`, with these messages behind the usual parameters.
+    pub fn greet_with(&mut self, parameters: &Wire) -> Option<()> {
+        self.read_packet()?;
+        self.send(&greeting_with(parameters))
+    }
+
     pub fn read_packet(&mut self) -> Option<Vec<u8>> {
         let mut size = [0; 4];
         self.stream.read_exact(&mut size).ok()?;
@@ -97,17 +103,30 @@ impl FakeSession {
 
 /// AuthenticationOk, parameters, BackendKeyData, ReadyForQuery.
 pub fn greeting() -> Wire {
-    let parameter = |name, value| [cstr(name), cstr(value)].concat();
+    greeting_with(&Wire::new())
+}
+
+fn greeting_with(parameters: &Wire) -> Wire {
+    const USUAL: [(&str, &str); 6] = [
+        ("server_version", "15.0"),
+        ("client_encoding", "UTF8"),
+        ("DateStyle", "ISO, MDY"),
+        ("TimeZone", "UTC"),
+        ("standard_conforming_strings", "on"),
+        ("integer_datetimes", "on"),
+    ];
+    let usual = USUAL.iter().map(|(name, value)| parameter(name, value).0).collect::<Vec<_>>();
     Wire::new()
         .message(b'R', &[0, 0, 0, 0])
-        .message(b'S', &parameter("server_version", "15.0"))
-        .message(b'S', &parameter("client_encoding", "UTF8"))
-        .message(b'S', &parameter("DateStyle", "ISO, MDY"))
-        .message(b'S', &parameter("TimeZone", "UTC"))
-        .message(b'S', &parameter("standard_conforming_strings", "on"))
-        .message(b'S', &parameter("integer_datetimes", "on"))
+        .raw(&usual.concat())
+        .raw(&parameters.0)
         .message(b'K', &[0, 0, 0, 7, 0, 0, 0, 9])
         .message(b'Z', b"I")
+}
+
+/// A ParameterStatus.
+pub fn parameter(name: &str, value: &str) -> Wire {
+    Wire::new().message(b'S', &[cstr(name), cstr(value)].concat())
 }
 
 /// The answer to `select 'x'`: one row, and ready.

@@ -30,6 +30,18 @@ impl Wire {
         self.message(b'P', &[cstr(name), cstr(sql), vec![0, 0]].concat())
     }
 
+    /// A Parse that says of which types its parameters are.
+    pub fn parse_typed(self, name: &str, sql: &str, types: &[u32]) -> Wire {
+        let count = (types.len() as u16).to_be_bytes();
+        let types: Vec<u8> = types.iter().flat_map(|oid| oid.to_be_bytes()).collect();
+        self.message(b'P', &[cstr(name), cstr(sql), count.to_vec(), types].concat())
+    }
+
+    /// Bind, Describe and Execute of a statement that was parsed before, without Sync.
+    pub fn run(self, statement: &str, values: &[&str]) -> Wire {
+        self.bind("", statement, values).describe_portal("").execute("", 0)
+    }
+
     /// Text parameters, text results.
     pub fn bind(self, portal: &str, statement: &str, values: &[&str]) -> Wire {
         let mut body = [cstr(portal), cstr(statement), vec![0, 0]].concat();
@@ -56,6 +68,10 @@ impl Wire {
 
     pub fn close_statement(self, name: &str) -> Wire {
         self.message(b'C', &[b"S".to_vec(), cstr(name)].concat())
+    }
+
+    pub fn close_portal(self, name: &str) -> Wire {
+        self.message(b'C', &[b"P".to_vec(), cstr(name)].concat())
     }
 
     pub fn sync(self) -> Wire {
@@ -99,6 +115,23 @@ impl Wire {
         self.message(b'F', &body)
     }
 
+    /// The tags of the messages, such as `PBDES`.
+    pub fn tags(&self) -> String {
+        let mut tags = String::new();
+        let mut rest = &self.0[..];
+        while let Some(header) = rest.get(..5) {
+            tags.push(char::from(header[0]));
+            let size = u32::from_be_bytes(header[1..].try_into().unwrap()) as usize;
+            rest = rest.get(1 + size..).unwrap_or_default();
+        }
+        tags
+    }
+
+    /// How many messages have one of these tags.
+    pub fn count_of(&self, tags: &[u8]) -> usize {
+        self.tags().bytes().filter(|tag| tags.contains(tag)).count()
+    }
+
     /// A packet without a tag, as all are before authentication.
     pub fn packet(code: u32, body: &[u8]) -> Wire {
         let size = (body.len() as u32 + 8).to_be_bytes();
@@ -124,6 +157,7 @@ pub struct PgError {
     pub code: String,
     pub message: String,
     pub detail: Option<String>,
+    pub hint: Option<String>,
 }
 
 impl Message {
@@ -158,6 +192,7 @@ impl Message {
             code: field('C').unwrap_or_default(),
             message: field('M').unwrap_or_default(),
             detail: field('D'),
+            hint: field('H'),
         }
     }
 

@@ -6,15 +6,18 @@ pub mod client;
 pub mod fake;
 pub mod login;
 pub mod message;
+pub mod play;
 pub mod pooler;
 pub mod postgres;
 pub mod process;
 pub mod seeded;
+pub mod stage;
 
 pub use client::{Answer, Client};
 pub use fake::FakeServer;
 pub use login::Login;
 pub use message::{PgError, Wire};
+pub use play::{Play, Stage};
 pub use pooler::{Pooler, Setup};
 pub use postgres::Postgres;
 pub use seeded::Seeded;

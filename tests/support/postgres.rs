@@ -16,6 +16,7 @@ pub const PASSWORD: &str = "a secret, with 'quotes'";
 
 const CONFIG: &str = "
 max_connections = 200
+max_prepared_transactions = 10
 fsync = off
 full_page_writes = off
 synchronous_commit = off
@@ -24,6 +25,7 @@ autovacuum = off
 listen_addresses = '127.0.0.1'
 unix_socket_permissions = 0777
 log_min_messages = fatal
+wal_level = logical
 ";
 
 const HBA: &str = "
@@ -35,6 +37,8 @@ host all app_md5 127.0.0.1/32 md5
 host all app_scram 127.0.0.1/32 scram-sha-256
 host all app_clear 127.0.0.1/32 password
 host all all 127.0.0.1/32 trust
+local replication all trust
+host replication all 127.0.0.1/32 trust
 ";
 
 const ROLES: &str = "
@@ -116,6 +120,11 @@ impl Postgres {
         let mut admin = self.admin();
         assert_eq!(admin.query(&format!("create role {name} login")).error(), None);
         Login::new(name, "postgres")
+    }
+
+    /// Is there a program of exactly this version? Those that read the log are tied to one.
+    pub fn has_program(&self, name: &str) -> bool {
+        self.bin.join(name).exists()
     }
 
     /// A program of this PostgreSQL, such as psql.

@@ -11,6 +11,11 @@ impl Seeded {
         Seeded(seed)
     }
 
+    /// One of many streams that follow from a printed seed.
+    pub fn from(seed: u64) -> Seeded {
+        Seeded(seed)
+    }
+
     /// SplitMix64: small, and good enough to be hostile with.
     pub fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);

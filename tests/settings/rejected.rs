@@ -1,0 +1,153 @@
+//! A setting that the server rejects in front of a query: the client gets the server's own error,
+//! its query does not run, and the connection goes on.
+
+use crate::support::{Answer, Client, Login, Pooler, Postgres, Setup, Wire};
+
+/// What the client asks for at startup, and what the server says to it.
+struct Bad {
+    login: Login,
+    code: String,
+    text: String,
+}
+
+fn app() -> Login {
+    Login::new("app", "postgres")
+}
+
+/// Parameters that no server takes, as this version of PostgreSQL rejects them.
+fn bad_logins() -> Vec<Bad> {
+    const BAD: [(&str, &str); 7] = [
+        ("role", "postgres"),
+        ("role", "nobody's"),
+        ("statement_timeout", "nonsense"),
+        ("no_such_thing", "1"),
+        ("TimeZone", "Mars/Phobos"),
+        ("log_statement", "all"),
+        ("search_path", "a,,b"),
+    ];
+    let mut direct = Client::try_connect(&Postgres::shared().address()).unwrap();
+    direct.start(&app()).unwrap();
+    let mut bad = |name: &str, value: &str, login: Login| {
+        let error = direct.extended("select set_config($1, $2, false)", &[name, value]).error();
+        let error = error.unwrap_or_else(|| panic!("{name} = {value} is rejected"));
+        Bad { login, code: error.code, text: error.message }
+    };
+    let given = BAD.map(|(name, value)| bad(name, value, app().option(name, value)));
+    let options = "-c work_mem=5MB -c statement_timeout=nonsense -c geqo=off";
+    let among = bad("statement_timeout", "nonsense", app().option("options", options));
+    given.into_iter().chain([among]).collect()
+}
+
+/// A table that only a query that ran could have filled.
+fn evidence(name: &str) -> Client {
+    let mut admin = Postgres::shared().admin();
+    let made = admin.query(&format!("create table {name} (i int); grant all on {name} to public"));
+    assert_eq!(made.error(), None);
+    admin
+}
+
+fn expect_error(answer: &Answer, bad: &Bad, at: &str) {
+    let error = answer.error().unwrap_or_else(|| panic!("{at}: an error: {answer:?}"));
+    let told = (error.severity.as_str(), error.code.as_str(), error.message.as_str());
+    assert_eq!(told, ("ERROR", bad.code.as_str(), bad.text.as_str()), "{at}");
+    assert_eq!(answer.shape(), format!("E/{} Z/I", bad.code), "{at}: nothing but the error");
+}
+
+fn log_in(pooler: &Pooler, bad: &Bad) -> Client {
+    let mut client = pooler.connect();
+    client.start(&bad.login).unwrap_or_else(|e| panic!("{:?}: {e:?}", bad.login.options));
+    client
+}
+
+/// Reference §12.3, 1, second half. Seen to fail: settings sent as a Query of their own, whose
+/// failure does not stop the client's query; and a pooler that closes the connection instead.
+#[test]
+fn a_rejected_deploy_disconnects_nobody_and_runs_nothing() {
+    let mut admin = evidence("never_filled");
+    let pooler = Setup::transaction(1).start();
+    let mut other = pooler.login(&app().option("options", "-c work_mem=6MB"));
+    let insert = "insert into never_filled values (1)";
+    let batch = || Wire::new().extended(insert, &[]).sync();
+    let named = Wire::new().parse("s", insert).describe_statement("s").run("s", &[]).sync();
+    let flushed = Wire::new().extended(insert, &[]).flush().sync();
+    let requests = [
+        ("simple", Wire::new().query(insert), 1),
+        ("a string of many", Wire::new().query(&format!("select 1; {insert}; {insert}")), 1),
+        ("a string that commits", Wire::new().query(&format!("begin; {insert}; commit")), 1),
+        ("simple, pipelined", Wire::new().query(insert).query(insert), 2),
+        ("extended", batch(), 1),
+        ("named", named, 1),
+        ("with a Flush", flushed, 1),
+        ("batches", batch().raw(&batch().0).raw(&batch().0), 3),
+        ("mixed", batch().query(insert).raw(&batch().0), 3),
+        (
+            "copy",
+            Wire::new().query("copy never_filled from stdin").copy_data(b"1\n").copy_done(),
+            1,
+        ),
+    ];
+    for bad in bad_logins() {
+        let mut client = log_in(&pooler, &bad);
+        for (name, wire, readies) in &requests {
+            client.send(wire);
+            for batch in 0..*readies {
+                let at = format!("{name}, {batch}, {:?}", bad.login.options);
+                expect_error(&client.until_ready(), &bad, &at);
+            }
+            assert_eq!(other.scalar("show work_mem"), "6MB", "the server is as good as before");
+        }
+        assert_eq!(admin.scalar("select count(*) from never_filled"), "0", "{}", bad.text);
+        client.leave();
+    }
+    assert_eq!(other.query(insert).commands(), ["INSERT 0 1"]);
+    pooler.stop_with(vec![other]);
+}
+
+/// The server that rejected is in nobody's hands afterwards, and in no transaction.
+#[test]
+fn a_rejected_setting_costs_others_nothing() {
+    let postgres = Postgres::shared();
+    let login = postgres.role("rejected_ones");
+    let pooler = Setup::transaction(2).start();
+    let mut good = pooler.login(&login.clone().option("options", "-c work_mem=5MB"));
+    let pid = good.scalar("select pg_backend_pid()");
+    let mut bad: Vec<Client> = (0..10)
+        .map(|_| pooler.login(&login.clone().option("options", "-c statement_timeout=nonsense")))
+        .collect();
+    for client in &mut bad {
+        assert_eq!(client.query("select 1").shape(), "E/22023 Z/I");
+        client.send(&Wire::new().query("select 1").query("select 2"));
+    }
+    for client in &mut bad {
+        assert_eq!(client.until_ready().shape(), "E/22023 Z/I");
+        assert_eq!(client.until_ready().shape(), "E/22023 Z/I");
+        assert_eq!(good.scalar("show work_mem"), "5MB");
+    }
+    let mut admin = postgres.admin();
+    let still = format!("select count(*) from pg_stat_activity where pid = {pid}");
+    assert_eq!(admin.scalar(&still), "1", "no connection was lost over it");
+    let stuck = "usename = 'rejected_ones' and state like 'idle in%'";
+    postgres.wait_for_backends(stuck, 0, crate::support::CLEANUP);
+    bad.push(good);
+    pooler.stop_with(bad);
+}
+
+/// What was good yesterday may be rejected today: the role is taken away from a client that lives.
+#[test]
+fn a_setting_that_is_rejected_later() {
+    let mut admin = evidence("never_filled_later");
+    admin.query(&super::role("bellboy"));
+    let pooler = Setup::transaction(1).start();
+    let (mut client, mut other) = (pooler.client(), pooler.client());
+    client.query("set role bellboy");
+    assert_eq!(client.scalar("select current_user"), "bellboy");
+    assert_eq!(admin.query("revoke bellboy from app").error(), None);
+    assert_eq!(other.scalar("select current_user"), "app");
+    let answer = client.query("insert into never_filled_later values (1)");
+    assert_eq!(answer.shape(), "E/42501 Z/I");
+    assert_eq!(admin.query("grant bellboy to app").error(), None);
+    assert_eq!(other.scalar("select current_user"), "app");
+    assert_eq!(client.scalar("select current_user"), "bellboy", "and good again");
+    assert_eq!(admin.scalar("select count(*) from never_filled_later"), "0");
+    pooler.stop_with(vec![client, other]);
+}

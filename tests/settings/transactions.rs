@@ -1,0 +1,225 @@
+//! Settings and transactions: what is taken back was never set, in whatever form it came.
+
+use super::wire;
+use crate::support::{Play, Stage};
+
+/// Seen to fail: a pooler that believes every SET whose tag came.
+#[test]
+fn what_a_transaction_takes_back_was_never_set() {
+    Play::new("transactions")
+        .lines(
+            "a: begin => BEGIN /T
+             a: set local work_mem = '6MB' => SET /T
+             a: show work_mem => 6MB /T
+             a: commit => COMMIT
+             a: show work_mem => 4MB
+             a: begin; set work_mem = '7MB' => BEGIN SET /T
+             a: rollback => ROLLBACK
+             a: show work_mem => 4MB
+             a: start transaction => START TRANSACTION /T
+             a: set work_mem = '8MB' => SET /T
+             a: end => COMMIT
+             a: show work_mem => 8MB
+             a: begin => BEGIN /T
+             a: set work_mem = '9MB' => SET /T
+             a: selec => !42601 /E
+             a: commit => ROLLBACK
+             a: show work_mem => 8MB
+             a: set local work_mem = '12MB' => ~25P01 SET
+             a: show work_mem => 8MB
+             a: begin; set local work_mem = '1MB'; set work_mem = '2MB' => BEGIN SET SET /T
+             a: commit => COMMIT
+             a: show work_mem => 2MB
+             a: begin; set work_mem = '3MB'; set local work_mem = '1MB' => BEGIN SET SET /T
+             a: show work_mem => 1MB /T
+             a: commit => COMMIT
+             a: show work_mem => 3MB
+             a: begin; set work_mem = '5MB' => BEGIN SET /T
+             a: commit and chain => COMMIT /T
+             a: set work_mem = '6MB' => SET /T
+             a: rollback and chain => ROLLBACK /T
+             a: show work_mem => 5MB /T
+             a: rollback => ROLLBACK
+             a: show work_mem => 5MB
+             a: begin => BEGIN /T
+             a: discard all => !25001 /E
+             a: rollback => ROLLBACK
+             a: show work_mem => 5MB
+             b: show work_mem => 4MB",
+        )
+        .as_direct();
+}
+
+#[test]
+fn savepoints_take_settings_back() {
+    Play::new("savepoints")
+        .lines(
+            "a: begin; set work_mem = '8MB' => BEGIN SET /T
+             a: savepoint s => SAVEPOINT /T
+             a: set work_mem = '9MB'; set my.tenant = 'gone' => SET SET /T
+             a: rollback to s => ROLLBACK /T
+             a: show work_mem => 8MB /T
+             a: commit => COMMIT
+             a: show work_mem => 8MB
+             a: select coalesce(current_setting('my.tenant', true), '') =>
+             a: begin; savepoint s => BEGIN SAVEPOINT /T
+             a: set work_mem = '10MB'; release s => SET RELEASE /T
+             a: commit => COMMIT
+             a: show work_mem => 10MB
+             a: begin; savepoint s; set work_mem = '11MB' => BEGIN SAVEPOINT SET /T
+             a: savepoint S; set work_mem = '12MB' => SAVEPOINT SET /T
+             a: rollback to savepoint s => ROLLBACK /T
+             a: show work_mem => 11MB /T
+             a: release s; rollback to s; commit => RELEASE ROLLBACK COMMIT
+             a: show work_mem => 10MB
+             a: begin; savepoint \"S\"; set work_mem = '13MB' => BEGIN SAVEPOINT SET /T
+             a: rollback to s => !3B001 /E
+             a: rollback to \"S\" => ROLLBACK /T
+             a: set geqo = off => SET /T
+             a: commit => COMMIT
+             a: show work_mem => 10MB
+             a: show geqo => off
+             b: show work_mem => 4MB",
+        )
+        .as_direct();
+}
+
+/// PREPARE TRANSACTION ends the transaction as COMMIT does: settings stay, whatever becomes of it.
+#[test]
+fn prepare_transaction_keeps_settings() {
+    Play::new("two-phase commit")
+        .lines(
+            "a: begin; set work_mem = '13MB'; set local geqo = off => BEGIN SET SET /T
+             a: prepare transaction 'one' => PREPARE TRANSACTION
+             a: show work_mem => 13MB
+             a: show geqo => on
+             b: show work_mem => 4MB
+             b: rollback prepared 'one' => ROLLBACK PREPARED
+             a: show work_mem => 13MB
+             a: begin; set work_mem = '14MB' => BEGIN SET /T
+             a: selec => !42601 /E
+             a: prepare transaction 'two' => ROLLBACK
+             a: show work_mem => 13MB",
+        )
+        .as_direct();
+}
+
+#[test]
+fn settings_in_strings_of_many_statements() {
+    Play::new("many statements")
+        .lines(
+            "a: set work_mem = '5MB'; select 1; show work_mem => SET 1 5MB
+             a: show work_mem => 5MB
+             a: set work_mem = '6MB'; select 1/0 => SET !22012
+             a: show work_mem => 5MB
+             a: select 'set geqo = on;'; set geqo = off; -- set geqo = on => set geqo = on; SET
+             a: show geqo => off
+             a: show work_mem => 5MB
+             a: set work_mem = '8MB'; selec => !42601
+             a: show work_mem => 5MB
+             a: set work_mem = '9MB'; commit; select 1/0 => SET ~25P01 COMMIT !22012
+             a: show work_mem => 9MB
+             a: begin; set work_mem = '10MB' => BEGIN SET /T
+             a: commit; set work_mem = '11MB'; select 1/0 => COMMIT SET !22012
+             a: show work_mem => 10MB
+             a: begin; set work_mem = '12MB'; rollback; set geqo = on
+             a: show work_mem => 10MB
+             a: show geqo => on
+             a: set work_mem = '13MB'; reset work_mem; set work_mem = '14MB' => SET RESET SET
+             a: show work_mem => 14MB
+             a: select set_config('work_mem', '15MB', false); set geqo = off; reset all
+             a: show work_mem => 4MB
+             a: do $$ begin execute 'set my.inside = 1'; end $$; set work_mem = '16MB' => DO SET
+             a: show work_mem => 16MB
+             b: show work_mem => 4MB",
+        )
+        .as_direct();
+}
+
+#[test]
+fn settings_by_the_extended_protocol_and_in_pipelines() {
+    let set = |value: &str| wire().extended(&format!("set work_mem = '{value}'"), &[]);
+    let show = wire().extended("show work_mem", &[]).sync().0;
+    let two_batches = set("6MB").sync().raw(&show);
+    let failing = set("7MB").extended("select 1/0", &[]).sync().raw(&show);
+    let skipped = wire().extended("selec", &[]).raw(&set("8MB").sync().0).raw(&show);
+    let three = wire().query("set work_mem = '9MB'").query("select 1/0").query("show work_mem");
+    let across = wire().extended("begin", &[]).sync().raw(&set("10MB").sync().0);
+    let across = across.extended("rollback", &[]).sync().raw(&show);
+    let portal = wire().parse("s", "set work_mem = '11MB'").bind("p", "s", &[]);
+    Play::new("pipelines")
+        .step('a', set("5MB").sync(), "1 2 n C Z/I")
+        .lines("a: show work_mem => 5MB\n b: show work_mem => 4MB")
+        .step('a', two_batches, "1 2 n C Z/I 1 2 T D C Z/I")
+        .lines("a: show work_mem => 6MB")
+        .step('a', failing, "1 2 n C 1 E/22012 Z/I 1 2 T D C Z/I")
+        .lines("a: show work_mem => 6MB")
+        .step('a', skipped, "E/42601 Z/I 1 2 T D C Z/I")
+        .lines("a: show work_mem => 6MB")
+        .step('a', three, "C Z/I E/22012 Z/I T D C Z/I")
+        .lines("a: show work_mem => 9MB")
+        .step('a', across, "1 2 n C Z/T 1 2 n C Z/T 1 2 n C Z/I 1 2 T D C Z/I")
+        .lines("a: show work_mem => 9MB")
+        .step('a', portal.clone().sync(), "1 2 Z/I")
+        .lines("a: show work_mem => 9MB")
+        .step('a', wire().bind("p", "s", &[]).execute("p", 0).sync(), "2 C Z/I")
+        .lines("a: show work_mem => 11MB\n b: show work_mem => 4MB")
+        .as_direct();
+}
+
+/// Clients in transactions of their own, each on a server of its own, are not confused.
+#[test]
+fn settings_of_clients_that_are_inside_transactions_at_once() {
+    Play::new("at once")
+        .lines(
+            "a: begin; set local work_mem = '5MB'; set my.tenant = 'a' => BEGIN SET SET /T
+             b: begin; set work_mem = '6MB'; set my.tenant = 'b' => BEGIN SET SET /T
+             a: show work_mem => 5MB /T
+             b: show work_mem => 6MB /T
+             b: commit => COMMIT
+             a: commit => COMMIT
+             a: show work_mem => 4MB
+             b: show work_mem => 6MB
+             a: show my.tenant => a
+             b: show my.tenant => b",
+        )
+        .as_direct_on(&[Stage::Two, Stage::Roomy]);
+}
+
+/// `pg_settings` says for ever that they were set, and from PostgreSQL 16 on nobody can reset them.
+/// Seen to fail: a pooler that carries them along once it asks for everything that is set; the next
+/// client of that server is refused.
+#[test]
+fn settings_of_one_transaction_are_nobodys() {
+    Play::new("settings of one transaction")
+        .lines(
+            "a: begin isolation level serializable, read only => BEGIN /T
+             a: commit => COMMIT
+             a: do $$ begin perform 1; end $$ => DO
+             b: select 1 => 1
+             b: show transaction_isolation => read committed
+             a: begin; select set_config('transaction_read_only', 'on', false) => BEGIN on /T
+             a: set default_transaction_isolation = 'repeatable read' => SET /T
+             a: commit => COMMIT
+             a: show transaction_read_only => off
+             a: show transaction_isolation => repeatable read
+             b: show transaction_isolation => read committed
+             a: reset default_transaction_isolation => RESET
+             a: show transaction_isolation => read committed",
+        )
+        .as_direct();
+}
+
+/// It is a command in the clothes of a setting: it cannot be read, and not be reset.
+#[test]
+fn the_seed_is_no_setting() {
+    Play::new("seed")
+        .lines(
+            "a: set seed = 0.5 => SET
+             a: select 1 => 1
+             b: select 1 => 1
+             a: show seed => unavailable
+             b: select 1 => 1",
+        )
+        .as_direct();
+}

@@ -1,0 +1,131 @@
+//! Clients that hold a server and say nothing: they are told and dropped when their time is over,
+//! not before, and their server is as good as new.
+
+use crate::support::{Client, PATIENCE, PgError, Pooler, Postgres, Setup, Wire, let_pass};
+use std::time::{Duration, Instant};
+
+const LIMIT: Duration = Duration::from_secs(1);
+
+fn setups() -> [Setup; 2] {
+    [Setup::transaction(1), Setup::session(1)]
+}
+
+fn pid(client: &mut Client) -> String {
+    client.scalar("select pg_backend_pid()")
+}
+
+/// Waits for the end of a client that is idle since `since`.
+fn dropped(client: &mut Client, since: Instant, what: &str) {
+    let said = client.until_closed();
+    let took = since.elapsed();
+    let error: PgError = said.error().expect("the reason");
+    assert_eq!(error.whole(), ("FATAL", "08006", "Odyssey has dropped the connection"));
+    let detail = format!("Connection was dropped by Odyssey due to {what} timeout");
+    assert_eq!(error.detail, Some(detail));
+    // The answer that begins the time was sent a little before it came.
+    let early = LIMIT - Duration::from_millis(50);
+    assert!(took > early && took < LIMIT + Duration::from_secs(2), "{took:?}");
+}
+
+/// The server of the dropped one, for the next: the same process, and nothing left in it.
+fn reused(pooler: &Pooler, pid_before: &str) {
+    let mut next = pooler.client();
+    assert_eq!(pid(&mut next), pid_before);
+    assert_eq!(next.scalar("select count(*) from pg_locks where locktype = 'advisory'"), "0");
+    assert_eq!(next.scalar("show work_mem"), "4MB");
+    next.leave();
+}
+
+#[test]
+fn a_session_client_idle_for_too_long_is_dropped() {
+    let pooler = Setup::session(1).with("pool_client_idle_timeout 1").start();
+    let mut client = pooler.client();
+    let server = pid(&mut client);
+    client.query("set work_mem = '5MB'; select pg_advisory_lock(1)");
+    dropped(&mut client, Instant::now(), "idle");
+    reused(&pooler, &server);
+    let line = pooler.wait_for_line("io error = idle timeout");
+    assert!(line.contains("status OD_EIDLE_TIMEOUT"), "{line}");
+
+    // Once more, after a batch of the extended protocol and after a failure.
+    let mut client = pooler.client();
+    assert_eq!(client.extended("selec", &[]).code(), "42601");
+    dropped(&mut client, Instant::now(), "idle");
+    pooler.stop();
+}
+
+#[test]
+fn a_client_idle_in_a_transaction_is_dropped() {
+    let mut admin = Postgres::shared().admin();
+    admin.query("create table idled (i int); grant all on idled to public");
+    for setup in setups() {
+        let pooler = setup.with("pool_idle_in_transaction_timeout 1").start();
+        for failed in [false, true] {
+            let mut client = pooler.client();
+            let server = pid(&mut client);
+            client.query("begin; set work_mem = '5MB'; insert into idled values (1)");
+            client.query("select pg_advisory_lock(2)");
+            if failed {
+                assert_eq!(client.query("selec").status(), 'E');
+            }
+            dropped(&mut client, Instant::now(), "idle in transaction");
+            reused(&pooler, &server);
+            assert_eq!(admin.scalar("select count(*) from idled"), "0");
+        }
+        let line = pooler.wait_for_line("io error = idle in transaction timeout");
+        assert!(line.contains("status OD_EIDLE_IN_TRANSACTION_TIMEOUT"), "{line}");
+        pooler.stop();
+    }
+}
+
+/// Seen to fail: a limit that is never set back drops the one who keeps talking; one that looks at
+/// the client alone drops the one who waits for an answer.
+#[test]
+fn a_client_that_is_not_idle_is_not_dropped() {
+    for setup in setups() {
+        let limits = "pool_client_idle_timeout 1 pool_idle_in_transaction_timeout 1";
+        let pooler = setup.with(limits).start();
+        let start = Instant::now();
+        let mut client = pooler.client();
+        for transaction in [false, true] {
+            let begin = if transaction { "begin" } else { "select 1" };
+            assert_eq!(client.query(begin).error(), None);
+            for _ in 0..4 {
+                let_pass(LIMIT / 2);
+                assert_eq!(client.scalar("select 'talks'"), "talks");
+            }
+            assert_eq!(client.scalar("select 'waited' from pg_sleep(1.6)"), "waited");
+            client.send(&Wire::new().extended("select 'open'", &[]).flush());
+            client.until_tag(b'C');
+            let_pass(LIMIT * 3 / 2); // the transaction of an open batch is PostgreSQL's to judge
+            client.send(&Wire::new().sync());
+            client.until_ready();
+        }
+        client.query("rollback; begin; create temp table fed (i int)");
+        client.send(&Wire::new().query("copy fed from stdin"));
+        client.until_tag(b'G');
+        let_pass(LIMIT * 3 / 2);
+        client.send(&Wire::new().copy_data(b"1\n").copy_done());
+        assert_eq!(client.until_ready().commands(), ["COPY 1"]);
+        client.query("rollback");
+        assert!(start.elapsed() < PATIENCE);
+        pooler.stop_with(vec![client]);
+    }
+}
+
+/// Without a server in its hands nobody is in anybody's way.
+#[test]
+fn a_client_without_a_server_may_be_idle() {
+    let limits = "pool_client_idle_timeout 1 pool_idle_in_transaction_timeout 1";
+    let transaction = Setup::transaction(1).with(limits).start();
+    let session = Setup::session(1).with(limits).start();
+    let mut between = transaction.client();
+    between.query("begin; commit");
+    let mut fresh = session.client();
+    for client in [&mut between, &mut fresh] {
+        assert!(client.is_silent_for(LIMIT * 3 / 2));
+        assert_eq!(client.scalar("select 'here'"), "here");
+    }
+    transaction.stop_with(vec![between]);
+    session.stop_with(vec![fresh]);
+}
