@@ -30,12 +30,13 @@ impl Waiting<'_> {
     /// connect: whoever had his turn could not open one either.
     pub fn run(self, deadline: Deadline) -> Result<Grant<IdleServer>, NoServer> {
         let connect = self.home.shared.config.global.backend_connect_timeout;
-        let (mut notice, mut look) = (self.notice_at(), self.since + connect);
-        let mut told = false;
+        let (mut notice, mut told) = (self.notice_at(), false);
+        // Nearly always a server is open, and a wait that sets no timer is a cheap one.
+        let hopeless = self.home.route.with(|pool| pool.is_hopeless());
+        let mut look = hopeless.then(|| self.since + connect);
         loop {
-            let next = notice.map_or(Deadline::NEVER, Deadline::at).earliest(Deadline::at(look));
-            let woken = self.wait(next.earliest(deadline));
-            let now = machine::now();
+            let next = [notice, look].into_iter().flatten().min();
+            let woken = self.wait(next.map_or(Deadline::NEVER, Deadline::at).earliest(deadline));
             if matches!(woken, Ok(Woken::Notified)) {
                 let _ = self.ask.notified.take();
                 match self.home.route.with(|pool| pool.claim(self.ticket)) {
@@ -44,17 +45,18 @@ impl Waiting<'_> {
                     Claim::Pending | Claim::Stale => continue,
                 }
             }
+            let now = machine::now();
             if !matches!(woken, Ok(Woken::TimedOut)) || deadline.is_past(now) {
                 return self.leave(woken, now, told);
             }
             if notice.take_if(|at| *at <= now).is_some() {
                 told = self.tell("waiting for free backend connection");
             }
-            if look <= now {
+            if look.is_some_and(|at| at <= now) {
                 if self.home.route.with(|pool| pool.is_hopeless()) {
                     return self.give_up_hope(now);
                 }
-                look = now + connect;
+                look = Some(now + connect);
             }
         }
     }
