@@ -138,7 +138,7 @@ impl Inflow {
             let passes = match header.tag {
                 tag::READY_FOR_QUERY => {
                     let passes = ready(core, whole.unwrap_or_default(), ear)?;
-                    if let Some(news) = news(core, passes, ear) {
+                    if passes && let Some(news) = ear.news(&mut core.holdings) {
                         self.passage.insert(&news);
                     }
                     passes
@@ -262,10 +262,6 @@ impl Inflow {
         let bytes = bytes.expect("an error that was looked into is short");
         self.passage.ahead_mut()[1..HEADER_BYTES].copy_from_slice(&bytes.to_be_bytes());
     }
-}
-
-fn news(core: &mut Core, passes: bool, ear: &mut dyn Ear) -> Option<Vec<u8>> {
-    if passes { ear.news(&mut core.holdings) } else { None }
 }
 
 /// ReadyForQuery; may it pass?

@@ -349,7 +349,7 @@ impl Translation<'_> {
         if remarkable {
             self.remark_values(header);
         }
-        let bytes = self.refer(header, portal_bytes + 1, &name)?;
+        let bytes = self.refer(header, portal_bytes + 1, &name, remarkable)?;
         self.send(header, bytes)
     }
 
@@ -392,7 +392,8 @@ impl Translation<'_> {
         }
         let name = text_at(body, 1)?.to_vec();
         if header.tag == tag::DESCRIBE {
-            let bytes = self.refer(header, 1, &name)?;
+            let remarkable = self.is_remarkable(&name);
+            let bytes = self.refer(header, 1, &name, remarkable)?;
             return self.send(header, bytes);
         }
         if name.is_empty() {
@@ -401,7 +402,7 @@ impl Translation<'_> {
             return self.send(header, bytes);
         }
         let Some(statement) = self.own.names.unbind(&name) else {
-            let bytes = self.refer(header, 1, &name)?;
+            let bytes = self.refer(header, 1, &name, false)?; // one that does not exist
             return self.send(header, bytes);
         };
         let bytes = self.rename(1, name.len(), NOTHING);
@@ -412,9 +413,15 @@ impl Translation<'_> {
     /// The message ahead speaks of the client's statement `name`, `at` bytes into its body: the
     /// server gets the statement if it lacks it, and the message speaks of what the server has.
     /// Returns its length now.
-    fn refer(&mut self, header: &Header, at: usize, name: &[u8]) -> Result<usize, Nonsense> {
+    fn refer(
+        &mut self,
+        header: &Header,
+        at: usize,
+        name: &[u8],
+        remarkable: bool,
+    ) -> Result<usize, Nonsense> {
         if name.is_empty() {
-            if self.is_watchful() || self.own.unnamed_is_remarkable {
+            if self.is_watchful() || remarkable {
                 let text = self.own.unnamed().map_or(&b""[..], |(_, body)| body).to_vec();
                 match text.is_empty() {
                     true => self.unseen(),
@@ -425,9 +432,8 @@ impl Translation<'_> {
             return Ok(header.frame_bytes());
         }
         if let Some(statement) = self.own.names.get(name).cloned() {
-            let text = statement_text(&statement);
-            if self.is_watchful() || scan::is_remarkable(text) {
-                self.own.decides |= self.remark(text);
+            if self.is_watchful() || remarkable {
+                self.own.decides |= self.remark(statement_text(&statement));
             }
             self.own.speak_of(name);
             self.ensure(&statement, Purpose::Statement)?;
