@@ -31,7 +31,7 @@ pub use inflow::{ALIEN, Ear, Event, Inflow};
 pub use lease::Lease;
 pub use open::{OpenFailure, Own};
 pub use recover::Leftover;
-pub use suspicion::Suspicion;
+pub use suspicion::{Suspicion, contains};
 
 /// What a canceller needs: where the server listens, and the key it gave us.
 #[derive(Debug)]

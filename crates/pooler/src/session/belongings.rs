@@ -96,9 +96,7 @@ impl Manner {
             pins_on_listen: rule.pool_pin_on_listen,
         }
     }
-}
 
-impl Manner {
     /// Is it to be found out what a client has left?
     pub fn asks_about(self, suspicion: Suspicion) -> bool {
         let listens = self.pins_on_listen == Some(true) && suspicion.has(Suspicion::LISTEN);

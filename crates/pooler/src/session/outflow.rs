@@ -234,8 +234,8 @@ impl Outflow {
         held
     }
 
-    /// The client's request is complete, and a preamble that failed took it along.
-    pub fn is_held_by_preamble(&self) -> bool {
+    /// The client's request is complete, and nothing behind it passes.
+    pub fn is_holding(&self) -> bool {
         self.hold != Hold::No
     }
 

@@ -5,7 +5,7 @@
 use wire::scan::{self, Head};
 
 use super::translate::Translation;
-use crate::backend::{Reset, Suspicion};
+use crate::backend::{Reset, Suspicion, contains};
 
 impl Translation<'_> {
     /// A text too long to be looked at.
@@ -73,7 +73,7 @@ impl Translation<'_> {
             },
             Head::Prepare { name } => {
                 self.own.prepare_by_sql(&name.folded);
-                self.own.sets_by_sql |= contains_set_config(text);
+                self.own.sets_by_sql |= contains(text, b"set_config");
             }
             Head::Execute { .. } if self.own.sets_by_sql => touched.touch_all(),
             Head::DiscardAll | Head::DeallocateAll | Head::Deallocate { .. } => return true,
@@ -81,11 +81,6 @@ impl Translation<'_> {
         }
         false
     }
-}
-
-fn contains_set_config(text: &[u8]) -> bool {
-    const WORD: &[u8] = b"set_config";
-    text.windows(WORD.len()).any(|window| window.eq_ignore_ascii_case(WORD))
 }
 
 /// Is this SET a RESET? `SET x TO DEFAULT`, `SET TIME ZONE LOCAL`, `SET NAMES`.

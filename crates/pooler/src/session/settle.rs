@@ -192,10 +192,10 @@ fn next_of_refusal(core: &mut Core, flows: &Flows) -> Option<Message> {
     match core.holdings.refusal {
         // A batch brings its Sync; a simple query, behind which nothing more passes, brings none.
         Refusal::Skipping if core.conversation.is_skipping() => {
-            flows.up.is_held_by_preamble().then_some(SYNC)
+            flows.up.is_holding().then_some(SYNC)
         }
         Refusal::Query if core.conversation.is_skipping() => {
-            flows.up.is_held_by_preamble().then_some(SYNC_QUERY)
+            flows.up.is_holding().then_some(SYNC_QUERY)
         }
         Refusal::Synced => {
             core.holdings.refusal = Refusal::Excused;

@@ -14,6 +14,7 @@ use wire::tag::frontend as tag;
 use wire::{Fault, Malformed};
 
 use super::belongings::Belongings;
+use super::virtually::opens_transaction;
 use crate::backend::{ALIEN, Asking, Core, Op, Reset, Suspicion};
 use crate::nonsense::Nonsense;
 use crate::passage::Passage;
@@ -257,8 +258,8 @@ impl Translation<'_> {
     ) -> Result<Step, Nonsense> {
         let text = text_at(behind, 0)?;
         let mut bytes = header.frame_bytes();
-        let begins = |one: scan::Statement<'_>| matches!(one.head, Head::Begin | Head::BeginPlain);
-        if self.own.manner.single && scan::statements(text).any(begins) {
+        if self.own.manner.single && scan::statements(text).any(|one| opens_transaction(&one.head))
+        {
             return Ok(Step::Transaction);
         }
         if self.is_watchful() || scan::is_remarkable(text) {

@@ -42,9 +42,7 @@ impl Session {
         self.client.write_all(&answer, Deadline::NEVER).map_err(|_| Ending::ClientGone)?;
         Ok(true)
     }
-}
 
-impl Session {
     /// Prepares a statement that a server has prepared for somebody, without a server: whoever
     /// executes it gets it there. (pgbench waits for this answer with transactions of its own open:
     /// if it took a server, all could wait for each other.)
@@ -83,7 +81,8 @@ fn is_candidate(any: bool, text: &[u8]) -> bool {
     any || (text.len() <= BEGIN_BYTES_MAX && text.trim_ascii_start().first().is_some_and(begins))
 }
 
-fn opens_transaction(head: &Head<'_>) -> bool {
+/// Would such a statement begin a transaction?
+pub(super) fn opens_transaction(head: &Head<'_>) -> bool {
     matches!(head, Head::BeginPlain | Head::Begin)
 }
 
