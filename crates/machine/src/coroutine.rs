@@ -280,10 +280,22 @@ pub fn yield_now() {
     }
 }
 
-/// The monotonic clock.
+/// Goes on at the end of this turn, when the coroutines that are ready have run; no poll comes
+/// between. For one that has just given something away and has only a farewell left to say: who got
+/// it can use it now. Without effect where [`yield_now`] has none.
+pub fn step_aside() {
+    if let Ok((machine, task)) = Machine::running()
+        && !thread::panicking()
+    {
+        machine.step_aside(&task);
+    }
+}
+
+/// The time of this turn of the loop: when its first asker asked. It stands still until the next
+/// poll; who measures something that takes no wait asks `Instant::now`.
 #[must_use]
 pub fn now() -> Instant {
-    Instant::now()
+    Machine::here().map_or_else(Instant::now, Machine::now)
 }
 
 /// Would a wait fail with `Cancelled`? False under a [`shield`] and outside coroutines.

@@ -63,7 +63,9 @@ mod wait;
 
 pub use buffer::{BUFFER_BYTES, Buffer};
 pub use clock::Deadline;
-pub use coroutine::{JoinHandle, current, is_cancelled, now, shield, sleep, spawn, yield_now};
+pub use coroutine::{
+    JoinHandle, current, is_cancelled, now, shield, sleep, spawn, step_aside, yield_now,
+};
 pub use engine::{Engine, EngineConfig, MachineHandle, OnPanic, Seat};
 pub use error::Error;
 pub use io::address::Address;

@@ -22,6 +22,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
 use std::thread::{self, ThreadId};
+use std::time::Instant;
 
 thread_local! {
     static HERE: Cell<Option<&'static Machine>> = const { Cell::new(None) };
@@ -39,12 +40,16 @@ pub(crate) struct Machine {
     pub(crate) timers: RefCell<Timers<Task>>,
     /// Woken, in order; the reactor lets a bounded number of them run a turn.
     ready: RefCell<VecDeque<Rc<Task>>>,
+    /// Those who let everybody else go first, in order; they run at the end of the turn.
+    late: RefCell<VecDeque<Rc<Task>>>,
     /// Stacks with nothing to do, the warmest last.
     idle: RefCell<Vec<Rc<Stack>>>,
     /// Due, and no stack to be had.
     starved: RefCell<VecDeque<Rc<Task>>>,
     /// The task that runs now; `None` on the reactor's own stack.
     current: RefCell<Option<Rc<Task>>>,
+    /// The time of this turn, if anybody has asked.
+    now: Cell<Option<Instant>>,
     /// Who waits for the last task to end.
     closing: RefCell<Option<Sender<usize>>>,
 }
@@ -61,9 +66,11 @@ impl Machine {
             tasks: RefCell::new(Slab::new()),
             timers: RefCell::new(Timers::new()),
             ready: RefCell::new(VecDeque::new()),
+            late: RefCell::new(VecDeque::new()),
             idle: RefCell::new(Vec::new()),
             starved: RefCell::new(VecDeque::new()),
             current: RefCell::new(None),
+            now: Cell::new(None),
             closing: RefCell::new(None),
         }));
         HERE.set(Some(machine));
@@ -80,6 +87,23 @@ impl Machine {
         let machine = HERE.get().ok_or(Error::NotOnMachine)?;
         let task = machine.current.borrow().clone().ok_or(Error::NotOnMachine)?;
         Ok((machine, task))
+    }
+
+    // ---- time ----------------------------------------------------------------------------------
+
+    /// The time of this turn: the clock is read once, however many ask. It stands still meanwhile,
+    /// for deadlines too, or one could be past for a wait and to come for who looks why.
+    pub(crate) fn now(&self) -> Instant {
+        self.now.get().unwrap_or_else(|| {
+            let now = Instant::now();
+            self.now.set(Some(now));
+            now
+        })
+    }
+
+    /// Another turn begins.
+    pub(crate) fn time_goes_on(&self) {
+        self.now.set(None);
     }
 
     // ---- tasks ---------------------------------------------------------------------------------
@@ -181,6 +205,18 @@ impl Machine {
         released
     }
 
+    /// Puts those on may's run queue who stepped aside.
+    pub(crate) fn release_late(&self) {
+        for task in self.late.borrow_mut().drain(..) {
+            let stack = task.stack.borrow();
+            stack.as_ref().expect("it ran, and keeps its stack").sleeper.unpark();
+        }
+    }
+
+    pub(crate) fn has_late(&self) -> bool {
+        !self.late.borrow().is_empty()
+    }
+
     pub(crate) fn has_ready(&self) -> bool {
         !self.ready.borrow().is_empty()
     }
@@ -202,6 +238,12 @@ impl Machine {
     pub(crate) fn pause(&self, task: &Rc<Task>) {
         task.waiting.set(true);
         self.wake(task);
+        self.switch(task);
+    }
+
+    /// The running task goes on at the end of this turn.
+    pub(crate) fn step_aside(&self, task: &Rc<Task>) {
+        self.late.borrow_mut().push_back(Rc::clone(task));
         self.switch(task);
     }
 

@@ -66,10 +66,10 @@ impl Wakers<'_> {
         std::iter::once(self.stream).chain(self.other)
     }
 
-    fn are_satisfied(&self) -> bool {
+    fn are_satisfied(&self, now: impl FnOnce() -> Instant) -> bool {
         self.streams().any(|stream| stream.io().has(Interest::READ | Interest::HANGUP))
             || self.notified.is_some_and(Notified::is_set)
-            || self.deadline.instant().is_some_and(|at| at <= Instant::now())
+            || self.deadline.instant().is_some_and(|at| at <= now())
     }
 }
 
@@ -92,7 +92,7 @@ pub(crate) fn serve(machine: &Machine, task: &Rc<Task>, mut session: Box<dyn Ses
             return Served::Ended;
         }
         let wakers = session.wakers();
-        if !wakers.are_satisfied() {
+        if !wakers.are_satisfied(|| machine.now()) {
             for stream in wakers.streams() {
                 stream.io().watch_for(Interest::READ | Interest::HANGUP, task);
             }

@@ -84,6 +84,7 @@ impl Reactor {
         let mut events = Events::with_capacity(TURN_MAX);
         loop {
             sys::epoll_poll(self.epoll, &mut events)?;
+            machine.time_goes_on();
             machine.shared.counters.epoll_waits.add(1);
             for i in 0..events.len() {
                 let event = events.get(i);
@@ -100,11 +101,18 @@ impl Reactor {
         }
     }
 
-    /// Lets coroutines run, and those they wake, before the next poll. How many rounds it took.
+    /// Lets coroutines run, and those they wake, and then those who stepped aside for them, before
+    /// the next poll. How many rounds it took.
     fn let_run(&self) -> usize {
         let mut rounds = 0;
         while rounds < ROUNDS_MAX && self.machine.release_ready(TURN_MAX) > 0 {
             substrate::yield_now(); // they run, then it is my turn again
+            rounds += 1;
+        }
+        if self.machine.has_late() {
+            self.machine.release_ready(TURN_MAX); // whom they woke in the last round
+            self.machine.release_late();
+            substrate::yield_now();
             rounds += 1;
         }
         rounds
@@ -158,7 +166,7 @@ impl Reactor {
         if timers.borrow().len() == 0 {
             return;
         }
-        let now = Instant::now();
+        let now = self.machine.now();
         loop {
             let due = timers.borrow_mut().due(now);
             let Some(task) = due else { break };

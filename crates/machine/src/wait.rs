@@ -13,7 +13,6 @@ use std::cell::RefCell;
 use std::ops::BitOr;
 use std::rc::Rc;
 use std::thread;
-use std::time::Instant;
 
 /// Waits that return at once before the coroutine must let others run: a fast pair of sockets is
 /// always ready.
@@ -135,7 +134,7 @@ pub(crate) fn wait_for<W: Waitable>(
             task.streak.set(task.streak.get() + 1);
             return Ok(if flagged { Woken::Notified } else { Woken::Ready });
         }
-        if deadline.instant().is_some_and(|at| at <= Instant::now()) {
+        if deadline.instant().is_some_and(|at| at <= machine.now()) {
             return Ok(Woken::TimedOut);
         }
         for (w, interest) in wants {
@@ -194,7 +193,7 @@ pub(crate) fn wait_until(
         if is_done() {
             return Ok(());
         }
-        if deadline.instant().is_some_and(|at| at <= Instant::now()) {
+        if deadline.instant().is_some_and(|at| at <= machine.now()) {
             return Err(Error::TimedOut);
         }
         waiter.register(&task);

@@ -64,6 +64,44 @@ fn no_wake_up_between_machines_is_lost() {
     }
 }
 
+/// All who step aside in a turn go on when all have run whom they woke; in the same turn, in which
+/// time stands still. Seen to fail with `yield_now` in its place: each giver follows its own taker.
+#[test]
+fn who_steps_aside_goes_on_behind_all_others_of_the_turn() {
+    on(0, || {
+        let order = Rc::new(RefCell::new(Vec::new()));
+        let pairs = [("taker 1", "giver 1"), ("taker 2", "giver 2")].map(|(taker, giver)| {
+            let (order, notified) = (Rc::clone(&order), Notified::new());
+            let notifier = notified.notifier();
+            let taking = machine::spawn(taker, {
+                let order = Rc::clone(&order);
+                move || {
+                    assert_eq!(wait_any(&[], Some(&notified), soon()).unwrap(), Woken::Notified);
+                    order.borrow_mut().push(taker);
+                }
+            });
+            let gives = move || {
+                notifier.notify();
+                let before = machine::now();
+                machine::step_aside();
+                assert_eq!(machine::now(), before, "one turn");
+                order.borrow_mut().push(giver);
+            };
+            (taking.unwrap(), giver, gives)
+        });
+        machine::sleep(SHORT).unwrap(); // the takers wait
+        let before = machine::now();
+        let pairs = pairs.map(|(taking, name, gives)| (taking, machine::spawn(name, gives)));
+        for (taking, giving) in pairs {
+            taking.join(soon()).unwrap();
+            giving.unwrap().join(soon()).unwrap();
+        }
+        assert_eq!(*order.borrow(), ["taker 1", "taker 2", "giver 1", "giver 2"]);
+        machine::sleep(SHORT).unwrap();
+        assert!(machine::now() >= before + SHORT, "time goes on");
+    });
+}
+
 fn receive<T>(channel: &mpsc::Receiver<T>) -> T {
     let mut got = None;
     until("a message", || {
@@ -297,7 +335,7 @@ fn permits_are_handed_out_in_order_and_never_lost() {
                     let deadline = if i % 3 == 1 { Deadline::after(SHORT) } else { soon() };
                     let permit = semaphore.acquire(deadline)?;
                     order.borrow_mut().push(i);
-                    machine::yield_now();
+                    machine::step_aside();
                     drop(permit);
                     Ok::<_, Error>(())
                 })
