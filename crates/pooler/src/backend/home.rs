@@ -132,7 +132,13 @@ impl Home {
     pub(super) fn settle(&self, outcome: Checkin<IdleServer, Waker>) {
         match outcome {
             Checkin::Parked | Checkin::Quarantined => {}
-            Checkin::Wake(waker) => waker.notify(),
+            Checkin::Wake(waker) => {
+                waker.notify();
+                // Its query goes out before our client's answer: the server is what others wait
+                // for, and a turn that writes to all servers and then to all clients wakes each
+                // side once.
+                machine::step_aside();
+            }
             Checkin::Stale(server) => self.say_goodbye(server),
             Checkin::Close(server, waker) => {
                 self.say_goodbye(server);

@@ -36,15 +36,16 @@ impl Session {
         let mut turns = Turns::default();
         loop {
             turns.round();
-            let mut moved = self.listen_to_client(flows)?;
-            moved |= self.tell_server(flows)?;
-            moved |= self.listen_to_server(flows)?;
+            self.listen_to_client(flows)?;
+            self.tell_server(flows)?;
+            let heard = self.listen_to_server(flows)?;
             self.release_if_done(flows)?;
-            moved |= self.tell_client(flows)?;
+            self.tell_client(flows)?;
             if self.lease.is_none() && flows.down.passable().is_empty() {
                 return self.said_goodbye(flows);
             }
-            if !moved {
+            // What was heard may let more of the client pass.
+            if !(heard || self.can_go_on(flows)) {
                 self.said_goodbye(flows)?;
                 self.leave_if_told()?;
                 if self.has_nothing_to_do(flows) {
@@ -55,9 +56,23 @@ impl Session {
         }
     }
 
+    /// Could a direction move at once?
+    fn can_go_on(&self, flows: &Flows) -> bool {
+        let Flows { up, down, .. } = flows;
+        let client = &self.client;
+        if (client.is_writable() || up.is_terminated()) && !down.passable().is_empty() {
+            return true;
+        }
+        let Some(lease) = &self.lease else { return false };
+        let server = &lease.server().stream;
+        (client.is_readable() && up.has_room() && !up.is_terminated())
+            || (server.is_writable() && !up.passable().is_empty())
+            || (server.is_readable() && down.has_room())
+    }
+
     /// Client → buffer, and leave to go on for each message.
-    fn listen_to_client(&mut self, flows: &mut Flows) -> Result<bool, Ending> {
-        let Some(lease) = &mut self.lease else { return Ok(false) };
+    fn listen_to_client(&mut self, flows: &mut Flows) -> Result<(), Ending> {
+        let Some(lease) = &mut self.lease else { return Ok(()) };
         let mut moved = false;
         // Before reading on: a goodbye that is here already makes what follows it, an end of
         // stream mostly, nobody's business. And answers may have made room in the conversation.
@@ -74,22 +89,22 @@ impl Session {
             self.traffic.asked();
             self.idle = Idleness::default();
         }
-        Ok(moved)
+        Ok(())
     }
 
     /// Buffer → server, one write.
-    fn tell_server(&mut self, flows: &mut Flows) -> Result<bool, Ending> {
-        let Some(lease) = &mut self.lease else { return Ok(false) };
+    fn tell_server(&mut self, flows: &mut Flows) -> Result<(), Ending> {
+        let Some(lease) = &mut self.lease else { return Ok(()) };
         if flows.up.passable().is_empty() || !lease.server().stream.is_writable() {
-            return Ok(false);
+            return Ok(());
         }
         match lease.server().stream.try_write(flows.up.passable()) {
             Ok(Progress::Done(bytes)) => {
                 self.traffic.received(bytes);
                 flows.up.passed(bytes);
-                Ok(true)
+                Ok(())
             }
-            Ok(Progress::Wait) => Ok(false),
+            Ok(Progress::Wait) => Ok(()),
             Ok(Progress::End) => Err(self.last_words(flows, "connection closed".into())),
             Err(error) => Err(self.last_words(flows, error.to_string())),
         }
@@ -116,32 +131,28 @@ impl Session {
     }
 
     /// Buffer → client, one write.
-    fn tell_client(&mut self, flows: &mut Flows) -> Result<bool, Ending> {
+    fn tell_client(&mut self, flows: &mut Flows) -> Result<(), Ending> {
         let bytes = flows.down.passable().len();
         if bytes == 0 {
-            return Ok(false);
+            return Ok(());
         }
         if flows.up.is_terminated() {
             // It will not read any more, but what it asked for is done to the end, unless that is
             // a long answer to nobody: PostgreSQL stops at the first write that fails.
             flows.down.passed(bytes);
             flows.unread += bytes;
-            return if flows.unread > UNREAD_BYTES_MAX {
-                Err(Ending::Terminated)
-            } else {
-                Ok(true)
-            };
+            return if flows.unread > UNREAD_BYTES_MAX { Err(Ending::Terminated) } else { Ok(()) };
         }
         if !self.client.is_writable() {
-            return Ok(false);
+            return Ok(());
         }
         match self.client.try_write(flows.down.passable()) {
             Ok(Progress::Done(bytes)) => {
                 self.traffic.sent(bytes);
                 flows.down.passed(bytes);
-                Ok(true)
+                Ok(())
             }
-            Ok(Progress::Wait) => Ok(false),
+            Ok(Progress::Wait) => Ok(()),
             Ok(Progress::End) | Err(_) => Err(Ending::ClientGone),
         }
     }
