@@ -94,7 +94,8 @@ impl Shared {
             return home;
         }
         homes.retain(|_, home| home.strong_count() > 0);
-        let home = Arc::new(Home { shared: Arc::clone(self), route, tally: Tally::default() });
+        let tally = Tally::new(self.rosters.len());
+        let home = Arc::new(Home { shared: Arc::clone(self), route, tally });
         homes.insert(place, Arc::downgrade(&home));
         home
     }
