@@ -33,7 +33,7 @@ pub use model::{
     AddressSelector, Authentication, Config, ConnDrop, ConnectionType, Endpoint, Global, Listen,
     Name, PoolMode, Role, Rule, SessionState, SharedPool, Storage, StorageKind, TlsMode, UserName,
 };
-pub use options::reference as options_reference;
+pub use options::{page as options_page, schema as yaml_schema};
 pub use secret::Secret;
 
 /// In which of the two languages a text is written.

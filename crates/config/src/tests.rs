@@ -2,8 +2,10 @@
 
 mod accepts;
 mod complaints;
+mod generated;
 mod properties;
 mod same_model;
+mod schema;
 mod sections;
 
 use crate::{Diagnostics, Format, Loaded, parse};

@@ -209,7 +209,7 @@ fn key(row: &Row) -> &'static str {
 }
 
 /// Those whose name no earlier one has.
-fn firsts<'a, T>(all: &'a [T], name: impl Fn(&T) -> &String) -> impl Iterator<Item = &'a T> {
+fn firsts<T>(all: &[T], name: impl Fn(&T) -> &String) -> impl Iterator<Item = &T> {
     all.iter().enumerate().filter_map(move |(index, one)| {
         let seen = all[..index].iter().any(|earlier| name(earlier) == name(one));
         (!seen).then_some(one)

@@ -246,7 +246,7 @@ fn a_file_that_odyssey_runs_loads() {
 
 #[test]
 fn the_reference_page_has_a_row_for_every_option() {
-    let page = crate::options_reference();
+    let page = crate::options_page();
     for word in KEYWORDS.split_whitespace() {
         let alias = word == "online_restart_drop_options";
         assert!(alias || page.contains(&format!("| `{word}` |")), "{word}");
