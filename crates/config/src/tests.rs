@@ -2,6 +2,7 @@
 
 mod accepts;
 mod complaints;
+mod dump;
 mod generated;
 mod properties;
 mod same_model;

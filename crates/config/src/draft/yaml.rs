@@ -14,8 +14,8 @@ use crate::options::{Alias, Kind, Label, Row, Scope};
 const INDENT: &str = "  ";
 
 /// Plain, these are something else than a string to one reader of YAML or another.
-const RESERVED: [&str; 13] =
-    ["y", "n", "yes", "no", "true", "false", "on", "off", "null", "none", "default", "inf", "nan"];
+const RESERVED: [&str; 12] =
+    ["y", "n", "yes", "no", "true", "false", "on", "off", "null", "default", "inf", "nan"];
 
 pub(super) fn write(root: &Section) -> String {
     let mut lines = Lines { text: String::new(), depth: 0 };

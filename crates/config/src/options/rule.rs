@@ -88,7 +88,8 @@ pub(super) const ROWS: &[Row] = &[
     natural("pool_reset_timeout_ms", "1000").unit("ms").doc("Each step of a reset; 0 = for ever."),
     flag("pool_reserve_prepared_statement", "yes")
         .doc("Prepared statements work across servers; off in session pools."),
-    flag("pool_pin_on_listen", "no").doc("Keep the server after LISTEN."),
+    flag("pool_pin_on_listen", "")
+        .doc("Keep the server after LISTEN; unset = as pool_session_state."),
     text("pool_session_state")
         .ours()
         .words(&["pin", "reset", "error"])
