@@ -129,7 +129,8 @@ pub(crate) fn items(
 ) -> Vec<Item> {
     let mut items = Vec::new();
     let rows = scope.rows().filter(|row| row.status != Status::Deprecated);
-    for row in rows.filter(|row| !matches!(row.kind, Kind::Section { .. } | Kind::Include)) {
+    let rows = rows.filter(|row| !matches!(row.kind, Kind::Section { .. } | Kind::Include));
+    for row in rows.filter(|row| !is_read_already(scope, block, row)) {
         let written = block.settings.iter().filter(|setting| setting.row.name == row.name);
         let mut found: Vec<Item> = written
             .map(|setting| Item {
@@ -157,6 +158,14 @@ pub(crate) fn items(
         }
     }
     items
+}
+
+/// Whether this is where a secret stands that has been read from there: `password_file`.
+fn is_read_already(scope: Scope, block: &Block, row: &Row) -> bool {
+    let twin = row.name.strip_suffix("_file").and_then(|name| scope.find(name));
+    twin.is_some_and(|twin| {
+        twin.secret && block.settings.iter().any(|setting| setting.row.name == twin.name)
+    })
 }
 
 /// The option with the value that was made of what was found.

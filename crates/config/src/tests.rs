@@ -3,6 +3,7 @@
 mod accepts;
 mod complaints;
 mod dump;
+mod effective;
 mod generated;
 mod properties;
 mod same_model;

@@ -83,6 +83,9 @@ fn of_global(global: &Global, option: &str) -> Resolved {
         "client_max_routing" => count(global.client_max_routing),
         "cancel_queue_timeout_ms" => milliseconds(global.cancel_queue_timeout),
         "cancel_max_inflight" => count(global.cancel_max_inflight),
+        "virtual_transaction" => flag(global.virtual_transaction),
+        // It has been done: a second time would replace what came from there.
+        "expand_environment" => Nothing,
         _ => AsWritten,
     }
 }

@@ -9,17 +9,15 @@ pub(super) const ROWS: &[Row] = &[
     flag("daemonize", "no").restart().later(&["no"]).doc("Fork into the background."),
     integer("priority", "0").restart().later(&["0"]).doc("Scheduling priority of the process."),
     text("pid_file").restart().doc("Where our process id is written."),
-    text("unix_socket_dir")
-        .restart()
-        .doc("Directory of our unix sockets and by default of the servers'."),
-    text("unix_socket_mode").restart().doc("Mode of the sockets we create, octal."),
+    text("unix_socket_dir").doc("Directory of our unix sockets and by default of the servers'."),
+    text("unix_socket_mode").doc("Mode of the sockets we create, octal."),
     text("locks_dir").restart().harmless().doc("Odyssey never uses it."),
     text("cpu_affinity").restart().later(&["off", "no", ""]).doc("CPUs of the workers."),
     text("availability_zone").later(&[""]).doc("Where we are; servers nearby come first."),
     // logging
-    text("log_file").doc("Appended to."),
-    text("log_format").required().doc("The template of a log line."),
-    flag("log_to_stdout", "yes").doc("Log to standard output."),
+    text("log_file").restart().doc("Appended to."),
+    text("log_format").restart().required().doc("The template of a log line."),
+    flag("log_to_stdout", "yes").restart().doc("Log to standard output."),
     flag("log_syslog", "no").later(&["no"]).doc("Log to syslog."),
     text("log_syslog_ident").default("odyssey").harmless().doc("Our name in syslog."),
     text("log_syslog_facility").default("daemon").harmless().doc("The facility in syslog."),
