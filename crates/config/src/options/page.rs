@@ -22,7 +22,27 @@ pub fn page() -> String {
             page.push_str(&line(row));
         }
     }
-    page
+    page + &owed()
+}
+
+/// What somebody who comes from Odyssey has to know first.
+fn owed() -> String {
+    let mut list = "\n## not built yet\n\n".to_owned();
+    for (scope, rows) in TABLE {
+        let mut names = Vec::new();
+        for row in rows.iter() {
+            match row.status {
+                Status::Later { .. } => names.push(format!("`{}`", row.name)),
+                Status::Refused { .. } => names.push(format!("`{}` (refused)", row.name)),
+                _ => {}
+            }
+        }
+        if !names.is_empty() {
+            // Writing to a String cannot fail.
+            let _ = writeln!(list, "- {}: {}", scope.title(), names.join(", "));
+        }
+    }
+    list
 }
 
 fn line(row: &Row) -> String {

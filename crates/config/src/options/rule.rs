@@ -9,7 +9,7 @@ pub(super) const ROWS: &[Row] = &[
     text("authentication")
         .required()
         .words(&["none", "block", "clear_text", "md5", "scram-sha-256", "cert", "external"])
-        .doc("none, block, clear_text, md5, scram-sha-256."),
+        .doc("How clients prove who they are; block lets nobody in."),
     text("password").secret().doc("Plain, md5… or a SCRAM verifier."),
     row("auth_common_name", Kind::TextOrDefault).repeats().later(&[]).doc("Names of certificates."),
     text("auth_module").refused(&[]).doc("A module that checks passwords."),
@@ -62,14 +62,14 @@ pub(super) const ROWS: &[Row] = &[
     text("target_session_attrs")
         .words(SESSION_ATTRS)
         .later(&["any"])
-        .doc("read-write, read-only, prefer-standby, any."),
+        .doc("Which of several servers clients want."),
     natural("catchup_timeout", "0").unit("s").later(&["0"]).doc("How far a server may lag behind."),
     integer("catchup_checks", "").deprecated(),
     // the pool
     text("pool")
         .required()
         .words(&["session", "transaction", "statement"])
-        .doc("session, transaction or statement."),
+        .doc("For how long a client keeps its server."),
     text("pool_routing")
         .words(&["client_visible", "internal"])
         .default("client_visible")

@@ -18,7 +18,7 @@ pub(super) const LISTEN: &[Row] = &[
     text("tls")
         .words(TLS_MODES)
         .default("disable")
-        .doc("disable, allow, prefer; more is not built yet."),
+        .doc("Only disable is built; allow and prefer use plain text, the others are refused."),
     text("tls_ca_file").harmless().doc("Authorities that sign clients."),
     text("tls_key_file").harmless().doc("Our private key."),
     text("tls_cert_file").harmless().doc("Our certificate."),
@@ -46,7 +46,7 @@ pub(super) const STORAGE: &[Row] = &[
     text("tls")
         .words(TLS_MODES)
         .default("disable")
-        .doc("disable, allow, prefer; more is not built yet."),
+        .doc("Only disable is built; allow and prefer use plain text, the others are refused."),
     text("tls_ca_file").harmless().doc("Authorities that sign servers."),
     text("tls_key_file").harmless().doc("Our private key."),
     text("tls_cert_file").harmless().doc("Our certificate."),

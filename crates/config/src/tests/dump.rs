@@ -208,7 +208,7 @@ const TEXTS: &[&str] = &[
 fn value(row: &Row, choice: usize) -> Option<Word> {
     let text = |choices: &[&str]| choices[choice % choices.len()].to_owned();
     Some(match row.kind {
-        Kind::Flag => Word::Flag(choice % 2 == 0),
+        Kind::Flag => Word::Flag(choice.is_multiple_of(2)),
         Kind::Integer { min, max } => {
             Word::Number([min, -1, 0, 1, 7, 40, 5000, max][choice % 8].clamp(min, max))
         }
