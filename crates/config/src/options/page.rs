@@ -5,7 +5,8 @@ use std::fmt::Write as _;
 
 use super::{Alias, Kind, Label, Reload, Row, Status, TABLE};
 
-const INTRODUCTION: &str = include_str!("page.md");
+/// Links in it are those of the finished page.
+const INTRODUCTION: &str = include_str!("page.txt");
 
 /// The documentation of every option, as Markdown.
 pub fn page() -> String {
