@@ -83,7 +83,7 @@ fn values_in_force_are_told() {
         storage "pg" { type "remote" host "db" }
         storage "console" { type "local" }
         database "d" {
-            user "u" "10.0.0.7/8" {
+            user "u" "10.0.0.0/8" local {
                 storage "pg" pool "transaction" authentication "clear_text" password "secret"
                 pool_size 5 min_pool_size 9 pool_discard yes
             }
@@ -101,7 +101,7 @@ fn values_in_force_are_told() {
         "conn_drop_options {",
         "port 5432",
         "server_max_routing 3",
-        "user \"u\" \"10.0.0.0/8\" {",
+        "user \"u\" \"10.0.0.0/8\" local {",
         "password \"***\"",
         "pool_discard no # written: yes",
         "pool_smart_discard yes",
