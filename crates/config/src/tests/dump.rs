@@ -20,6 +20,7 @@ const ODYSSEY: &str = "POOLER_ODYSSEY_SOURCE";
 fn check(original: &Loaded) {
     let model = without_places(original.config.clone());
     let mut text = dump(original, Yaml, Shown);
+    assert_eq!(super::schema::judged(&text), "", "{text}");
     for format in [Yaml, Conf, Yaml] {
         let again = loaded(&text, format);
         assert_eq!(without_places(again.config.clone()), model, "{text}");
@@ -280,6 +281,7 @@ fn repaired(root: &Section) -> Option<Loaded> {
 proptest! {
     #![proptest_config(ProptestConfig {
         failure_persistence: None,
+        cases: 64, // each is read and dumped ten times
         max_global_rejects: 10_000,
         ..ProptestConfig::default()
     })]
