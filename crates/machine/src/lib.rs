@@ -33,7 +33,7 @@
 //!
 //! Where to find it: `engine` (start, end) → `reactor` (the loop) → `machine` (what one thread
 //! owns) → `coroutine`, `park`, `wait` (who runs, who waits) → `io` (sockets). `mailbox` and
-//! `notified` are what other threads see. Unsafe code is in `substrate` (may), `sys`, `sys/socket`
+//! `notified` are what other threads see. Unsafe code is in `substrate` (stacks), `sys`, `sys/socket`
 //! (system calls) and `overflow` (one signal handler); the only static is the flag that makes a
 //! second engine an error.
 
