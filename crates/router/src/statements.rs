@@ -13,7 +13,7 @@ use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-pub use names::{NAME_BYTES_MAX, NAMES_MAX, Names, NamesFull};
+pub use names::{NAME_BYTES_MAX, NAMED_BYTES_MAX, NAMES_MAX, Names, NamesFull, significant_name};
 pub use prepared::{Prepared, STATEMENTS_PER_SERVER_MAX};
 
 // Clients of all machines prepare here; sixteen locks make two of them meet seldom.
