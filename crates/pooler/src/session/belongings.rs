@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use config::{PoolMode, Rule, SessionState};
-use router::{ClientId, Interned, NAME_BYTES_MAX, Names, Parameters, Statements};
+use router::{ClientId, Interned, Names, Parameters, Statements, significant_name};
 use wire::scan::{self, Head};
 use wire::settings::{Settings, TooMany};
 
@@ -214,7 +214,7 @@ impl Belongings {
 
     /// It says PREPARE in SQL.
     pub fn prepare_by_sql(&mut self, name: &[u8]) {
-        let name = &name[..name.len().min(NAME_BYTES_MAX)];
+        let name = significant_name(name);
         if self.by_sql.len() < BY_SQL_MAX && !self.prepared_by_sql(name) {
             self.by_sql.push(name.into());
         }
@@ -222,7 +222,7 @@ impl Belongings {
 
     /// Did it say PREPARE of this name?
     pub fn prepared_by_sql(&self, name: &[u8]) -> bool {
-        let name = &name[..name.len().min(NAME_BYTES_MAX)];
+        let name = significant_name(name);
         self.by_sql.iter().any(|known| **known == *name)
     }
 
@@ -265,13 +265,20 @@ impl Belongings {
             Op::Parse { name, .. } | Op::Pretend { name, .. } => drop(self.names.unbind(&name)),
             Op::Forget { name, statement } => self.rebind(&name, statement),
             Op::Unnamed => self.drop_unnamed(),
-            Op::Prepare(_) | Op::Evict | Op::Equip | Op::Deploy(_) => {}
+            Op::Prepare(_) | Op::Renew | Op::Evict(_) | Op::Sweep => {}
+            Op::Equip | Op::Deploy(_) | Op::Begin => {}
         }
     }
 
     fn rebind(&mut self, name: &[u8], statement: Interned) {
-        let bound = self.names.bind(name, statement);
-        debug_assert!(bound.is_ok(), "there was room for it before");
+        self.names.restore(name, statement);
+    }
+
+    /// DEALLOCATE of one name, which was that statement's.
+    pub fn deallocated_one(&mut self, name: &[u8], statement: &Interned) {
+        if self.names.get(name) == Some(statement) {
+            self.names.unbind(name);
+        }
     }
 
     /// DEALLOCATE ALL; what is `pending` comes behind it.
