@@ -32,7 +32,8 @@ impl Stub {
     }
 
     fn pooler(&self, servers: usize) -> Pooler {
-        Setup::in_front_of(self.server.port, servers).with(r#"pool_session_state "reset""#).start()
+        let setup = Setup::in_front_of(self.server.port, servers);
+        setup.with(r#"pool_session_state "reset" pool_reset_timeout_ms 60000"#).start()
     }
 }
 
