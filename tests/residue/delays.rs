@@ -1,5 +1,5 @@
 //! Who waits for a reset: not the client that made it necessary, and of the others only who needs
-//! that very server. The server here is a stub that answers what no client asked when it is told to.
+//! that very server. The server here is a stub that answers what no client asked when it is told.
 
 use super::A_WHILE;
 use crate::support::fake::FakeSession;
