@@ -2,7 +2,7 @@
 //! the other way round.
 
 use super::wire;
-use crate::support::{Client, Play, Postgres, Setup, Stage, until};
+use crate::support::{Client, Login, Play, Postgres, Setup, Stage, until};
 
 fn prepares(client: &mut Client, name: &str, text: &str) {
     client.send(&wire().parse(name, text).sync());
@@ -105,6 +105,23 @@ fn a_deallocate_behind_an_error_did_not_happen() {
         .step('a', wire().extended("deallocate s", &[]).sync(), "1 2 n C Z/I")
         .step('a', wire().run("s", &[]).sync(), "E/26000 Z/I")
         .as_direct();
+}
+
+/// Seen to fail: a Parse that is answered because a server of another database has prepared the
+/// same text.
+#[test]
+fn what_one_database_knows_proves_nothing_in_another() {
+    assert_eq!(Postgres::shared().admin().query("create table of_one ()").error(), None);
+    let pooler = Setup::transaction(1).start();
+    let mut here = pooler.client();
+    let mut there = pooler.login(&Login::new("app", "other"));
+    prepares(&mut here, "s", "select from of_one");
+    for client in [&mut there, &mut here] {
+        client.send(&wire().parse("t", "select from of_one").sync());
+    }
+    assert_eq!(there.until_ready().shape(), "E/42P01 Z/I");
+    assert_eq!(here.until_ready().shape(), "1 Z/I");
+    pooler.stop_with(vec![here, there]);
 }
 
 /// A text whose result has changed is not prepared any more. Seen to fail: a client that gives the

@@ -24,6 +24,8 @@ const UNSETTABLE: [&str; 6] = [
 
 /// What a server holds.
 pub struct Holdings {
+    /// The route it is of, see [`Home::number`](super::Home::number).
+    route: usize,
     /// What is set beyond what it came with.
     pub settings: Arc<Settings>,
     /// What may have changed since.
@@ -287,8 +289,9 @@ impl Touched {
 
 impl Holdings {
     /// What a new server holds: nothing.
-    pub fn new(reported: Arc<Parameters>) -> Self {
+    pub fn new(reported: Arc<Parameters>, route: usize) -> Self {
         Self {
+            route,
             settings: Arc::default(),
             touched: Touched::default(),
             asked: Touched::default(),
@@ -337,7 +340,9 @@ impl Holdings {
         match &op {
             Op::Deploy(settings) => self.settings = Arc::clone(settings),
             Op::Equip => self.equipped = true,
-            Op::Prepare(statement) | Op::Parse { statement, .. } => statement.prove(),
+            Op::Prepare(statement) | Op::Parse { statement, .. } => {
+                statement.prove(self.route);
+            }
             _ => {}
         }
         Some(op)
@@ -475,7 +480,7 @@ mod tests {
     use super::*;
 
     fn holdings() -> Holdings {
-        Holdings::new(Arc::default())
+        Holdings::new(Arc::default(), 1)
     }
 
     fn settings() -> Arc<Settings> {

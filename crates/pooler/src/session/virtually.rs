@@ -55,7 +55,10 @@ impl Session {
         }
         let statement = self.voice.statements().intern(behind);
         let single = self.own.manner.single; // it might begin a transaction
-        if single || !statement.is_proven() || self.own.names.bind(name, statement).is_err() {
+        if single
+            || !statement.is_proven(self.home.number())
+            || self.own.names.bind(name, statement).is_err()
+        {
             return Ok(false);
         }
         let mut answer = Vec::new();
