@@ -141,8 +141,8 @@ impl Ending {
     }
 }
 
-/// What a client of a statement pool is told when it wants a transaction; where nothing has begun it
-/// goes on.
+/// What a client of a statement pool is told when it wants a transaction. It goes on where nothing
+/// has begun.
 pub fn transaction_refused() -> Notice {
     Notice::error("0A000", "transaction blocks not allowed in statement pooling mode")
 }

@@ -1,5 +1,5 @@
-//! `application_name` with the client's address behind it (`application_name_add_host`), however the
-//! client sets it.
+//! `application_name` with the client's address behind it (`application_name_add_host`), however
+//! the client sets it.
 
 use wire::scan::{self, Head};
 use wire::settings::{Settings, TooMany};
