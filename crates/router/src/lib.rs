@@ -31,7 +31,7 @@ pub use route::{Done, Parameters, ROUTES_MAX, Route, RouteKey, Routes, WAITERS_M
 pub use rules::{Ask, Rules, Verdict};
 pub use slot::{SlotKey, State};
 pub use statements::{
-    Interned, NAME_BYTES_MAX, NAMES_MAX, Names, NamesFull, Prepared, STATEMENTS_PER_SERVER_MAX,
-    Statement, StatementName, Statements,
+    Interned, NAME_BYTES_MAX, NAMED_BYTES_MAX, NAMES_MAX, Names, NamesFull, Prepared,
+    STATEMENTS_PER_SERVER_MAX, Statement, StatementName, Statements, significant_name,
 };
 pub use stats::{Counters, Counts};

@@ -11,6 +11,7 @@ mod relay;
 mod remark;
 mod replication;
 mod settle;
+mod spoken;
 mod stop;
 mod translate;
 mod virtually;

@@ -291,6 +291,9 @@ impl Ear for Hearing<'_> {
                 self.voice.server_error(self.server, &error);
             }
             Event::Discarded(pending) => self.own.discarded(pending),
+            Event::DeallocatedOne(name, statement) => {
+                self.own.deallocated_one(&name, &statement);
+            }
             Event::Deallocated(pending) => self.own.deallocated(pending),
             Event::Lost(op) => self.own.lost(op),
             Event::Stale => self.own.heal(self.voice.statements()),

@@ -4,12 +4,12 @@
 
 use machine::Deadline;
 use wire::backend::TransactionStatus;
+use wire::encode;
 use wire::scan::{self, Head};
-use wire::{Notice, encode};
 
 use super::Session;
 use super::outflow::Outflow;
-use crate::ending::Ending;
+use crate::ending::{Ending, transaction_refused};
 
 impl Session {
     /// Answers the request ahead if no server is needed for it. True when it did.
@@ -55,7 +55,10 @@ impl Session {
         }
         let statement = self.voice.statements().intern(behind);
         let single = self.own.manner.single; // it might begin a transaction
-        if single || !statement.is_proven() || self.own.names.bind(name, statement).is_err() {
+        if single
+            || !statement.is_proven(self.home.number())
+            || self.own.names.bind(name, statement).is_err()
+        {
             return Ok(false);
         }
         let mut answer = Vec::new();
@@ -84,9 +87,4 @@ fn is_candidate(any: bool, text: &[u8]) -> bool {
 /// Would such a statement begin a transaction?
 pub(super) fn opens_transaction(head: &Head<'_>) -> bool {
     matches!(head, Head::BeginPlain | Head::Begin)
-}
-
-/// What a client of a statement pool reads when it wants a transaction.
-pub(super) fn transaction_refused() -> Notice {
-    Notice::error("0A000", "transaction blocks not allowed in statement pooling mode")
 }
