@@ -11,6 +11,7 @@ mod diagnostic;
 mod draft;
 mod fields;
 mod files;
+mod import;
 mod inspect;
 mod model;
 mod options;
@@ -29,6 +30,7 @@ use raw::Block;
 
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
 pub use draft::{Section, Setting, Word, write};
+pub use import::{Fate, Imported, Note, Reader, Source, import};
 pub use model::{
     AddressSelector, Authentication, Config, ConnDrop, ConnectionType, Endpoint, Global, Listen,
     Name, PoolMode, Role, Rule, SessionState, SharedPool, Storage, StorageKind, TlsMode, UserName,

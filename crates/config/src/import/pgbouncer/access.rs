@@ -1,0 +1,184 @@
+//! How clients prove who they are. Where PgBouncer decides by the kind of a secret, so does this:
+//! a user with a SCRAM verifier is asked for SCRAM although `auth_type` is md5.
+
+use super::rules::title;
+use super::settings::Settings;
+use super::{Bouncer, Database, Notes, User};
+use crate::draft::Section;
+use crate::model::Name;
+
+const AUTH_QUERY: &str = "SELECT usename, passwd FROM pg_shadow WHERE usename=$1";
+const PAM_SERVICE: &str = "pgbouncer"; // what PgBouncer calls itself there
+
+/// What `auth_type` says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum AuthType {
+    Any,
+    Trust,
+    Plain,
+    Md5,
+    Scram,
+    Cert,
+    Hba,
+    Pam,
+    Ldap,
+}
+
+/// What a secret is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Secret {
+    Empty,
+    Plain,
+    Md5,
+    Scram,
+}
+
+impl AuthType {
+    /// Md5 is PgBouncer's default.
+    pub fn of(settings: &Settings) -> AuthType {
+        match settings.text("auth_type").map(str::to_ascii_lowercase).as_deref() {
+            Some("any") => AuthType::Any,
+            Some("trust") => AuthType::Trust,
+            Some("plain") => AuthType::Plain,
+            Some("scram-sha-256") => AuthType::Scram,
+            Some("cert") => AuthType::Cert,
+            Some("hba") => AuthType::Hba,
+            Some("pam") => AuthType::Pam,
+            Some("ldap") => AuthType::Ldap,
+            _ => AuthType::Md5,
+        }
+    }
+}
+
+impl Secret {
+    fn of(text: &str) -> Secret {
+        let hex =
+            |text: &str| text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+        match text {
+            "" => Secret::Empty,
+            _ if text.strip_prefix("md5").is_some_and(hex) => Secret::Md5,
+            _ if text.starts_with("SCRAM-SHA-256$") => Secret::Scram,
+            _ => Secret::Plain,
+        }
+    }
+}
+
+/// The way in for a user that is named; false if PgBouncer does not let it in, whatever it says.
+pub(super) fn of_user(
+    bouncer: &Bouncer,
+    database: &Database,
+    user: &User,
+    rule: &mut Section,
+    notes: &mut Notes,
+) -> bool {
+    let kind = AuthType::of(&bouncer.settings);
+    let Some(secret) = &user.secret else {
+        return kind != AuthType::Any && of_everybody(bouncer, database, rule, notes);
+    };
+    let (method, why) = method(kind, Secret::of(secret));
+    if let Some(why) = why {
+        notes.changed(&user.place, &format!("user '{}'", user.name), why);
+    }
+    rule.set("authentication", method);
+    match method {
+        "none" | "block" | "cert" => server_password(secret, rule),
+        _ => rule.set("password", secret.as_str()),
+    }
+    match kind {
+        AuthType::Cert => rule.set("auth_common_name", crate::draft::Word::Bare("default".into())),
+        AuthType::Pam => rule.set("auth_pam_service", PAM_SERVICE),
+        _ => {}
+    }
+    true
+}
+
+/// Clients need none, but servers may.
+fn server_password(secret: &str, rule: &mut Section) {
+    if Secret::of(secret) == Secret::Plain || Secret::of(secret) == Secret::Md5 {
+        rule.set("password", secret);
+    }
+}
+
+/// Our method, and what is not as it was.
+fn method(kind: AuthType, secret: Secret) -> (&'static str, Option<&'static str>) {
+    match (kind, secret) {
+        (AuthType::Any | AuthType::Trust, _) => ("none", None),
+        (AuthType::Cert, _) => ("cert", None),
+        (AuthType::Pam, _) => ("clear_text", None),
+        (AuthType::Ldap, _) => ("block", Some("ldap is not carried over: nobody is let in")),
+        (_, Secret::Empty) => ("block", Some("it has no password: PgBouncer lets nobody in")),
+        (AuthType::Scram, Secret::Md5) => {
+            ("block", Some("an md5 hash is of no use for scram-sha-256: PgBouncer lets nobody in"))
+        }
+        (AuthType::Scram, _) | (_, Secret::Scram) => ("scram-sha-256", None),
+        (AuthType::Plain, Secret::Plain) => ("clear_text", None),
+        (AuthType::Plain, Secret::Md5) => {
+            ("md5", Some("clear_text needs a plain password; md5 is asked for instead"))
+        }
+        (AuthType::Md5 | AuthType::Hba, _) => ("md5", None),
+    }
+}
+
+/// The way in for all that are not named; false if there is none.
+pub(super) fn of_everybody(
+    bouncer: &Bouncer,
+    database: &Database,
+    rule: &mut Section,
+    notes: &mut Notes,
+) -> bool {
+    match AuthType::of(&bouncer.settings) {
+        AuthType::Any => rule.set("authentication", "none"),
+        AuthType::Pam => {
+            rule.set("authentication", "clear_text");
+            rule.set("auth_pam_service", PAM_SERVICE);
+        }
+        AuthType::Trust | AuthType::Cert | AuthType::Ldap => return false,
+        kind => return asked(bouncer, database, kind, rule, notes),
+    }
+    true
+}
+
+/// With `auth_user` the database is asked.
+fn asked(
+    bouncer: &Bouncer,
+    database: &Database,
+    kind: AuthType,
+    rule: &mut Section,
+    notes: &mut Notes,
+) -> bool {
+    let settings = &bouncer.settings;
+    let or_global = |key| database.pairs.get(key).or(settings.text(key));
+    let Some(auth_user) = or_global("auth_user") else { return false };
+    let place = match database.pairs.get("auth_user") {
+        Some(_) => database.place.clone(),
+        None => settings.place("auth_user"),
+    };
+    let method = match kind {
+        AuthType::Scram => "scram-sha-256",
+        AuthType::Plain => "clear_text",
+        _ => "md5",
+    };
+    if method != "scram-sha-256" {
+        let why = "the query's secrets are asked for in one way only, that of auth_type: say \
+                   scram-sha-256 in the rules if they are SCRAM verifiers";
+        notes.changed(&place, "auth_user", why);
+    }
+    rule.set("authentication", method);
+    rule.set("auth_query", or_global("auth_query").unwrap_or(AUTH_QUERY));
+    rule.set("auth_query_user", auth_user);
+    let own = match (or_global("auth_dbname"), &database.name) {
+        (Some(name), _) => name.to_owned(),
+        (None, Name::Named(name)) => database.pairs.get("dbname").unwrap_or(name).to_owned(),
+        (None, Name::Default) => {
+            let why = format!(
+                "auth_dbname is not set; for {} the query is asked in 'postgres', not in each \
+                 client's own database",
+                title(&database.name)
+            );
+            notes.changed(&place, "auth_user", why);
+            database.pairs.get("dbname").unwrap_or("postgres").to_owned()
+        }
+    };
+    rule.set("auth_query_db", own);
+    true
+}
