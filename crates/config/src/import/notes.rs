@@ -41,16 +41,6 @@ impl Fate {
     ];
 }
 
-impl fmt::Display for Fate {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Fate::Lost => "not carried over",
-            Fate::Changed => "changed",
-            Fate::Needless => "not needed",
-        })
-    }
-}
-
 /// `pgbouncer.ini:12: query_timeout: the reason`
 impl fmt::Display for Note {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -52,6 +52,7 @@ pub(super) fn convert(entries: Vec<Entry>, reader: Reader<'_>, notes: &mut Notes
     let rules = rules::write(&bouncer, &mut storages, notes);
     let console = console::write(&bouncer, &mut storages, notes);
     let mut databases = rules.databases;
+    rules::askers(&bouncer, &mut databases);
     databases.extend(console);
     if databases.is_empty() {
         databases.push(rules::nobody(&mut storages));

@@ -7,7 +7,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::process::ExitCode;
 
-use config::{Format, Imported, Source};
+use config::{Fate, Format, Imported, Source};
 
 use super::MISUSED;
 use super::commands::Given;
@@ -17,14 +17,22 @@ const FILE_BYTES_MAX: u64 = 64 << 20; // a userlist with a million users has abo
 pub(super) fn convert(given: &Given) -> ExitCode {
     match converted(given) {
         Ok(imported) => {
-            for note in &imported.notes {
-                eprintln!("{}: {note}", note.fate);
-            }
+            tell(&imported);
             ExitCode::SUCCESS
         }
         Err(what) => {
             eprintln!("pooler convert: {what}");
             ExitCode::from(MISUSED)
+        }
+    }
+}
+
+fn tell(imported: &Imported) {
+    for (fate, title) in Fate::ALL {
+        let mut those = imported.notes.iter().filter(|note| note.fate == fate).peekable();
+        if those.peek().is_some() {
+            eprintln!("{title}");
+            those.for_each(|note| eprintln!("  {note}"));
         }
     }
 }

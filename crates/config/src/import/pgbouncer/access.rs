@@ -81,7 +81,8 @@ pub(super) fn of_user(
     }
     rule.set("authentication", method);
     match method {
-        "none" | "block" | "cert" => server_password(secret, rule),
+        "block" => {}
+        "none" | "cert" => server_password(secret, rule),
         _ => rule.set("password", secret.as_str()),
     }
     match kind {
@@ -105,7 +106,9 @@ fn method(kind: AuthType, secret: Secret) -> (&'static str, Option<&'static str>
         (AuthType::Any | AuthType::Trust, _) => ("none", None),
         (AuthType::Cert, _) => ("cert", None),
         (AuthType::Pam, _) => ("clear_text", None),
-        (AuthType::Ldap, _) => ("block", Some("ldap is not carried over: nobody is let in")),
+        (AuthType::Ldap | AuthType::Hba, _) => {
+            ("block", Some("its auth_type is not carried over: it is not let in"))
+        }
         (_, Secret::Empty) => ("block", Some("it has no password: PgBouncer lets nobody in")),
         (AuthType::Scram, Secret::Md5) => {
             ("block", Some("an md5 hash is of no use for scram-sha-256: PgBouncer lets nobody in"))
@@ -115,7 +118,7 @@ fn method(kind: AuthType, secret: Secret) -> (&'static str, Option<&'static str>
         (AuthType::Plain, Secret::Md5) => {
             ("md5", Some("clear_text needs a plain password; md5 is asked for instead"))
         }
-        (AuthType::Md5 | AuthType::Hba, _) => ("md5", None),
+        (AuthType::Md5, _) => ("md5", None),
     }
 }
 
@@ -127,12 +130,24 @@ pub(super) fn of_everybody(
     notes: &mut Notes,
 ) -> bool {
     match AuthType::of(&bouncer.settings) {
+        AuthType::Any if database.pairs.get("user").is_none() => {
+            let why = "with auth_type any PgBouncer lets nobody into a database without user=";
+            notes.changed(&database.place, &title(&database.name), why);
+            return false;
+        }
         AuthType::Any => rule.set("authentication", "none"),
         AuthType::Pam => {
             rule.set("authentication", "clear_text");
             rule.set("auth_pam_service", PAM_SERVICE);
         }
-        AuthType::Trust | AuthType::Cert | AuthType::Ldap => return false,
+        kind @ (AuthType::Trust | AuthType::Cert) => {
+            if bouncer.settings.text("auth_user").is_some() {
+                let why = format!("users that only the database knows are not let in by {kind:?}");
+                notes.lost(&bouncer.settings.place("auth_user"), "auth_user", why);
+            }
+            return false;
+        }
+        AuthType::Ldap | AuthType::Hba => return false,
         kind => return asked(bouncer, database, kind, rule, notes),
     }
     true

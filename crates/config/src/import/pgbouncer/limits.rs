@@ -84,9 +84,10 @@ impl<'a> Limits<'a> {
     fn resets(&self, mode: &str, rule: &mut Section, notes: &mut Notes) {
         let settings = &self.bouncer.settings;
         let query = settings.written("server_reset_query").unwrap_or("DISCARD ALL");
+        let query = query.trim_end_matches(';').trim();
         let always = settings.flag("server_reset_query_always", false);
         if mode == "session" {
-            match query.trim_end_matches(';').trim() {
+            match query {
                 "" => rule.set("pool_discard", false),
                 query if query.eq_ignore_ascii_case("discard all") => {}
                 _ => {

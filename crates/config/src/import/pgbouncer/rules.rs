@@ -40,6 +40,49 @@ pub(super) fn write(bouncer: &Bouncer, storages: &mut Storages, notes: &mut Note
     rules
 }
 
+/// Rules for the pooler's own logins with `auth_query`, one for each database and user that are
+/// asked; PgBouncer takes the password from the userlist.
+pub(super) fn askers(bouncer: &Bouncer, databases: &mut Vec<Section>) {
+    let mut asked: Vec<[String; 3]> = Vec::new();
+    for rule in databases.iter().flat_map(|block| &block.sections) {
+        let option = |name| {
+            let found = rule.settings.iter().find(|setting| setting.name == name);
+            found.and_then(|setting| match &setting.word {
+                Word::Text(text) => Some(text.clone()),
+                _ => None,
+            })
+        };
+        let names = [option("auth_query_db"), option("auth_query_user"), option("storage")];
+        if let [Some(database), Some(user), Some(storage)] = names
+            && !asked.iter().any(|[known, other, _]| *known == database && *other == user)
+        {
+            asked.push([database, user, storage]);
+        }
+    }
+    for [database, user, storage] in asked {
+        let mut rule = Section::named("user", &user);
+        rule.comments.push("For auth_query, not for clients.".into());
+        rule.set("pool_routing", "internal");
+        rule.set("authentication", "none");
+        rule.set("storage", storage);
+        rule.set("pool", "session");
+        let known = bouncer.users.iter().find(|known| known.name == user);
+        let secret = known.and_then(|known| known.secret.as_deref());
+        if let Some(secret) = secret.filter(|secret| !secret.is_empty()) {
+            rule.set("storage_password", secret);
+        }
+        let label = Some(Name::Named(database.clone()));
+        match databases.iter_mut().find(|block| block.label == label) {
+            Some(block) => block.sections.push(rule),
+            None => {
+                let mut block = Section::named("database", &database);
+                block.sections.push(rule);
+                databases.push(block);
+            }
+        }
+    }
+}
+
 /// A configuration needs a rule; this one is nobody's.
 pub(super) fn nobody(storages: &mut Storages) -> Section {
     let mut user = Section::default("user");
