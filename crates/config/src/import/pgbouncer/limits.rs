@@ -23,21 +23,32 @@ impl<'a> Limits<'a> {
         self.user.and_then(|user| user.pairs.get(key))
     }
 
-    /// The most specific one; `key` may have another name at the top.
-    fn nearest(&self, key: &str, top: &str) -> Option<&'a str> {
+    /// As whom the pool's servers are logged in, if that one has settings: a user that is forced on
+    /// a database brings its pool's size and mode along.
+    fn of_pool(&self, key: &str) -> Option<&'a str> {
+        let forced = self.database.pairs.get("user");
+        let user = match forced {
+            Some(name) => self.bouncer.users.iter().find(|user| user.name == name),
+            None => self.user,
+        };
+        user.and_then(|user| user.pairs.get(key)).or(self.database.pairs.get(key))
+    }
+
+    /// The most specific one.
+    fn nearest(&self, key: &str) -> Option<&'a str> {
         let own = self.of_user(key).or(self.database.pairs.get(key));
-        own.or(self.bouncer.settings.text(top))
+        own.or(self.bouncer.settings.text(key))
     }
 
     /// `pool_size` of -1 is none.
     pub fn pool_size(&self) -> i64 {
-        let own = self.of_user("pool_size").or(self.database.pairs.get("pool_size"));
-        let own = own.and_then(number).filter(|size| *size >= 0);
+        let own = self.of_pool("pool_size").and_then(number).filter(|size| *size >= 0);
         own.unwrap_or_else(|| self.bouncer.settings.number("default_pool_size", POOL_SIZE))
     }
 
     pub fn pool_mode(&self) -> String {
-        self.nearest("pool_mode", "pool_mode").unwrap_or("session").to_ascii_lowercase()
+        let whole = || self.bouncer.settings.text("pool_mode");
+        self.of_pool("pool_mode").or_else(whole).unwrap_or("session").to_ascii_lowercase()
     }
 
     /// 0 is no limit.
@@ -58,7 +69,7 @@ impl<'a> Limits<'a> {
     }
 
     fn waits(&self, rule: &mut Section) {
-        let wait = self.nearest("query_wait_timeout", "query_wait_timeout");
+        let wait = self.nearest("query_wait_timeout");
         rule.set("pool_timeout", wait.and_then(milliseconds).unwrap_or(QUERY_WAIT_MS));
         let notify = self.bouncer.settings.milliseconds("query_wait_notify");
         if let Some(notify) = notify.filter(|notify| *notify > 0) {
@@ -106,7 +117,7 @@ impl<'a> Limits<'a> {
 
     fn clients(&self, mode: &str, rule: &mut Section, notes: &mut Notes) {
         let settings = &self.bouncer.settings;
-        let limit = |key| self.nearest(key, key).and_then(milliseconds).filter(|it| *it > 0);
+        let limit = |key| self.nearest(key).and_then(milliseconds).filter(|it| *it > 0);
         let seconds = |number: i64| (number + 999) / 1000;
         if let Some(idle) = limit("idle_transaction_timeout") {
             rule.set("pool_idle_in_transaction_timeout", seconds(idle));
