@@ -188,7 +188,7 @@ fn what_is_lost_is_listed_and_no_file_is_overwritten() {
     assert!(told.contains("Not carried over:") && told.contains(": reserve_pool_size: "), "{told}");
     assert!(!told.contains(PASSWORD), "{told}");
     let text = std::fs::read_to_string(&file).unwrap();
-    assert!(text.contains("pgbouncer.ini:31: reserve_pool_size: "), "{text}");
+    assert!(text.contains("pgbouncer.ini:29: reserve_pool_size: "), "{text}");
     assert!(text.contains("pool_ttl 45"), "the included file counts: {text}");
     assert_eq!(mode(&file), 0o600, "there are passwords in it");
 

@@ -213,12 +213,10 @@ impl Writer<'_> {
         let mut pool = Section::named("shared_pool", name);
         pool.set("pool_size", budget);
         rules.shared_pools.push(pool);
-        let why = match forced {
-            true => {
-                "its users share one pool; a pool_size or pool_mode of a user, and \
-                     min_pool_size, do not go with that"
-            }
-            false => "the limit of the whole database takes the place of each user's pool_size",
+        let why = if forced {
+            "its users share one pool, as before; min_pool_size does not go with that"
+        } else {
+            "the limit of the whole database takes the place of each user's pool_size"
         };
         self.notes.changed(&self.database.place, &title(&self.database.name), why);
     }
