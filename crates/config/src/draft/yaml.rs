@@ -14,8 +14,8 @@ use crate::options::{Alias, Kind, Label, Row, Scope};
 const INDENT: &str = "  ";
 
 /// Plain, these are something else than a string to one reader of YAML or another.
-const RESERVED: [&str; 13] =
-    ["y", "n", "yes", "no", "true", "false", "on", "off", "null", "none", "default", "inf", "nan"];
+const RESERVED: [&str; 12] =
+    ["y", "n", "yes", "no", "true", "false", "on", "off", "null", "default", "inf", "nan"];
 
 pub(super) fn write(root: &Section) -> String {
     let mut lines = Lines { text: String::new(), depth: 0 };
@@ -209,7 +209,7 @@ fn key(row: &Row) -> &'static str {
 }
 
 /// Those whose name no earlier one has.
-fn firsts<'a, T>(all: &'a [T], name: impl Fn(&T) -> &String) -> impl Iterator<Item = &'a T> {
+fn firsts<T>(all: &[T], name: impl Fn(&T) -> &String) -> impl Iterator<Item = &T> {
     all.iter().enumerate().filter_map(move |(index, one)| {
         let seen = all[..index].iter().any(|earlier| name(earlier) == name(one));
         (!seen).then_some(one)
