@@ -90,6 +90,13 @@ impl Setup {
         self
     }
 
+    /// Sections of the test's own, as they stand in the file.
+    pub fn also(mut self, sections: &str) -> Setup {
+        self.storages += sections;
+        self.storages.push('\n');
+        self
+    }
+
     /// A rule; `default` stands for any database or user.
     pub fn rule(mut self, database: &str, user: &str, options: &str) -> Setup {
         self.rules.push((database.into(), user.into(), options.into()));

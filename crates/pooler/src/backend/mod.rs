@@ -3,6 +3,7 @@
 //! what clients send.
 
 mod cancel;
+mod column;
 mod greet;
 mod holdings;
 mod home;

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use config::{Authentication, StorageKind};
 use machine::{Address, Buffer, Deadline, Notified, Parcel, Seat, Stream};
-use router::{Asker, ClientId, ClientKey, Parameters, Refusal};
+use router::{Asker, ClientId, ClientKey, Parameters};
 use wire::backend::TransactionStatus;
 use wire::frame::Side;
 use wire::settings::Settings;
@@ -17,7 +17,7 @@ use super::auth::Candidate;
 use super::belongings::{Belongings, shown, with_suffix};
 use super::idle::Idleness;
 use super::replication::Pipe;
-use super::{Places, Session, Standing, Voice, farewell};
+use super::{Places, Session, Standing, Voice, farewell, routing};
 use crate::backend::{self, Checkout, Home, Lease, Own};
 use crate::dialog::{Dialog, Patience};
 use crate::ending::{Asked, Ending};
@@ -215,17 +215,8 @@ impl Login<'_> {
         asked_ssl: bool,
         replication: Replication,
     ) -> Result<Arc<Home>, Ending> {
-        let address = match &self.voice.address {
-            Address::Tcp(address) => Some(address.ip().to_canonical()),
-            Address::Unix(_) => None,
-        };
+        let rule = &routing::rule_of(self.shared, &self.voice, asked, asked_ssl, self.deadline)?;
         let Asked { database, user } = asked;
-        let question = router::Ask { database, user, address, asked_ssl };
-        let Some(rule) = self.shared.rules.find(&question) else {
-            let Asked { database, user } = asked.clone();
-            let refusal = Refusal::NoRoute { database, user };
-            return Err(Ending::Refused(refusal, asked.clone()));
-        };
         self.voice.shows_id = rule.client_show_id;
         self.forwards = rule.client_fwd_error;
         self.voice.logs_queries = self.shared.config.global.log_query || rule.log_query;

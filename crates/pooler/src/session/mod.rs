@@ -10,6 +10,7 @@ mod preamble;
 mod relay;
 mod remark;
 mod replication;
+mod routing;
 mod settle;
 mod stop;
 mod translate;
