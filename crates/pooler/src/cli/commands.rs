@@ -67,6 +67,7 @@ pub(super) const COMMANDS: [Command; 6] = [
             flag("user", Value::Text("NAME"), "The user that the client names"),
             flag("database", Value::Text("NAME"), "The database it names; without this, its user"),
             flag("address", Value::Text("ADDRESS"), "Where it is: 127.0.0.1, an address, or local"),
+            flag("host", Value::Text("NAME"), "The name that its address has in the DNS"),
             flag("tls", Value::None, "It asks for TLS"),
             flag("group-member", Value::Text("GROUP"), "It is a member; may be given again"),
         ],
@@ -78,13 +79,12 @@ pub(super) const COMMANDS: [Command; 6] = [
     Command {
         name: "dump",
         operand: Operand::File,
-        flags: &[flag(
-            "format",
-            Value::OneOf(FORMATS),
-            "The language; that of the file by default",
-        )],
+        flags: &[
+            flag("format", Value::OneOf(FORMATS), "The language; that of the file by default"),
+            flag("show-secrets", Value::None, "Print passwords instead of asterisks"),
+        ],
         doc: "Print the configuration that is in effect",
-        more: "Defaults are filled in, included files are in their places, passwords are masked.",
+        more: "Defaults are filled in, included files are in their places, passwords are masked unless asked for. What it prints can be read again.",
     },
     Command {
         name: "convert",
