@@ -4,14 +4,19 @@
 //! It is pure: texts in, a draft and notes out. It refuses to judge the draft; whoever writes it
 //! has it read and checked like any other.
 
+mod doorman;
 mod ini;
+mod known;
 mod notes;
 mod pairs;
 mod pgbouncer;
+mod pgcat;
+mod pools;
+pub(crate) mod tree;
 mod userlist;
 
-use crate::Section;
 use crate::diagnostic::{Diagnostic, Place};
+use crate::{Section, files, yaml};
 
 use notes::Notes;
 pub use notes::{Fate, Note};
@@ -55,7 +60,12 @@ pub fn import(
     let mut notes = Notes::default();
     let mut draft = match source {
         Source::PgBouncer => pgbouncer::convert(ini::read(name, text, reader)?, reader, &mut notes),
-        _ => return Err(broken(&place(name, 0), "this kind of file is not known")),
+        Source::PgCat => pgcat::convert(&tree::toml(name, text)?, &mut notes),
+        Source::PgDoormanToml => doorman::convert(&tree::toml(name, text)?, &mut notes),
+        Source::PgDoormanYaml => {
+            let source = files::Source { text, file: name.into(), file_index: 0 };
+            doorman::convert(&yaml::plain(&source)?, &mut notes)
+        }
     };
     let notes = notes.finish();
     head(&mut draft, name, &notes);
@@ -82,3 +92,6 @@ fn place(file: &str, line: usize) -> Place {
 fn broken(place: &Place, message: impl Into<String>) -> Diagnostic {
     Diagnostic::at(place, message)
 }
+
+#[cfg(test)]
+mod tests;

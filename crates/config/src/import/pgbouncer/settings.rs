@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::super::ini::Entry;
+use super::super::known::{Known, Row};
 use super::super::notes::{Fate, Notes};
 use super::super::pairs::Pairs;
 use crate::diagnostic::Place;
@@ -11,10 +12,6 @@ use crate::diagnostic::Place;
 /// The options of the section, by name; of one given twice the last counts.
 #[derive(Default)]
 pub(super) struct Settings(BTreeMap<String, (String, Place)>);
-
-/// An option that is not carried over: its name, its default (then nobody asked for anything), its
-/// fate and why.
-struct Row(&'static str, &'static str, Fate, &'static str);
 
 use Fate::{Changed, Lost, Needless};
 
@@ -178,6 +175,11 @@ const USER_CARRIED: &[&str] = &[
     "query_wait_timeout",
 ];
 
+const SECTION: Known = Known { whose: "PgBouncer", rows: ROWS, carried: CARRIED };
+const DATABASE: Known =
+    Known { whose: "PgBouncer", rows: DATABASE_ROWS, carried: DATABASE_CARRIED };
+const USER: Known = Known { whose: "PgBouncer", rows: USER_ROWS, carried: USER_CARRIED };
+
 impl Settings {
     pub fn add(&mut self, entry: Entry) {
         self.0.insert(entry.key, (entry.value, entry.place));
@@ -234,35 +236,23 @@ impl Settings {
     /// Notes everything that is not carried over by its name alone.
     pub fn judge(&self, notes: &mut Notes) {
         for (key, (value, place)) in &self.0 {
-            judge((ROWS, CARRIED), (key, value), place, key, notes);
+            SECTION.judge(key, value, place, key, notes);
         }
     }
 }
 
 pub(super) fn judge_database(pairs: &Pairs, place: &Place, subject: &str, notes: &mut Notes) {
-    judge_pairs((DATABASE_ROWS, DATABASE_CARRIED), pairs, place, subject, notes);
+    judge_pairs(&DATABASE, pairs, place, subject, notes);
 }
 
 pub(super) fn judge_user(pairs: &Pairs, place: &Place, subject: &str, notes: &mut Notes) {
-    judge_pairs((USER_ROWS, USER_CARRIED), pairs, place, subject, notes);
+    judge_pairs(&USER, pairs, place, subject, notes);
 }
 
-type Known = (&'static [Row], &'static [&'static str]);
-
-fn judge_pairs(known: Known, pairs: &Pairs, place: &Place, subject: &str, notes: &mut Notes) {
+fn judge_pairs(known: &Known, pairs: &Pairs, place: &Place, subject: &str, notes: &mut Notes) {
     for key in pairs.keys() {
         let value = pairs.get(key).unwrap_or_default();
-        judge(known, (key, value), place, &format!("{key} of {subject}"), notes);
-    }
-}
-
-fn judge(known: Known, option: (&str, &str), place: &Place, subject: &str, notes: &mut Notes) {
-    let ((rows, carried), (key, value)) = (known, option);
-    match rows.iter().find(|Row(name, ..)| *name == key) {
-        Some(Row(_, default, ..)) if value == *default => {}
-        Some(Row(_, _, fate, why)) => notes.add(place, subject, *fate, (*why).to_owned()),
-        None if carried.contains(&key) => {}
-        None => notes.lost(place, subject, "no PgBouncer that is known has such an option"),
+        known.judge(key, value, place, &format!("{key} of {subject}"), notes);
     }
 }
 
