@@ -121,9 +121,12 @@ pub(super) fn convert(file: &Node, notes: &mut Notes) -> Section {
     let general = file.get("general").unwrap_or(&empty);
     pools::judge(&GENERAL, general, "", notes);
     for (key, value) in file.entries() {
-        if !matches!(key.as_str(), "general" | "pools") {
-            notes.lost(&value.place, &format!("[{key}]"), "there are no plugins");
-        }
+        let why = match key.as_str() {
+            "general" | "pools" => continue,
+            "plugins" => "there are no plugins",
+            _ => "no pgcat that is known has such a section",
+        };
+        notes.lost(&value.place, &format!("[{key}]"), why);
     }
     globals(general, &mut root);
     let mut databases = Vec::new();
