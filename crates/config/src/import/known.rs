@@ -1,7 +1,6 @@
 //! Tables of another pooler's options, so that none is dropped in silence.
 
-use super::notes::{Fate, Notes};
-use crate::diagnostic::Place;
+use super::notes::Fate;
 
 /// An option that is not carried over: its name, its default (whoever writes that asks for
 /// nothing), its fate and why.
@@ -17,15 +16,14 @@ pub(super) struct Known {
 }
 
 impl Known {
-    /// Notes the option unless it is carried over or asks for nothing.
-    pub fn judge(&self, key: &str, value: &str, place: &Place, subject: &str, notes: &mut Notes) {
+    /// What becomes of the option, and why; None if it is carried over or asks for nothing.
+    pub fn fate(&self, key: &str, value: &str) -> Option<(Fate, String)> {
         match self.rows.iter().find(|Row(name, ..)| *name == key) {
-            Some(Row(_, default, ..)) if value == *default => {}
-            Some(Row(_, _, fate, why)) => notes.add(place, subject, *fate, (*why).to_owned()),
-            None if self.carried.contains(&key) => {}
+            Some(Row(_, default, ..)) if value == *default => None,
+            Some(Row(_, _, fate, why)) => Some((*fate, (*why).to_owned())),
+            None if self.carried.contains(&key) => None,
             None => {
-                let why = format!("no {} that is known has such an option", self.whose);
-                notes.lost(place, subject, why);
+                Some((Fate::Lost, format!("no {} that is known has such an option", self.whose)))
             }
         }
     }

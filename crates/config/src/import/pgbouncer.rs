@@ -4,6 +4,7 @@
 mod access;
 mod console;
 mod globals;
+mod hba;
 mod limits;
 mod rules;
 mod settings;
@@ -25,6 +26,8 @@ struct Bouncer {
     settings: Settings,
     databases: Vec<Database>,
     users: Vec<User>,
+    /// Of `auth_hba_file`; none where that is not used, or cannot be.
+    hba: Vec<hba::Line>,
 }
 
 /// A line of `[databases]`; `*` is the default.
@@ -49,6 +52,9 @@ pub(super) fn convert(entries: Vec<Entry>, reader: Reader<'_>, notes: &mut Notes
     let mut root = Section::root();
     let mut storages = Storages::default();
     globals::write(&bouncer.settings, &mut root, notes);
+    if !bouncer.hba.is_empty() {
+        root.set_noted("sequential_routing", true, "as lines of the HBA file follow each other");
+    }
     let rules = rules::write(&bouncer, &mut storages, notes);
     let console = console::write(&bouncer, &mut storages, notes);
     let mut databases = rules.databases;
@@ -65,8 +71,12 @@ pub(super) fn convert(entries: Vec<Entry>, reader: Reader<'_>, notes: &mut Notes
 
 impl Bouncer {
     fn sorted(entries: Vec<Entry>, reader: Reader<'_>, notes: &mut Notes) -> Bouncer {
-        let mut bouncer =
-            Bouncer { settings: Settings::default(), databases: Vec::new(), users: Vec::new() };
+        let mut bouncer = Bouncer {
+            settings: Settings::default(),
+            databases: Vec::new(),
+            users: Vec::new(),
+            hba: Vec::new(),
+        };
         for entry in entries {
             match entry.section.as_str() {
                 "pgbouncer" => bouncer.settings.add(entry),
@@ -86,6 +96,7 @@ impl Bouncer {
         }
         bouncer.settings.judge(notes);
         bouncer.userlist(reader, notes);
+        hba::read(&mut bouncer, reader, notes);
         bouncer
     }
 

@@ -113,7 +113,8 @@ pub(super) fn nearest<'a>(tables: &[&'a Node], key: &str) -> Option<&'a Node> {
 /// Notes all keys of a table by its list of known ones.
 pub(super) fn judge(known: &super::known::Known, table: &Node, title: &str, notes: &mut Notes) {
     for (key, value) in table.entries() {
+        let Some((fate, why)) = known.fate(key, value.scalar().unwrap_or("-")) else { continue };
         let subject = if title.is_empty() { key.clone() } else { format!("{key} of {title}") };
-        known.judge(key, value.scalar().unwrap_or("-"), &value.place, &subject, notes);
+        notes.add(&value.place, &subject, fate, why);
     }
 }

@@ -1,6 +1,7 @@
 //! The database `pgbouncer`, which is the console.
 
-use super::access::{self, AuthType};
+use super::access::{AuthType, Door};
+use super::hba;
 use super::storages::Storages;
 use super::{Bouncer, Database, Notes};
 use crate::draft::Section;
@@ -33,18 +34,21 @@ pub(super) fn write(
                 continue;
             }
             seen.push(name);
-            let mut rule = Section::named("user", name);
-            let user = bouncer.users.iter().find(|user| user.name == name);
-            let enters = match user {
-                Some(user) => access::of_user(bouncer, &here, user, &mut rule, notes),
-                None => false,
-            };
-            if enters {
-                rest(&mut rule, role, storages);
-                block.sections.push(rule);
-            } else {
+            let Some(user) = bouncer.users.iter().find(|user| user.name == name) else {
                 let why = format!("'{name}' is not in auth_file, so it has no password here");
                 notes.lost(&bouncer.settings.place(option), option, why);
+                continue;
+            };
+            for way in hba::ways(bouncer, &here.name, Some(name)) {
+                let mut rule = Section::named("user", name);
+                (rule.address, rule.connection) = (way.address, way.connection);
+                let door = Door { bouncer, database: &here, kind: way.kind };
+                if !door.for_user(user, &mut rule, notes) {
+                    rule.settings.clear();
+                    rule.set("authentication", "block");
+                }
+                rest(&mut rule, role, storages);
+                block.sections.push(rule);
             }
         }
     }

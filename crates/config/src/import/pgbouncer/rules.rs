@@ -1,7 +1,8 @@
 //! Rules: each database with each user that is named, and with everybody else where PgBouncer lets
 //! them in.
 
-use super::access::{self, AuthType};
+use super::access::{AuthType, Door};
+use super::hba::{self, Way};
 use super::limits::Limits;
 use super::settings::number;
 use super::storages::Storages;
@@ -97,8 +98,11 @@ pub(super) fn nobody(storages: &mut Storages) -> Section {
 }
 
 fn lets_anybody_in(bouncer: &Bouncer, database: &Database) -> bool {
-    let (mut rule, mut notes) = (Section::default("user"), Notes::default());
-    access::of_everybody(bouncer, database, &mut rule, &mut notes)
+    let opens = |way: &Way| {
+        let (mut rule, mut notes) = (Section::default("user"), Notes::default());
+        Door { bouncer, database, kind: way.kind }.for_everybody(&mut rule, &mut notes)
+    };
+    hba::ways(bouncer, &database.name, None).iter().any(opens)
 }
 
 struct Writer<'a> {
@@ -112,32 +116,64 @@ impl Writer<'_> {
     fn database(&mut self, anybody: bool, rules: &mut Rules) -> Section {
         let mut block = Section::new("database", Some(self.database.name.clone()));
         for user in &self.bouncer.users {
-            let mut rule = Section::named("user", &user.name);
-            let kind = AuthType::of(&self.bouncer.settings);
             // Nobody's name counts with `any`, unless it has settings of its own.
-            let counts = kind != AuthType::Any || user.pairs.keys().next().is_some();
-            if counts && access::of_user(self.bouncer, self.database, user, &mut rule, self.notes) {
-                self.rest(Some(user), &mut rule);
-                block.sections.push(rule);
+            let any = AuthType::of(&self.bouncer.settings) == AuthType::Any;
+            if !any || user.pairs.keys().next().is_some() {
+                self.rules(Some(user), &mut block);
             }
         }
-        let mut rule = Section::default("user");
-        if access::of_everybody(self.bouncer, self.database, &mut rule, self.notes) {
-            self.rest(None, &mut rule);
-            block.sections.push(rule);
-        } else if block.sections.is_empty() || (anybody && self.database.name != Name::Default) {
+        let named = block.sections.len();
+        self.rules(None, &mut block);
+        let everybody = block.sections.len() > named;
+        if !everybody && (named == 0 || (anybody && self.database.name != Name::Default)) {
             // Else they would meet the rules of the fallback, and its servers.
-            rule.set("authentication", "block");
-            rule.set("storage", self.storage.as_str());
-            rule.set("pool", "session");
+            let mut rule = Section::default("user");
+            self.block(&mut rule);
             block.sections.push(rule);
         }
-        if block.sections.len() == 1 && block.sections[0].settings[0].word == Word::from("block") {
+        if block.sections.iter().all(blocks) {
             let why = "neither auth_file nor auth_user lets anybody in";
             self.notes.lost(&self.database.place, &title(&self.database.name), why);
         }
         self.sizes(&mut block, rules);
         block
+    }
+
+    /// A rule for each way in. A line of an HBA file that leads nowhere still ends the search.
+    fn rules(&mut self, user: Option<&User>, block: &mut Section) {
+        let (bouncer, database) = (self.bouncer, self.database);
+        let ways = hba::ways(bouncer, &database.name, user.map(|user| user.name.as_str()));
+        if ways.len() > 1 && user.is_some_and(|user| user.secret.is_some()) {
+            let why = "each line that lets a user in gives it a pool of its own";
+            self.notes.changed(&bouncer.settings.place("auth_hba_file"), "auth_hba_file", why);
+        }
+        for way in ways {
+            let mut rule = match user {
+                Some(user) => Section::named("user", &user.name),
+                None => Section::default("user"),
+            };
+            (rule.address, rule.connection) = (way.address, way.connection);
+            let door = Door { bouncer, database, kind: way.kind };
+            let opens = match user {
+                Some(user) => door.for_user(user, &mut rule, self.notes),
+                None => door.for_everybody(&mut rule, self.notes),
+            };
+            if opens && !blocks(&rule) {
+                self.rest(user, &mut rule);
+            } else if opens || !bouncer.hba.is_empty() {
+                rule.settings.clear();
+                self.block(&mut rule);
+            } else {
+                continue;
+            }
+            block.sections.push(rule);
+        }
+    }
+
+    fn block(&self, rule: &mut Section) {
+        rule.set("authentication", "block");
+        rule.set("storage", self.storage.as_str());
+        rule.set("pool", "session");
     }
 
     fn rest(&mut self, user: Option<&User>, rule: &mut Section) {
@@ -228,6 +264,11 @@ impl Writer<'_> {
             self.notes.changed(&self.database.place, &title(&self.database.name), why);
         }
     }
+}
+
+fn blocks(rule: &Section) -> bool {
+    let block = Word::from("block");
+    rule.settings.iter().any(|it| it.name == "authentication" && it.word == block)
 }
 
 fn has(rule: &Section, option: &str) -> bool {

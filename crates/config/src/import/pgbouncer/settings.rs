@@ -23,7 +23,6 @@ const CIPHERS: &str = "the library's own choice of ciphers is used";
 const RESOLVER: &str = "names are resolved as the system does it";
 
 const ROWS: &[Row] = &[
-    Row("auth_hba_file", "", Lost, "its lines are not read: write them as rules with an address"),
     Row("auth_ident_file", "", Lost, "there are no maps of users"),
     Row("auth_ldap_options", "", Lost, "write an ldap_endpoint and name it in the rules"),
     Row("autodb_idle_timeout", "3600", Needless, "idle routes cost next to nothing"),
@@ -75,6 +74,7 @@ const CARRIED: &[&str] = &[
     "application_name_add_host",
     "auth_dbname",
     "auth_file",
+    "auth_hba_file",
     "auth_query",
     "auth_type",
     "auth_user",
@@ -236,7 +236,9 @@ impl Settings {
     /// Notes everything that is not carried over by its name alone.
     pub fn judge(&self, notes: &mut Notes) {
         for (key, (value, place)) in &self.0 {
-            SECTION.judge(key, value, place, key, notes);
+            if let Some((fate, why)) = SECTION.fate(key, value) {
+                notes.add(place, key, fate, why);
+            }
         }
     }
 }
@@ -252,7 +254,9 @@ pub(super) fn judge_user(pairs: &Pairs, place: &Place, subject: &str, notes: &mu
 fn judge_pairs(known: &Known, pairs: &Pairs, place: &Place, subject: &str, notes: &mut Notes) {
     for key in pairs.keys() {
         let value = pairs.get(key).unwrap_or_default();
-        known.judge(key, value, place, &format!("{key} of {subject}"), notes);
+        if let Some((fate, why)) = known.fate(key, value) {
+            notes.add(place, &format!("{key} of {subject}"), fate, why);
+        }
     }
 }
 

@@ -13,6 +13,13 @@ const USERLIST: &str = "\
 fn reader(path: &str) -> Result<String, String> {
     match path {
         "users.txt" => Ok(USERLIST.into()),
+        "hba.txt" => Ok("# who comes how\n\
+                         local all all trust\n\
+                         host d,x app 10.0.0.0/8 reject\n\
+                         hostssl all app all scram-sha-256\n\
+                         host sameuser all 10.0.0.1 255.255.255.255 md5\n"
+            .into()),
+        "strange.txt" => Ok("local all all trust\nhost all all example.org md5\n".into()),
         "one.txt" => Ok("\"app\" \"pass\"\n".into()),
         _ => Err("no such file".into()),
     }
@@ -304,4 +311,45 @@ fn what_has_no_counterpart_is_told_and_never_with_its_value() {
     assert!(
         write(&imported(text).draft, Format::Yaml).contains("#   p.ini:5: reserve_pool_size: ")
     );
+}
+
+#[test]
+fn lines_of_an_hba_file_become_rules_in_their_order() {
+    let text = "[databases]\nd = host=h\n* = host=i\napp = host=h\n[pgbouncer]\n\
+                auth_type = hba\nauth_hba_file = hba.txt\nauth_file = one.txt\n";
+    let block = "authentication \"block\" storage";
+    says(
+        text,
+        &[
+            "sequential_routing yes",
+            "database \"d\" { user \"app\" local { authentication \"none\"",
+            &format!("user \"app\" \"10.0.0.0/8\" host {{ {block}"),
+            "user \"app\" hostssl { authentication \"scram-sha-256\" password \"pass\"",
+            "user \"app\" \"10.0.0.1/32\" host { authentication \"md5\"",
+            // Only the fallback stands for it, but a line is about it.
+            "database \"x\" { user \"app\" local {",
+            "database default { user \"app\" local {",
+        ],
+    );
+    let found = conf(text);
+    let of_d = &found[found.find("database \"d\"").expect("d")..];
+    let of_d = &of_d[..of_d.find("} database").expect("another one")];
+    let at = |words: &str| of_d.find(words).expect(words);
+    assert!(at("local {") < at("10.0.0.0/8") && at("10.0.0.0/8") < at("hostssl"), "{of_d}");
+    assert!(!of_d.contains("10.0.0.1/32"), "sameuser is not for this database: {of_d}");
+    is_read_again(text);
+}
+
+#[test]
+fn an_hba_file_that_is_not_understood_lets_nobody_in() {
+    for file in ["strange.txt", "gone.txt"] {
+        let text = format!(
+            "[databases]\nd = host=h\n[pgbouncer]\nauth_type = hba\nauth_hba_file = {file}\n\
+             auth_file = one.txt\nadmin_users = app\n"
+        );
+        says(&text, &["user \"app\" { authentication \"block\""]);
+        says_not(&text, &["authentication \"none\"", "authentication \"md5\""]);
+        notes_contain(&text, &["auth_hba_file: "]);
+        is_read_again(&text);
+    }
 }
