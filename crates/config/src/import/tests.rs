@@ -237,8 +237,82 @@ fn pg_doormans_toml_is_the_same_model() {
 
 #[test]
 fn an_empty_file_lets_nobody_in_and_breaks_nothing() {
-    for source in [Source::PgBouncer, Source::PgCat, Source::PgDoormanToml, Source::PgDoormanYaml] {
+    for source in SOURCES {
         let draft = imported(source, "").draft;
         let _ = write(&draft, Format::Conf);
     }
 }
+
+const WORDS: &[&str] = &[
+    "[databases]",
+    "[pgbouncer]",
+    "[users]",
+    "[general]",
+    "[pools.p]",
+    "[pools.p.users.0]",
+    "[pools.p.shards.0]",
+    "pools:",
+    "  p:",
+    "    users:",
+    "      - ",
+    "servers = [[\"h\", 1, \"x\"]]",
+    "d = ",
+    "* = ",
+    "host=",
+    "h",
+    ":1",
+    "@",
+    "'",
+    "\"",
+    "\\",
+    "#",
+    ";",
+    "=",
+    " ",
+    "\n",
+    "\n",
+    "\t",
+    "user=u",
+    "password='a''b'",
+    "auth_type = ",
+    "any",
+    "hba",
+    "md5",
+    "auth_user = u",
+    "pool_size",
+    "-1",
+    "99999999999999999999",
+    "0x",
+    "auth_file = f",
+    "%include f",
+    "username = \"u\"",
+    "é",
+];
+
+proptest::proptest! {
+    /// Whatever a file says, it is converted or refused, and what is written can be read: only sense
+    /// may be missing, never syntax.
+    #[test]
+    fn any_text_is_converted_or_refused(
+        picks in proptest::collection::vec(0..WORDS.len(), 0..60),
+        other in proptest::collection::vec(0..WORDS.len(), 0..20),
+    ) {
+        let text = |picks: &[usize]| picks.iter().map(|pick| WORDS[*pick]).collect::<String>();
+        let (main, other) = (text(&picks), text(&other));
+        let reader = |_: &str| Ok(other.clone());
+        for source in SOURCES {
+            if let Ok(imported) = import(source, "f", &main, &reader) {
+                for format in [Format::Conf, Format::Yaml] {
+                    let written = write(&imported.draft, format);
+                    if let Err(errors) = parse("out", &written, format) {
+                        let syntax = errors.0.iter().find(|it| it.message.contains("syntax"));
+                        proptest::prop_assert!(syntax.is_none(), "{main}\n{written}\n{syntax:?}");
+                    }
+                }
+            }
+        }
+    }
+}
+
+const SOURCES: [Source; 4] =
+    [Source::PgBouncer, Source::PgCat, Source::PgDoormanToml, Source::PgDoormanYaml];
