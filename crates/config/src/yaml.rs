@@ -2,9 +2,9 @@
 //! same table.
 //!
 //! A section with a name is a map of names (`storages: {pg: {…}}`), one without is a map or a list
-//! of maps (`listen: [{…}]`). A user may be a list of maps, told apart by `address` and
-//! `connection_type`. A map of names may be a list of such maps. A plain `default` is the default, a quoted one is a name. Keys of the top
-//! level that start with `x-` are for anchors to live in.
+//! of maps (`listen: [{…}]`). A map of names may be a list of such maps. A user may be a list of
+//! maps, told apart by `address` and `connection_type`. A plain `default` is the default, a quoted
+//! one is a name. Keys of the top level that start with `x-` are for anchors to live in.
 
 mod tree;
 

@@ -3,9 +3,10 @@
 
 use std::fmt::Write as _;
 
-use super::{Alias, Kind, Label, Reload, Row, Status, TABLE};
+use super::{Alias, Kind, Label, Reload, Row, Scope, Status, TABLE};
 
-const INTRODUCTION: &str = include_str!("page.md");
+/// Links in it are those of the finished page.
+const INTRODUCTION: &str = include_str!("page.txt");
 
 /// The documentation of every option, as Markdown.
 pub fn page() -> String {
@@ -19,7 +20,7 @@ pub fn page() -> String {
         page.push_str("| option | value | default | reload | state | meaning |\n");
         page.push_str("|---|---|---|---|---|---|\n");
         for row in *rows {
-            page.push_str(&line(row));
+            page.push_str(&line(row, status(*scope, row)));
         }
     }
     page + &owed()
@@ -45,7 +46,19 @@ fn owed() -> String {
     list
 }
 
-fn line(row: &Row) -> String {
+/// An option of a section that is not built does not work either.
+fn status(scope: Scope, row: &Row) -> Status {
+    let around = TABLE.iter().find_map(|(outer, rows)| {
+        let opens = |it: &&Row| matches!(it.kind, Kind::Section { scope: it, .. } if it == scope);
+        rows.iter().find(opens).map(|section| (*outer, section))
+    });
+    match around.map(|(outer, section)| status(outer, section)) {
+        Some(later @ Status::Later { .. }) if row.status == Status::Built => later,
+        _ => row.status,
+    }
+}
+
+fn line(row: &Row, status: Status) -> String {
     let name = row.name;
     let value = row.value();
     let default = match row.default {
@@ -53,12 +66,12 @@ fn line(row: &Row) -> String {
         "" => String::new(),
         default => format!("`{default}`"),
     };
-    let reload = match (row.reload, row.status, row.kind) {
+    let reload = match (row.reload, status, row.kind) {
         (_, Status::Deprecated, _) | (_, _, Kind::Section { .. } | Kind::Include) => "",
         (Reload::Applied, ..) => "yes",
         (Reload::Restart, ..) => "restart",
     };
-    let status = row.status.title();
+    let status = status.title();
     let meaning = row.meaning().replace('|', "\\|");
     format!("| `{name}` | {value} | {default} | {reload} | {status} | {meaning} |\n")
 }

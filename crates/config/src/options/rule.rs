@@ -9,7 +9,7 @@ pub(super) const ROWS: &[Row] = &[
     text("authentication")
         .required()
         .words(&["none", "block", "clear_text", "md5", "scram-sha-256", "cert", "external"])
-        .doc("How clients prove who they are; block lets nobody in."),
+        .doc("How clients prove who they are; block lets nobody in. Not built: cert, external."),
     text("password").secret().doc("Plain, md5… or a SCRAM verifier."),
     row("auth_common_name", Kind::TextOrDefault).repeats().later(&[]).doc("Names of certificates."),
     text("auth_module").refused(&[]).doc("A module that checks passwords."),

@@ -144,11 +144,6 @@ pub(super) const ROWS: &[Row] = &[
     section("conn_drop_options", Scope::ConnDrop, Label::None)
         .aliases(&[Alias::Both("online_restart_drop_options")])
         .doc("How clients are disconnected on a graceful stop."),
-    section("soft_oom", Scope::SoftOom, Label::None)
-        .restart()
-        .later(&[])
-        .doc("Refuse logins at low memory."),
-    section("query_parsing", Scope::QueryParsing, Label::None)
-        .restart()
-        .doc("How much of queries is read."),
+    section("soft_oom", Scope::SoftOom, Label::None).later(&[]).doc("Refuse logins at low memory."),
+    section("query_parsing", Scope::QueryParsing, Label::None).doc("How much of queries is read."),
 ];

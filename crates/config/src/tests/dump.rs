@@ -20,6 +20,7 @@ const ODYSSEY: &str = "POOLER_ODYSSEY_SOURCE";
 fn check(original: &Loaded) {
     let model = without_places(original.config.clone());
     let mut text = dump(original, Yaml, Shown);
+    assert_eq!(super::schema::judged(&text), "", "{text}");
     for format in [Yaml, Conf, Yaml] {
         let again = loaded(&text, format);
         assert_eq!(without_places(again.config.clone()), model, "{text}");
@@ -83,7 +84,7 @@ fn values_in_force_are_told() {
         storage "pg" { type "remote" host "db" }
         storage "console" { type "local" }
         database "d" {
-            user "u" "10.0.0.7/8" {
+            user "u" "10.0.0.0/8" local {
                 storage "pg" pool "transaction" authentication "clear_text" password "secret"
                 pool_size 5 min_pool_size 9 pool_discard yes
             }
@@ -101,7 +102,7 @@ fn values_in_force_are_told() {
         "conn_drop_options {",
         "port 5432",
         "server_max_routing 3",
-        "user \"u\" \"10.0.0.0/8\" {",
+        "user \"u\" \"10.0.0.0/8\" local {",
         "password \"***\"",
         "pool_discard no # written: yes",
         "pool_smart_discard yes",
@@ -280,6 +281,7 @@ fn repaired(root: &Section) -> Option<Loaded> {
 proptest! {
     #![proptest_config(ProptestConfig {
         failure_persistence: None,
+        cases: 64, // each is read and dumped ten times
         max_global_rejects: 10_000,
         ..ProptestConfig::default()
     })]

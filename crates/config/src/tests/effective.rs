@@ -2,12 +2,13 @@
 
 use super::loaded;
 use crate::Format::{Conf, Yaml};
-use crate::{Loaded, effective, effective_global};
+use crate::{Loaded, Origin, effective, effective_global};
 
 /// The options of the first rule that are not defaults, a line each.
 fn told(loaded: &Loaded) -> String {
     let all = effective(loaded, &loaded.config.rules[0]);
-    let told = all.iter().filter(|it| it.written.is_some() || it.origin.to_string() != "default");
+    let is_default = |origin: &Origin| origin.to_string().ends_with("default");
+    let told = all.iter().filter(|it| it.written.is_some() || !is_default(&it.origin));
     let lines = told.map(|it| {
         let written = it.written.iter().map(|written| format!(" (written: {written})"));
         let written = written.collect::<String>();

@@ -153,10 +153,15 @@ fn fields(root: &Tree, schema: &Tree, pairs: &[(String, Tree)], path: &str) -> V
     found
 }
 
+/// What is wrong with a file, a line each; empty for nothing.
+pub(super) fn judged(text: &str) -> String {
+    let root = read(&yaml_schema());
+    judge(&root, &root, &read(text), "").join("\n")
+}
+
 #[track_caller]
 fn check(text: &str, expected: &str) {
-    let root = read(&yaml_schema());
-    assert_eq!(judge(&root, &root, &read(text), "").join("\n"), expected, "{text}");
+    assert_eq!(judged(text), expected, "{text}");
 }
 
 #[test]
