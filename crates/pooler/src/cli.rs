@@ -1,9 +1,9 @@
 //! The command line: Odyssey's flags and exit codes, and subcommands that tell something about a
 //! file. It refuses to know what a pooler does; `boot` does.
 //!
-//! Called as `odyssey` it is Odyssey's command line and nothing else. Called otherwise, a first word
-//! that is a subcommand's name is one, unless it is the only operand and such a file exists: then it
-//! is the configuration, as it would be for Odyssey.
+//! Called as `odyssey` it is Odyssey's command line and nothing else. Called otherwise, a first
+//! word that is a subcommand's name is one, unless it is the only operand and such a file exists:
+//! then it is the configuration, as it would be for Odyssey.
 
 mod commands;
 mod completions;
@@ -36,8 +36,8 @@ const EARLY_FORMAT: &str = "%p %t %l (%c) %h %m\n";
 const MISUSED: u8 = 2;
 
 /// The whole program. Returns its exit status: 0 after a clean stop, 1 when it could not start or
-/// was told to die, 124 when clients stayed longer than `graceful_shutdown_timeout_ms`. Subcommands:
-/// 0 for a good answer, 1 for a bad one, 2 when there is none.
+/// was told to die, 124 when clients stayed longer than `graceful_shutdown_timeout_ms`.
+/// Subcommands: 0 for a good answer, 1 for a bad one, 2 when there is none.
 pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     let mut words: Vec<OsString> = arguments.collect();
     let program = if words.is_empty() { OsString::from("pooler") } else { words.remove(0) };

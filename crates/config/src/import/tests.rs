@@ -290,8 +290,8 @@ const WORDS: &[&str] = &[
 ];
 
 proptest::proptest! {
-    /// Whatever a file says, it is converted or refused, and what is written can be read: only sense
-    /// may be missing, never syntax.
+    /// Whatever a file says, it is converted or refused, and what is written can be read: only
+    /// sense may be missing, never syntax.
     #[test]
     fn any_text_is_converted_or_refused(
         picks in proptest::collection::vec(0..WORDS.len(), 0..60),

@@ -1,6 +1,6 @@
-//! `auth_hba_file`: lines that say how whom from where is asked. The first that fits counts, and who
-//! fits none is refused. They become rules in the same order; if one cannot be understood, none is
-//! carried over, because what it was to keep out must stay out.
+//! `auth_hba_file`: lines that say how whom from where is asked. The first that fits counts, and
+//! who fits none is refused. They become rules in the same order; if one cannot be understood, none
+//! is carried over, because what it was to keep out must stay out.
 
 use std::net::IpAddr;
 
