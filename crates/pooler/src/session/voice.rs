@@ -89,6 +89,11 @@ impl Voice {
         self.shared.config.global.virtual_transaction
     }
 
+    /// Are SHOW and SET of `odyssey.target_session_attrs` answered here (`virtual_processing`)?
+    pub fn processes_virtually(&self) -> bool {
+        self.shared.config.global.virtual_processing
+    }
+
     /// Are the texts of queries logged (`log_query`)?
     pub fn logs_queries(&self) -> bool {
         self.logs_queries
