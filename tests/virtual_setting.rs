@@ -119,7 +119,6 @@ fn everything_else_about_it_is_the_servers() {
     pooler.stop_with(vec![client]);
 }
 
-/// Seen to fail: a message that comes in two parts was passed on to the server.
 #[test]
 fn a_question_may_come_in_parts() {
     for mode in ["session", "transaction"] {

@@ -73,6 +73,7 @@ fn assigned<'a>(words: &mut Words<'a>) -> Option<About<'a>> {
 #[cfg(test)]
 mod tests {
     use super::{About, about};
+    use proptest::prelude::*;
 
     fn check(text: &str, expected: &str) {
         let said = match about(text.as_bytes(), b"a.b") {
@@ -125,6 +126,23 @@ mod tests {
             "reset all",
         ] {
             check(text, "-");
+        }
+    }
+
+    proptest! {
+        /// Anything may come; and what is answered here is one statement to the scan, too.
+        #[test]
+        fn it_is_about_nothing_else(text in r#"(set|show|reset|local|a|b|[ .='";/\\*-]|x|\PC){0,12}"#) {
+            if about(text.as_bytes(), b"a.b").is_some() {
+                prop_assert!(super::super::only(text.as_bytes()).is_some(), "{}", text);
+            }
+        }
+
+        #[test]
+        fn any_bytes_are_a_text(text in prop::collection::vec(any::<u8>(), 0..64)) {
+            let _ = about(&text, b"a.b");
+            let set = [b"set a.b = ", text.as_slice()].concat();
+            let _ = about(&set, b"a.b");
         }
     }
 }
