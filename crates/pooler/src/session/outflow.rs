@@ -209,7 +209,7 @@ impl Outflow {
     /// answered.
     fn owner_of(&mut self, header: &Header, core: &Core, voice: &Voice) -> Whose {
         self.for_us = false;
-        if !voice.processes_virtually() || header.tag != tag::QUERY {
+        if !voice.processes_virtually || header.tag != tag::QUERY {
             return Whose::Servers;
         }
         let conversation = &core.conversation;
@@ -225,6 +225,7 @@ impl Outflow {
         match conversation.settled() {
             false if conversation.in_copy_in() => Whose::Servers,
             false => Whose::Unclear,
+            true if conversation.in_doubt() => Whose::Unclear,
             true if conversation.status() == TransactionStatus::Failed => Whose::Servers,
             true => {
                 self.for_us = true;

@@ -17,7 +17,7 @@ impl Session {
     /// Answers the request ahead if no server is needed for it. True when it did.
     pub(super) fn answer_virtually(&mut self, up: &mut Outflow) -> Result<bool, Ending> {
         let manner = self.own.manner;
-        if self.voice.processes_virtually() && self.answer_about_attrs(up)? {
+        if self.voice.processes_virtually && self.answer_about_attrs(up)? {
             return Ok(true);
         }
         if manner.shares_statements && self.answer_parse(up)? {
