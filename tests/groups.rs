@@ -199,6 +199,26 @@ fn what_a_group_query_may_not_do() {
     }
 }
 
+/// A long list is taken; an endless one costs no more than its bound, and is stopped.
+#[test]
+fn there_may_be_many_members_but_not_any_number() {
+    let many = "select 'u' || n from generate_series(1, 100000) as n";
+    let endless = "select repeat('x', 60) || n from generate_series(1, 1000000) as n";
+    let pooler = setup()
+        .also(&group("many", "", many, FREE))
+        .also(&group("endless", "", endless, FREE))
+        .start();
+    members(&pooler, "many", 100_000);
+    let line = pooler.wait_for_line("group_query of postgres.group_endless failed");
+    assert!(line.contains("the answer has more than 16777216 bytes"), "{line}");
+    let mut client = pooler.login(&Login::new("u77777", "postgres"));
+    assert_eq!(client.scalar("select current_user"), "postgres");
+    assert_eq!(pooler.refused(&Login::new("u100001", "postgres")).code, "3D000");
+    let kib = pooler.memory_peak_kib();
+    assert!(kib < 200 * 1024, "{kib} KiB");
+    pooler.stop_with(vec![client]);
+}
+
 #[test]
 fn an_internal_rule_is_not_for_clients() {
     let pooler = setup().also(&group("staff", "", "select 'ann'", FREE)).start();
