@@ -234,9 +234,9 @@ impl Outflow {
         }
     }
 
-    /// The message ahead is to be answered by the pooler.
-    pub fn is_for_us(&self) -> bool {
-        self.for_us
+    /// Is the message ahead to be answered by the pooler? Whoever asks answers it.
+    pub fn take_for_us(&mut self) -> bool {
+        std::mem::take(&mut self.for_us)
     }
 
     /// A request begins: what the server lacks for it goes in front.

@@ -63,7 +63,7 @@ impl Session {
     pub(super) fn answer_in_between(&mut self, flows: &mut Flows) -> bool {
         let Some(lease) = &self.lease else { return false };
         let status = lease.server().core.conversation.status();
-        if !(flows.up.is_for_us() && flows.down.ends_at_boundary()) {
+        if !(flows.up.take_for_us() && flows.down.ends_at_boundary()) {
             return false;
         }
         let Some(about) = flows.up.query().and_then(attrs::about) else { return false };
