@@ -1,7 +1,8 @@
 //! Groups: their members are asked of PostgreSQL while the pooler runs.
 
+use crate::support::fake::FakeSession;
 use crate::support::pooler::OPEN;
-use crate::support::{Login, PATIENCE, Pooler, Postgres, Setup, until};
+use crate::support::{FakeServer, Login, PATIENCE, Pooler, Postgres, Setup, until};
 use std::time::{Duration, Instant};
 
 /// How the members are asked for.
@@ -25,9 +26,14 @@ const FREE: &str = r#"authentication "none""#;
 
 /// One that asks five times a second, with a role for that.
 fn setup() -> Setup {
+    lonely().also(SERVICE)
+}
+
+/// Without a rule to ask by.
+fn lonely() -> Setup {
     // A second pooler in one test finds it there.
     let _ = Postgres::shared().admin().query("create role checker login");
-    Setup::new().global("group_checker_interval 200").also(SERVICE)
+    Setup::new().global("group_checker_interval 200")
 }
 
 fn members(pooler: &Pooler, group: &str, count: usize) {
@@ -118,6 +124,29 @@ fn the_first_login_waits_for_the_first_answer() {
     pooler.stop_with(vec![client, other, elsewhere]);
 }
 
+/// Seen to fail: without a bound of its own the login hangs as long as the server is silent.
+#[test]
+fn a_silent_server_holds_up_the_first_login_for_a_moment_and_no_other() {
+    let mute = FakeServer::start(FakeSession::stay_silent);
+    let storage = format!(r#"type "remote" host "127.0.0.1" port {}"#, mute.port);
+    let pooler = lonely()
+        .storage("mute", &storage)
+        .also(&SERVICE.replace("\"pg\"", "\"mute\""))
+        .also(&group("staff", "", "select 'ann'", FREE))
+        .rule("default", "default", OPEN)
+        .with(r#"storage_user "app" pool "transaction""#)
+        .start();
+    for limit in [Duration::from_secs(8), Duration::from_secs(2)] {
+        let begun = Instant::now();
+        let mut client = pooler.login(&ann());
+        assert!(begun.elapsed() < limit, "{:?}", begun.elapsed());
+        assert_eq!(client.scalar("select current_user"), "app");
+    }
+    let line = pooler.wait_for_line("group_query of postgres.group_staff failed");
+    assert!(line.contains("timed out"), "{line}");
+    pooler.stop();
+}
+
 /// Seen to fail: where "unknown" is "not a member", the blocked come in while the server is down.
 #[test]
 fn a_group_that_keeps_out_fails_closed() {
@@ -168,6 +197,26 @@ fn what_a_group_query_may_not_do() {
         assert!(line.contains("nobody is known to be a member"), "{line}");
         pooler.stop();
     }
+}
+
+/// A long list is taken; an endless one costs no more than its bound, and is stopped.
+#[test]
+fn there_may_be_many_members_but_not_any_number() {
+    let many = "select 'u' || n from generate_series(1, 100000) as n";
+    let endless = "select repeat('x', 60) || n from generate_series(1, 1000000) as n";
+    let pooler = setup()
+        .also(&group("many", "", many, FREE))
+        .also(&group("endless", "", endless, FREE))
+        .start();
+    members(&pooler, "many", 100_000);
+    let line = pooler.wait_for_line("group_query of postgres.group_endless failed");
+    assert!(line.contains("the answer has more than 16777216 bytes"), "{line}");
+    let mut client = pooler.login(&Login::new("u77777", "postgres"));
+    assert_eq!(client.scalar("select current_user"), "postgres");
+    assert_eq!(pooler.refused(&Login::new("u100001", "postgres")).code, "3D000");
+    let kib = pooler.memory_peak_kib();
+    assert!(kib < 200 * 1024, "{kib} KiB");
+    pooler.stop_with(vec![client]);
 }
 
 #[test]

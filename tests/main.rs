@@ -31,3 +31,4 @@ mod startup_and_auth;
 mod support;
 mod timeouts;
 mod tools;
+mod virtual_setting;

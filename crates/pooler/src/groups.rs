@@ -10,6 +10,7 @@ use machine::{Deadline, JoinHandle, Notified, Notifier, Woken};
 use router::{Group, Members};
 use wire::startup::Replication;
 
+use crate::backend::Column;
 use crate::ending::Ending;
 use crate::log::Who;
 use crate::shared::Shared;
@@ -157,19 +158,16 @@ fn pause(interval: Duration, failures: u32) -> Duration {
 }
 
 /// Asks once. True when it was answered.
-fn ask(shared: &Arc<Shared>, group: &Group) -> bool {
+fn ask(shared: &Arc<Shared>, group: &Arc<Group>) -> bool {
     let (rule, who) = (group.rule(), Who::default());
     let name = format!("{}.{}", rule.database, rule.user);
-    let answer = members(shared, group);
-    let answered = answer.is_ok();
-    match answer {
-        Ok(members) => {
-            let count = members.len();
-            if group.replace(members) {
-                let text = format_args!("group {name} has {count} members now");
-                shared.log.info("group_checker", &who, text);
-            }
+    let answer = column(shared, group).and_then(|column| take_in(group, column));
+    match &answer {
+        Ok(Some(count)) => {
+            let text = format_args!("group {name} has {count} members now");
+            shared.log.info("group_checker", &who, text);
         }
+        Ok(None) => {}
         Err(reason) => {
             group.gave_no_answer();
             let stays = match group.members() {
@@ -182,10 +180,10 @@ fn ask(shared: &Arc<Shared>, group: &Group) -> bool {
     }
     shared.groups.wake_logins();
     shared.groups.ring();
-    answered
+    answer.is_ok()
 }
 
-fn members(shared: &Arc<Shared>, group: &Group) -> Result<Members, String> {
+fn column(shared: &Arc<Shared>, group: &Group) -> Result<Column, String> {
     let query = group.rule().group.as_ref().ok_or("the rule has no query")?;
     let GroupQuery { query, user, database } = query;
     let rule = shared.rules.service(database, user);
@@ -195,7 +193,19 @@ fn members(shared: &Arc<Shared>, group: &Group) -> Result<Members, String> {
     }
     let route = shared.routes.get_or_create(rule, database, user, Replication::No);
     let home = shared.home(route.map_err(|refusal| refusal.to_string())?);
-    Ok(home.column(query, QUESTION_MAX)?.into_iter().collect())
+    home.column(query, QUESTION_MAX)
+}
+
+/// Replaces the members, where a long list holds nobody up; their number if that is news.
+fn take_in(group: &Arc<Group>, column: Column) -> Result<Option<usize>, String> {
+    let group = Arc::clone(group);
+    let work = move || {
+        let members: Members = column.values()?;
+        let count = members.len();
+        Ok(group.replace(members).then_some(count))
+    };
+    let done = machine::offload(work, Deadline::after(QUESTION_MAX));
+    done.map_err(|error| error.to_string())?
 }
 
 #[cfg(test)]

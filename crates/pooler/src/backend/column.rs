@@ -22,13 +22,15 @@ use crate::turns::Turns;
 /// More than the names of 100,000 users.
 const ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;
 
+/// The messages of a server that answered a question.
+pub struct Column(Vec<u8>);
+
 impl Home {
-    /// The one column that `query` returns; rows without a value are left out.
+    /// What a server answers to `query`.
     ///
     /// # Errors
-    /// In words for the log: there was no server, it reported an error, the answer was no single
-    /// column of text, or it took longer than `limit`.
-    pub fn column(self: &Arc<Self>, query: &str, limit: Duration) -> Result<Vec<Box<str>>, String> {
+    /// In words for the log: there was no server, or its answer took longer than `limit`.
+    pub fn column(self: &Arc<Self>, query: &str, limit: Duration) -> Result<Column, String> {
         let machine = machine::current().expect("questions are asked by coroutines");
         let (client, notified) = (ClientId(Id::random(Kind::Client).number()), Notified::new());
         let asker = Asker { client, machine, last: None };
@@ -51,7 +53,7 @@ impl Home {
                 return asked.and(Err("the transaction was left open".into()));
             }
         }
-        asked.and_then(|()| only_column(&question.answer))
+        asked.map(|()| Column(question.answer))
     }
 }
 
@@ -115,12 +117,24 @@ impl Ear for Deaf {
     fn hear(&mut self, _event: Event<'_>) {}
 }
 
-fn only_column(mut answer: &[u8]) -> Result<Vec<Box<str>>, String> {
-    let mut values = Vec::new();
+impl Column {
+    /// The values; rows without one are left out. This may take long: not for a machine's thread.
+    ///
+    /// # Errors
+    /// In words for the log: the server reported an error, or there was no single column of text.
+    pub fn values<T: FromIterator<Box<str>>>(&self) -> Result<T, String> {
+        let mut rest = self.0.as_slice();
+        let values = std::iter::from_fn(|| next_value(&mut rest).transpose());
+        values.collect()
+    }
+}
+
+/// The next value of the answer, which is taken from it; None behind the last one.
+fn next_value(answer: &mut &[u8]) -> Result<Option<Box<str>>, String> {
     let malformed = |error: wire::Malformed| error.to_string();
     while let Some(header) = frame::header(Side::Backend, answer).map_err(malformed)? {
-        let Some((message, behind)) = answer.split_at_checked(header.frame_bytes()) else { break };
-        let body = &message[HEADER_BYTES..];
+        let message = answer.split_off(..header.frame_bytes());
+        let Some(body) = message.and_then(|message| message.get(HEADER_BYTES..)) else { break };
         match header.tag {
             backend::ERROR_RESPONSE => {
                 return Err(super::inflow::words(&error(body).map_err(malformed)?));
@@ -130,21 +144,25 @@ fn only_column(mut answer: &[u8]) -> Result<Vec<Box<str>>, String> {
                 if row.len() != 1 {
                     return Err(format!("one column is expected, {} came", row.len()));
                 }
-                let value = row.values().flatten().next().map(str::from_utf8).transpose();
-                let value = value.map_err(|_| "a value is not UTF-8")?;
-                values.extend(value.map(Box::from));
+                if let Some(value) = row.values().flatten().next() {
+                    let text = str::from_utf8(value).map_err(|_| "a value is not UTF-8")?;
+                    return Ok(Some(text.into()));
+                }
             }
             _ => {}
         }
-        answer = behind;
     }
-    Ok(values)
+    Ok(None)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::only_column;
+    use super::Column;
     use wire::{Notice, encode};
+
+    fn only_column(answer: &[u8]) -> Result<Vec<Box<str>>, String> {
+        Column(answer.to_vec()).values()
+    }
 
     fn rows(rows: &[&[Option<&[u8]>]]) -> Vec<u8> {
         let mut bytes = Vec::new();

@@ -9,6 +9,7 @@ use wire::scan::{self, Head};
 use wire::settings::{Settings, TooMany};
 
 use super::Voice;
+use super::attrs::Attrs;
 use crate::backend::{Core, Finding, Holdings, Op, Reset, Suspicion, Touched};
 
 /// An unnamed statement that is longer lives no longer than its transaction.
@@ -55,6 +56,8 @@ pub struct Belongings {
     pub begun: bool,
     /// What ties it to its server, in words.
     pub pinned: Option<Box<str>>,
+    /// Which of several servers it wants.
+    pub attrs: Attrs,
     /// Behind `application_name` (`application_name_add_host`).
     address_suffix: Option<Box<str>>,
 }
@@ -134,6 +137,7 @@ impl Belongings {
             unanswered: 0,
             begun: false,
             pinned: None,
+            attrs: Attrs::default(),
             address_suffix: None,
         }
     }

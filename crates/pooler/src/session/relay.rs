@@ -39,6 +39,7 @@ impl Session {
             let mut moved = self.listen_to_client(flows)?;
             moved |= self.tell_server(flows)?;
             moved |= self.listen_to_server(flows)?;
+            moved |= self.answer_in_between(flows);
             self.release_if_done(flows)?;
             moved |= self.tell_client(flows)?;
             if self.lease.is_none() && flows.down.passable().is_empty() {

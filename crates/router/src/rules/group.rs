@@ -1,5 +1,5 @@
-//! The members of a group, as far as they are known. Whoever asks for them replaces them as a whole;
-//! how they are asked for is not its business.
+//! The members of a group, as far as they are known. Whoever asks for them replaces them as a
+//! whole; how they are asked for is not its business.
 
 use std::collections::HashSet;
 use std::sync::{Arc, PoisonError, RwLock};
