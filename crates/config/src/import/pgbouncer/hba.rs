@@ -5,6 +5,7 @@
 use std::net::IpAddr;
 
 use super::access::AuthType;
+use super::settings::Settings;
 use super::{Bouncer, Database, Notes, User, place};
 use crate::ConnectionType;
 use crate::diagnostic::Place;
@@ -83,12 +84,27 @@ pub(super) fn read(bouncer: &mut Bouncer, reader: Reader<'_>, notes: &mut Notes)
         },
     };
     match lines {
-        Ok(lines) => bouncer.hba = lines,
+        Ok(lines) => bouncer.hba = in_words_of_rules(lines, &bouncer.settings),
         Err((place, why)) => {
             return notes.lost(&place, "auth_hba_file", format!("{why}: nobody is let in"));
         }
     }
     make_room(bouncer);
+}
+
+/// A rule with `hostssl` is for clients that ask for TLS, whatever they get. Where they get none,
+/// PgBouncer's line is for nobody.
+fn in_words_of_rules(mut lines: Vec<Line>, settings: &Settings) -> Vec<Line> {
+    let mode = settings.text("client_tls_sslmode").unwrap_or("disable");
+    if mode.eq_ignore_ascii_case("disable") {
+        lines.retain(|line| line.connection != ConnectionType::HostSsl);
+        for line in &mut lines {
+            if line.connection == ConnectionType::HostNoSsl {
+                line.connection = ConnectionType::Host;
+            }
+        }
+    }
+    lines
 }
 
 fn make_room(bouncer: &mut Bouncer) {

@@ -316,7 +316,8 @@ fn what_has_no_counterpart_is_told_and_never_with_its_value() {
 #[test]
 fn lines_of_an_hba_file_become_rules_in_their_order() {
     let text = "[databases]\nd = host=h\n* = host=i\napp = host=h\n[pgbouncer]\n\
-                auth_type = hba\nauth_hba_file = hba.txt\nauth_file = one.txt\n";
+                auth_type = hba\nauth_hba_file = hba.txt\nauth_file = one.txt\n\
+                client_tls_sslmode = allow\n";
     let block = "authentication \"block\" storage";
     says(
         text,
@@ -337,6 +338,8 @@ fn lines_of_an_hba_file_become_rules_in_their_order() {
     let at = |words: &str| of_d.find(words).expect(words);
     assert!(at("local {") < at("10.0.0.0/8") && at("10.0.0.0/8") < at("hostssl"), "{of_d}");
     assert!(!of_d.contains("10.0.0.1/32"), "sameuser is not for this database: {of_d}");
+    // psql asks for TLS even where it gets none; a rule with hostssl would let it in.
+    says_not(&text.replace("client_tls_sslmode = allow", ""), &["hostssl"]);
     is_read_again(text);
 }
 
