@@ -8,6 +8,16 @@ use crate::support::{Login, Pooler, Postgres};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
+const HBA: &str = "
+local all all reject
+host front app_scram 127.0.0.1/32 reject
+host postgres app 127.0.0.1/32 trust
+host postgres app_md5 10.0.0.0/8 trust
+host all app_scram 127.0.0.0 255.0.0.0 scram-sha-256
+hostssl all app all md5
+host back,front app_md5 127.0.0.1/32 md5
+";
+
 /// A client of an ini file, and what it sees: the server's database and user, or a refusal.
 struct Client {
     login: Login,
@@ -38,6 +48,7 @@ impl Ini {
         let postgres = Postgres::shared();
         let (dir, port) = (new_dir("pooler-test-convert"), free_port());
         write(&dir, "userlist.txt", userlist);
+        write(&dir, "hba.conf", HBA);
         write(&dir, "more.ini", "server_idle_timeout = 45\n");
         let text = text
             .replace("{PORT}", &port.to_string())
@@ -158,6 +169,30 @@ fn hashes_and_verifiers_let_in_whom_they_let_in() {
             refused(login("app_md5", "postgres", "wrong")),
             refused(login("app_verified", "postgres", "wrong")),
             refused(login("app_clear", "postgres", "")),
+        ],
+    );
+}
+
+/// Seen the same in PgBouncer 1.18. A rule for each line that a user's name fits, and no order but
+/// that of specificity, let `app_scram` into `front`.
+#[test]
+fn lines_of_an_hba_file_let_in_whom_they_let_in() {
+    let users = ["app", "app_md5", "app_scram"];
+    let userlist: String = users.iter().map(|user| listed(user, PASSWORD)).collect();
+    serves(
+        include_str!("convert/lines.ini"),
+        &userlist,
+        &[
+            sees(Login::new("app", "postgres"), "postgres", "app"),
+            sees(login("app_scram", "postgres", PASSWORD), "postgres", "app_scram"),
+            sees(login("app_scram", "back", PASSWORD), "other", "app_scram"),
+            sees(login("app_md5", "front", PASSWORD), "other", "app"),
+            sees(login("app_md5", "back", PASSWORD), "other", "app_md5"),
+            refused(login("app_scram", "back", "wrong")),
+            refused(login("app_scram", "front", PASSWORD)),
+            refused(login("app", "front", PASSWORD)),
+            refused(login("app_md5", "postgres", PASSWORD)),
+            refused(login("nobody", "back", PASSWORD)),
         ],
     );
 }
