@@ -75,7 +75,7 @@ pub use io::stream::{Keepalive, Progress, Stream, StreamOptions};
 pub use notified::{Notified, Notifier};
 pub use offload::offload;
 pub use park::{Served, Session, Wakers, start_session};
-pub use resolve::resolve;
+pub use resolve::{host_name, resolve};
 pub use signal::Signals;
 pub use stats::MachineStats;
 pub use sys::raise_file_limit;

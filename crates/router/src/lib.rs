@@ -28,7 +28,7 @@ pub use pool::{
 pub use queue::Ticket;
 pub use refusal::{Refusal, Scope};
 pub use route::{Done, Parameters, ROUTES_MAX, Route, RouteKey, Routes, WAITERS_MAX};
-pub use rules::{Ask, Rules, Verdict};
+pub use rules::{Ask, Group, Host, Members, Membership, Question, Rules, Verdict};
 pub use slot::{SlotKey, State};
 pub use statements::{
     Interned, NAME_BYTES_MAX, NAMED_BYTES_MAX, NAMES_MAX, Names, NamesFull, Prepared,

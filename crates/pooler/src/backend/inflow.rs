@@ -109,6 +109,12 @@ impl Inflow {
         self.passage.passed(bytes);
     }
 
+    /// Puts whole messages of ours behind what may pass, which ends at the end of a message.
+    pub fn inject(&mut self, messages: &[u8]) {
+        debug_assert!(self.ends_at_boundary(), "not in the middle of a message of the server");
+        self.passage.insert(messages);
+    }
+
     /// Every byte that came was examined, and no message is half here.
     pub fn is_through(&self) -> bool {
         self.passage.unjudged() == 0 && !self.passage.in_message()

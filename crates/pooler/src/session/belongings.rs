@@ -16,6 +16,7 @@ pub use application_name::with_suffix;
 pub use manner::Manner;
 pub use shown::shown;
 
+use super::attrs::Attrs;
 use crate::backend::{Holdings, Op, Reset, Touched};
 
 /// An unnamed statement that is longer lives no longer than its transaction.
@@ -57,6 +58,8 @@ pub struct Belongings {
     pub begun: bool,
     /// What ties it to its server, in words.
     pub pinned: Option<Box<str>>,
+    /// Which of several servers it wants.
+    pub attrs: Attrs,
     /// Behind `application_name` (`application_name_add_host`).
     address_suffix: Option<Box<str>>,
 }
@@ -85,6 +88,7 @@ impl Belongings {
             unanswered: 0,
             begun: false,
             pinned: None,
+            attrs: Attrs::default(),
             address_suffix: None,
         }
     }
