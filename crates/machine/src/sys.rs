@@ -1,6 +1,7 @@
 //! The system calls of the event loop, each as a safe function that returns `io::Result`. Sockets
-//! are in `sys/socket.rs`. No policy, no retries (except for EINTR), no state.
+//! are in `sys/socket.rs`, processes in `sys/process.rs`. No policy, no retries (except for EINTR), no state.
 
+pub mod process;
 pub(crate) mod socket;
 
 use std::io;
