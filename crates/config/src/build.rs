@@ -5,6 +5,7 @@
 //! with complaints is thrown away.
 
 mod address;
+mod affinity;
 mod endpoint;
 mod global;
 mod idle;

@@ -28,8 +28,9 @@ use raw::Block;
 
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
 pub use model::{
-    AddressSelector, Authentication, Config, ConnDrop, ConnectionType, Endpoint, Global, Listen,
-    Name, PoolMode, Role, Rule, SessionState, SharedPool, Storage, StorageKind, TlsMode, UserName,
+    AddressSelector, AffinityRule, Authentication, Config, ConnDrop, ConnectionType, CpuAffinity,
+    Endpoint, Global, Keepalive, Listen, Name, PoolMode, Quantile, Role, Rule, SessionState,
+    SharedPool, Storage, StorageKind, TlsMode, UserName,
 };
 pub use options::reference as options_reference;
 pub use secret::Secret;

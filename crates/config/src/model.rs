@@ -1,7 +1,9 @@
 //! The checked configuration: plain values the other crates read. Nothing here has an effect or
 //! knows a file format.
 
+mod affinity;
 mod global;
+mod quantile;
 mod rule;
 
 use std::fmt;
@@ -9,11 +11,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use affinity::{AffinityRule, CpuAffinity};
 pub use global::Global;
+pub use quantile::Quantile;
 pub(crate) use rule::masked;
 pub use rule::{
-    AddressSelector, Authentication, ConnectionType, Name, PoolMode, Role, Rule, SessionState,
-    UserName,
+    AddressSelector, Authentication, ConnectionType, Keepalive, Name, PoolMode, Role, Rule,
+    SessionState, UserName,
 };
 
 /// Everything the files said, checked.

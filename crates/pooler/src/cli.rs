@@ -143,6 +143,9 @@ fn apply(flags: &Flags, global: &mut Global) {
     if flags.log_to_stdout {
         global.log_to_stdout = true;
     }
+    if flags.console {
+        global.daemonize = false;
+    }
 }
 
 fn complain(diagnostics: &Diagnostics) {

@@ -4,10 +4,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crossbeam_channel::Sender;
 use machine::{Deadline, JoinHandle, MachineHandle, Signals};
 
 use crate::backend::Home;
 use crate::boot::Exit;
+use crate::face::Stage;
 use crate::log::Who;
 use crate::shared::Shared;
 
@@ -24,6 +26,7 @@ pub(crate) fn wait(
     machines: &Arc<[MachineHandle]>,
     signals: &Signals,
     acceptors: Vec<JoinHandle<()>>,
+    stages: &Sender<Stage>,
 ) -> Exit {
     let who = Who::default();
     loop {
@@ -45,6 +48,10 @@ pub(crate) fn wait(
     }
     let text = format_args!("termination signal received, shutting down");
     shared.log.info("system", &who, text);
+    if shared.config.global.max_sigterms_to_die <= 1 {
+        return Exit::Failed;
+    }
+    let _ = stages.try_send(Stage::Stopping);
     acceptors.iter().for_each(JoinHandle::cancel);
     for acceptor in acceptors {
         let _ = acceptor.join(Deadline::after(LOOK)); // closes the socket, unlinks its file

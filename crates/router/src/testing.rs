@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use config::{
-    AddressSelector, Authentication, ConnectionType, Name, PoolMode, Rule, Storage, StorageKind,
-    TlsMode, UserName,
+    AddressSelector, Authentication, ConnectionType, Keepalive, Name, PoolMode, Rule, Storage,
+    StorageKind, TlsMode, UserName,
 };
 
 /// `database user [address/prefix] [connection]`; `*` is default, `+name` a group.
@@ -89,6 +89,8 @@ fn blank(database: Name, user: UserName) -> Rule {
         client_max: None,
         client_show_id: false,
         client_fwd_error: false,
+        keepalive: Keepalive::default(),
+        quantiles: Vec::new(),
         log_debug: false,
         log_query: false,
     }

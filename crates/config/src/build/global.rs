@@ -5,9 +5,10 @@ use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
+use super::affinity;
 use crate::diagnostic::Complaints;
 use crate::fields::Fields;
-use crate::model::Global;
+use crate::model::{CpuAffinity, Global};
 use crate::raw::Value;
 
 const PAGE_BYTES: usize = 4096;
@@ -21,7 +22,9 @@ pub(super) fn read(fields: Fields<'_>, complaints: &mut Complaints) -> Global {
     let cancel_timeout = fields.time_limit("cancel_timeout_ms");
     Global {
         workers,
+        cpu_affinity: cpu_affinity(fields, complaints),
         resolvers: at_least_one("resolvers", fields, complaints),
+        dns_cache_ttl: fields.duration("dns_cache_ttl"),
         coroutine_stack_bytes: stack_pages(fields, complaints) * PAGE_BYTES,
         cache_coroutine: fields.count("cache_coroutine"),
         log_file: fields.path("log_file"),
@@ -35,6 +38,8 @@ pub(super) fn read(fields: Fields<'_>, complaints: &mut Complaints) -> Global {
         stats_interval_s: u64::from(fields.small("stats_interval").max(1)),
         log_queue_depth: fields.limit("log_queue_depth").unwrap_or(LOG_QUEUE_DEPTH),
         daemonize: fields.flag("daemonize"),
+        priority: i32::try_from(fields.integer("priority")).ok().filter(|&it| it != 0),
+        enable_host_watcher: fields.flag("enable_host_watcher"),
         pid_file: fields.path("pid_file"),
         unix_socket_dir: fields.path("unix_socket_dir"),
         unix_socket_mode: unix_socket_mode(fields, complaints),
@@ -104,6 +109,15 @@ fn workers(fields: Fields<'_>, complaints: &mut Complaints) -> usize {
         },
         _ => 1,
     }
+}
+
+fn cpu_affinity(fields: Fields<'_>, complaints: &mut Complaints) -> CpuAffinity {
+    let Some(text) = fields.text("cpu_affinity") else { return CpuAffinity::Off };
+    affinity::parse(text).unwrap_or_else(|error| {
+        let message = format!("can't parse cpu_affinity: {error}");
+        complaints.error(fields.place("cpu_affinity"), message);
+        CpuAffinity::Off
+    })
 }
 
 fn at_least_one(name: &str, fields: Fields<'_>, complaints: &mut Complaints) -> usize {

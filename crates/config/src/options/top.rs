@@ -6,13 +6,15 @@ use super::{between, flag, integer, natural, row, section, text};
 pub(super) const ROWS: &[Row] = &[
     row("include", Kind::Include).repeats().doc("Another file, relative to the working directory."),
     // the process
-    flag("daemonize", "no").later(&["no"]).doc("Fork into the background."),
-    integer("priority", "0").later(&["0"]).doc("Scheduling priority of the process."),
-    text("pid_file").doc("Where our process id is written."),
+    flag("daemonize", "no").doc("Fork into the background; the parent ends when clients can come."),
+    integer("priority", "0").doc("Scheduling priority of the process, -20 to 19; 0 = as started."),
+    text("pid_file").doc("Where our process id is written, when clients can come."),
     text("unix_socket_dir").doc("Directory of our unix sockets and by default of the servers'."),
     text("unix_socket_mode").doc("Mode of the sockets we create, octal."),
     text("locks_dir").harmless().doc("Odyssey never uses it."),
-    text("cpu_affinity").later(&["off", "no", ""]).doc("CPUs of the workers."),
+    text("cpu_affinity")
+        .default("off")
+        .doc("Processors of the workers: off, auto, or such as \"worker[0]:2 worker:4-7\"."),
     text("availability_zone").later(&[""]).doc("Where we are; servers nearby come first."),
     // logging
     text("log_file").doc("Appended to."),
@@ -32,13 +34,14 @@ pub(super) const ROWS: &[Row] = &[
     flag("log_general_stats_prom", "no").later(&["no"]).doc("Prometheus text in the log."),
     flag("log_route_stats_prom", "no").later(&["no"]).doc("Prometheus text per route in the log."),
     between("promhttp_server_port", 1, 65535, "").later(&[]).doc("Port of the metrics server."),
-    flag("enable_host_watcher", "no").later(&["no"]).doc("Sample CPU and memory of the host."),
+    flag("enable_host_watcher", "no").doc("Each second, the host's processors and memory."),
     // threads and memory
     row("workers", Kind::IntegerOrText).default("1").doc("Worker threads, or \"auto\"."),
     integer("resolvers", "1").doc("Threads for name resolution and other blocking calls."),
-    integer("dns_cache_ttl", "30000").unit("ms").later(&[]).doc("Life of a resolved name."),
+    integer("dns_cache_ttl", "30000").unit("ms").doc("Life of a resolved name; 0 = asked anew."),
     integer("readahead", "4096").unit("bytes").harmless().doc("Buffers have one size here."),
-    natural("cache_coroutine", "1024").doc("Finished coroutine stacks kept per worker."),
+    natural("cache_coroutine", "1024")
+        .doc("Finished coroutine stacks kept per worker, at least 256."),
     integer("cache_msg_gc_size", "0").harmless().doc("There is no message cache here."),
     integer("coroutine_stack_size", "16").unit("pages").doc("Stack of a coroutine, at least 16."),
     integer("system_coroutine_stack_size", "32")

@@ -395,3 +395,42 @@ fn apply(fd: RawFd, options: &StreamOptions) -> io::Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::{TcpListener, TcpStream};
+
+    /// NODELAY, KEEPALIVE, KEEPIDLE, KEEPINTVL, KEEPCNT and USER_TIMEOUT after `options` were
+    /// applied to a fresh connection.
+    fn applied(options: &StreamOptions) -> [i32; 6] {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        apply(stream.as_raw_fd(), options).unwrap();
+        let fd = stream.as_raw_fd();
+        let tcp = |option| socket::option(fd, libc::IPPROTO_TCP, option).unwrap();
+        [
+            tcp(libc::TCP_NODELAY),
+            socket::option(fd, libc::SOL_SOCKET, libc::SO_KEEPALIVE).unwrap(),
+            tcp(libc::TCP_KEEPIDLE),
+            tcp(libc::TCP_KEEPINTVL),
+            tcp(libc::TCP_KEEPCNT),
+            tcp(libc::TCP_USER_TIMEOUT),
+        ]
+    }
+
+    #[test]
+    fn the_kernel_has_the_options_that_were_given() {
+        let [_, _, idle, interval, probes, _] = applied(&StreamOptions::default());
+        assert_eq!(applied(&StreamOptions::default())[..2], [0, 0]);
+        let mut options = StreamOptions {
+            nodelay: true,
+            keepalive: Some(Keepalive { idle_s: 15, interval_s: 5, probes: 3 }),
+            user_timeout_ms: Some(29_500),
+        };
+        assert_eq!(applied(&options), [1, 1, 15, 5, 3, 29_500]);
+        options.keepalive = Some(Keepalive { idle_s: 0, interval_s: 0, probes: 0 });
+        options.user_timeout_ms = None;
+        assert_eq!(applied(&options), [1, 1, idle, interval, probes, 0]);
+    }
+}
