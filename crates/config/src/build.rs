@@ -14,6 +14,7 @@ mod rule;
 mod rule_check;
 mod storage;
 
+pub use global::keepalive_gives_up_ms;
 use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;

@@ -26,6 +26,7 @@ use diagnostic::{Complaints, Place};
 use files::Files;
 use raw::Block;
 
+pub use build::keepalive_gives_up_ms;
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
 pub use model::{
     AddressSelector, AffinityRule, Authentication, Config, ConnDrop, ConnectionType, CpuAffinity,

@@ -15,6 +15,7 @@ mod janitor;
 mod keyring;
 mod listener;
 mod log;
+mod names;
 mod nonsense;
 mod passage;
 mod permits;

@@ -14,6 +14,7 @@ use crate::ending::Ending;
 use crate::interner::Interner;
 use crate::keyring::Keyring;
 use crate::log::Log;
+use crate::names::Names;
 use crate::permits::Permits;
 use crate::session::Roster;
 use crate::tally::Tally;
@@ -45,6 +46,8 @@ pub struct Shared {
     pub cancels: Arc<Permits>,
     /// Connections between accept and the end of routing.
     pub logins: Arc<Permits>,
+    /// Where hosts are.
+    pub names: Names,
     /// Derived keys.
     pub keyring: Keyring,
     /// Who is here, a roster a machine.
@@ -76,6 +79,7 @@ impl Shared {
             clients: ClientLimit::new(Scope::Global, global.client_max),
             cancels: Arc::new(Permits::new(global.cancel_max_inflight)),
             logins: Arc::new(Permits::new(global.client_max_routing)),
+            names: Names::new(global.dns_cache_ttl),
             keyring: Keyring::default(),
             rosters: (0..global.workers).map(|_| Arc::default()).collect(),
             janitor: OnceLock::new(),
@@ -121,19 +125,39 @@ impl Shared {
         Err(Ending::Silent("no free cancel key".into()))
     }
 
-    /// How sockets are set, clients' and servers'.
+    /// How sockets are set, servers' and those of clients that are not routed yet.
     pub fn stream_options(&self) -> StreamOptions {
+        self.options_with(&config::Keepalive::default())
+    }
+
+    /// How the sockets of a rule's clients are set; None: as all others.
+    pub fn client_options(&self, rule: &Rule) -> Option<StreamOptions> {
+        let own = rule.keepalive != config::Keepalive::default();
+        own.then(|| self.options_with(&rule.keepalive))
+    }
+
+    /// What a rule leaves out is as for the process.
+    fn options_with(&self, rule: &config::Keepalive) -> StreamOptions {
         let global = &self.config.global;
+        let or = |own: u32, all: u32| if own > 0 { own } else { all };
+        let keepalive = Keepalive {
+            idle_s: or(rule.idle_s, global.keepalive_s),
+            interval_s: or(rule.interval_s, global.keepalive_interval_s),
+            probes: or(rule.probes, global.keepalive_probes),
+        };
+        let user_timeout_ms = match rule.user_timeout_ms {
+            0 => global.keepalive_user_timeout_ms,
+            own if own > 0 => own,
+            _ => config::keepalive_gives_up_ms(
+                keepalive.idle_s.into(),
+                keepalive.interval_s.into(),
+                keepalive.probes.into(),
+            ),
+        };
         StreamOptions {
             nodelay: global.nodelay,
-            keepalive: (global.keepalive_s > 0).then_some(Keepalive {
-                idle_s: global.keepalive_s,
-                interval_s: global.keepalive_interval_s,
-                probes: global.keepalive_probes,
-            }),
-            user_timeout_ms: u32::try_from(global.keepalive_user_timeout_ms)
-                .ok()
-                .filter(|&ms| ms > 0),
+            keepalive: (keepalive.idle_s > 0).then_some(keepalive),
+            user_timeout_ms: u32::try_from(user_timeout_ms).ok().filter(|&ms| ms > 0),
         }
     }
 

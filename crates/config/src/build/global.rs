@@ -155,12 +155,18 @@ fn unix_socket_mode(fields: Fields<'_>, complaints: &mut Complaints) -> Option<u
 fn user_timeout_ms(fields: Fields<'_>) -> i64 {
     match fields.integer("keepalive_usr_timeout") {
         asked if asked >= 0 => asked,
-        _ => {
-            let probes_s =
-                fields.integer("keepalive_keep_interval") * fields.integer("keepalive_probes");
-            (1000 * (fields.integer("keepalive") + probes_s) - 500).max(0)
-        }
+        _ => keepalive_gives_up_ms(
+            fields.integer("keepalive"),
+            fields.integer("keepalive_keep_interval"),
+            fields.integer("keepalive_probes"),
+        ),
     }
+}
+
+/// Half a second less than the probes of keepalive need to give a connection up; Odyssey's formula.
+pub fn keepalive_gives_up_ms(idle_s: i64, interval_s: i64, probes: i64) -> i64 {
+    let seconds = interval_s.saturating_mul(probes).saturating_add(idle_s);
+    seconds.saturating_mul(1000).saturating_sub(500).max(0)
 }
 
 /// -1 is twice the time one cancel may take.

@@ -25,7 +25,11 @@ use std::time::{Duration, Instant};
 const BACKLOG_PAUSE: Duration = Duration::from_millis(1);
 const BACKLOG_PAUSE_MAX: Duration = Duration::from_millis(50);
 
-/// TCP keepalive.
+/// What Linux can count; it refuses more.
+const KEEPALIVE_S_MAX: u32 = 32_767;
+const KEEPALIVE_PROBES_MAX: u32 = 127;
+
+/// TCP keepalive. What is more than the system can count is cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Keepalive {
     /// Silence before the first probe; 0 leaves the system's default.
@@ -382,9 +386,9 @@ fn apply(fd: RawFd, options: &StreamOptions) -> io::Result<()> {
     if let Some(keepalive) = options.keepalive {
         socket::set_option(fd, libc::SOL_SOCKET, libc::SO_KEEPALIVE, 1)?;
         let table = [
-            (libc::TCP_KEEPIDLE, keepalive.idle_s),
-            (libc::TCP_KEEPINTVL, keepalive.interval_s),
-            (libc::TCP_KEEPCNT, keepalive.probes),
+            (libc::TCP_KEEPIDLE, keepalive.idle_s.min(KEEPALIVE_S_MAX)),
+            (libc::TCP_KEEPINTVL, keepalive.interval_s.min(KEEPALIVE_S_MAX)),
+            (libc::TCP_KEEPCNT, keepalive.probes.min(KEEPALIVE_PROBES_MAX)),
         ];
         for (option, value) in table.into_iter().filter(|(_, value)| *value > 0) {
             tcp(option, int(value))?;
@@ -432,5 +436,8 @@ mod tests {
         options.keepalive = Some(Keepalive { idle_s: 0, interval_s: 0, probes: 0 });
         options.user_timeout_ms = None;
         assert_eq!(applied(&options), [1, 1, idle, interval, probes, 0]);
+        let most = Keepalive { idle_s: u32::MAX, interval_s: 40_000, probes: 1000 };
+        options.keepalive = Some(most);
+        assert_eq!(applied(&options), [1, 1, 32_767, 32_767, 127, 0]);
     }
 }

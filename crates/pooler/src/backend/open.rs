@@ -167,7 +167,10 @@ impl Home {
         let endpoint = self.route.rule().storage.endpoints.first().ok_or(Reason::NoEndpoint)?;
         let addresses = match endpoint {
             Endpoint::Unix { path } => vec![Address::Unix(path.clone())],
-            Endpoint::Tcp { host, port } => machine::resolve(host, *port, patience.deadline)
+            Endpoint::Tcp { host, port } => self
+                .shared
+                .names
+                .resolve(host, *port, patience.deadline)
                 .map_err(Reason::Unreachable)?
                 .into_iter()
                 .map(Address::Tcp)

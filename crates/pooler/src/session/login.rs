@@ -237,6 +237,9 @@ impl Login<'_> {
             "startup",
             format_args!("route '{database}.{user}' to '{}.{}'", rule.database, rule.user),
         );
+        if let Some(options) = self.shared.client_options(rule) {
+            let _ = self.client.set_options(&options); // as in `welcome`
+        }
         let route = self.shared.routes.get_or_create(rule, database, user, replication);
         let route = route.map_err(|refusal| Ending::Refused(refusal, asked.clone()))?;
         Ok(self.shared.home(route))
