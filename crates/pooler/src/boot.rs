@@ -15,7 +15,7 @@ use crate::daemon::{self, Role};
 use crate::face::{Face, STAGES, Stage};
 use crate::log::{Log, Options, Who};
 use crate::shared::Shared;
-use crate::{descriptors, janitor, listener, shutdown, stats};
+use crate::{descriptors, host, janitor, listener, shutdown, stats};
 
 /// Fewer stacks than this are not kept, whatever `cache_coroutine` says: here a client that says
 /// something takes one, and Odyssey's new clients only.
@@ -203,11 +203,12 @@ impl System {
             );
             return Exit::Failed;
         }
-        let (one, two) = (Arc::clone(&self.shared), Arc::clone(&self.shared));
+        let [one, two, three] = std::array::from_fn(|_| Arc::clone(&self.shared));
         let machines = Arc::clone(&self.machines);
         let kept = machine::spawn("janitor", move || janitor::run(&one));
         let counted = machine::spawn("stats", move || stats::run(&two, &machines));
-        if kept.is_err() || counted.is_err() {
+        let watched = machine::spawn("host-watcher", move || host::run(&three));
+        if kept.is_err() || counted.is_err() || watched.is_err() {
             return Exit::Failed;
         }
         let _ = self.stages.try_send(Stage::Listening);

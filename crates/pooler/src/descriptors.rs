@@ -73,8 +73,8 @@ mod tests {
             )
         };
         let text = format!(
-            "log_format \"%m\" listen {{ host \"::1\" port 1 }} storage \"s\" {{ type \"remote\" \
-             host \"::1\" port 2 }} shared_pool \"p\" {{ pool_size 30 }}\n{}{}{}{head}\n",
+            "log_format \"%m\" listen {{ host \"*\" port 1 }} storage \"s\" {{ type \"remote\" \
+             host \"h\" port 2 }} shared_pool \"p\" {{ pool_size 30 }}\n{}{}{}{head}\n",
             rule("a", "pool_size 100"),
             rule("b", "shared_pool \"p\""),
             rule("c", "shared_pool \"p\""),

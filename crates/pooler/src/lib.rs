@@ -9,6 +9,8 @@ mod descriptors;
 mod dialog;
 mod ending;
 mod face;
+mod histogram;
+mod host;
 mod id;
 mod interner;
 mod janitor;

@@ -2,6 +2,7 @@
 //! boot, passed down; a second instance in the same process would disturb nobody.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 
 use config::{Config, Rule};
@@ -11,6 +12,7 @@ use wire::settings::Settings;
 
 use crate::backend::{Home, Route, Routes};
 use crate::ending::Ending;
+use crate::host::Host;
 use crate::interner::Interner;
 use crate::keyring::Keyring;
 use crate::log::Log;
@@ -46,6 +48,10 @@ pub struct Shared {
     pub cancels: Arc<Permits>,
     /// Connections between accept and the end of routing.
     pub logins: Arc<Permits>,
+    /// What the host watcher saw.
+    pub host: Host,
+    /// Logins that failed since they were printed last.
+    startup_errors: AtomicU64,
     /// Where hosts are.
     pub names: Names,
     /// Derived keys.
@@ -79,6 +85,8 @@ impl Shared {
             clients: ClientLimit::new(Scope::Global, global.client_max),
             cancels: Arc::new(Permits::new(global.cancel_max_inflight)),
             logins: Arc::new(Permits::new(global.client_max_routing)),
+            host: Host::default(),
+            startup_errors: AtomicU64::new(0),
             names: Names::new(global.dns_cache_ttl),
             keyring: Keyring::default(),
             rosters: (0..global.workers).map(|_| Arc::default()).collect(),
@@ -98,7 +106,8 @@ impl Shared {
             return home;
         }
         homes.retain(|_, home| home.strong_count() > 0);
-        let home = Arc::new(Home { shared: Arc::clone(self), route, tally: Tally::default() });
+        let tally = Tally::new(!route.rule().quantiles.is_empty());
+        let home = Arc::new(Home { shared: Arc::clone(self), route, tally });
         homes.insert(place, Arc::downgrade(&home));
         home
     }
@@ -166,6 +175,16 @@ impl Shared {
         if let Some(janitor) = self.janitor.get() {
             janitor.notify();
         }
+    }
+
+    /// A login failed.
+    pub fn login_failed(&self) {
+        self.startup_errors.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many did since this was asked last.
+    pub fn startup_errors(&self) -> u64 {
+        self.startup_errors.swap(0, Ordering::Relaxed)
     }
 
     /// Debug lines for this rule?

@@ -2,7 +2,9 @@
 //! Numbers only ever grow; who wants a rate remembers the last reading.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+use crate::histogram::{Counts, Histogram};
 
 /// Totals of one route.
 #[derive(Debug, Default)]
@@ -14,6 +16,17 @@ pub struct Tally {
     received_bytes: AtomicU64,
     sent_bytes: AtomicU64,
     pins: AtomicU64,
+    /// Only where a rule has `quantiles`.
+    histograms: Option<(Histogram, Histogram)>,
+}
+
+/// How long the queries and the transactions of one route took.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Times {
+    /// Requests, from the first byte to the ReadyForQuery.
+    pub queries: Counts,
+    /// Transactions, as in [`Totals`].
+    pub transactions: Counts,
 }
 
 /// One reading of a [`Tally`].
@@ -33,18 +46,38 @@ pub struct Totals {
     pub sent_bytes: u64,
 }
 
-/// What one client does during one lease; handed in when the lease ends, so that a query costs no
-/// shared counter.
+/// What one client does during one transaction; handed in when that is over, or each second of a
+/// long one, so that a query costs no shared counter.
 #[derive(Debug, Default)]
 pub struct Traffic {
     totals: Totals,
-    /// When the lease began; None while the client holds no server.
+    /// When the transaction began; None outside of one.
     since: Option<Instant>,
     /// When the request that is not answered yet was made.
     asked: Option<Instant>,
+    /// Requests that were answered since then, not all of them.
+    answered: u64,
+    /// Has anything of this transaction been answered? A goodbye is none.
+    real: bool,
+    /// When something was handed in last.
+    handed_in: Option<Instant>,
 }
 
+/// A transaction that takes longer than this is in the statistics before it is over.
+const HAND_IN: Duration = Duration::from_secs(1);
+
 impl Tally {
+    /// Of a route whose rule wants to know how long things take, or does not.
+    pub fn new(timed: bool) -> Self {
+        Self { histograms: timed.then(Default::default), ..Self::default() }
+    }
+
+    /// How long things took so far; None if nobody wants to know.
+    pub fn times(&self) -> Option<Times> {
+        let (queries, transactions) = self.histograms.as_ref()?;
+        Some(Times { queries: queries.counts(), transactions: transactions.counts() })
+    }
+
     /// The totals now. Counters are read one by one: they may be a query apart.
     pub fn totals(&self) -> Totals {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
@@ -97,22 +130,35 @@ impl Totals {
     }
 }
 
+impl Times {
+    /// What came since `before`.
+    pub fn since(&self, before: &Times) -> Times {
+        Times {
+            queries: self.queries.since(&before.queries),
+            transactions: self.transactions.since(&before.transactions),
+        }
+    }
+}
+
 impl Traffic {
     /// The client got a server.
     pub fn begin(&mut self, now: Instant) {
         self.since = Some(now);
         self.asked = Some(now);
+        self.handed_in = Some(now);
     }
 
     /// The client asked for something; only the first of a pipeline starts the clock.
     pub fn asked(&mut self) {
-        self.asked.get_or_insert_with(machine::now);
+        let asked = *self.asked.get_or_insert_with(machine::now);
+        self.since.get_or_insert(asked);
     }
 
-    /// Everything asked for was answered.
-    pub fn settled(&mut self, now: Instant) {
-        if let Some(asked) = self.asked.take() {
-            self.totals.query_us += now.duration_since(asked).as_micros() as u64;
+    /// Everything asked for was answered, and a transaction is open.
+    pub fn settled(&mut self, now: Instant, tally: &Tally) {
+        self.count_queries(now, tally);
+        if self.handed_in.is_some_and(|at| now.duration_since(at) >= HAND_IN) {
+            self.hand_in(now, tally);
         }
     }
 
@@ -128,24 +174,50 @@ impl Traffic {
 
     /// A request was answered in full.
     pub fn answered(&mut self) {
-        self.totals.queries += 1;
+        self.answered += 1;
     }
 
-    /// The client gave its server back: a transaction (or a session) is over.
+    /// Everything asked for was answered, and no transaction is open; or the client is gone.
     pub fn transaction_over(&mut self, now: Instant, tally: &Tally) {
-        self.settled(now);
-        if let Some(since) = self.since.take() {
+        self.count_queries(now, tally);
+        if let Some(since) = self.since.take()
+            && std::mem::take(&mut self.real)
+        {
+            let us = now.duration_since(since).as_micros() as u64;
             self.totals.transactions += 1;
-            self.totals.transaction_us += now.duration_since(since).as_micros() as u64;
+            self.totals.transaction_us += us;
+            if let Some((_, transactions)) = &tally.histograms {
+                transactions.record(us, 1);
+            }
         }
+        self.hand_in(now, tally);
+    }
+
+    /// Those of a pipeline count as long as the whole of it: none can be read before.
+    fn count_queries(&mut self, now: Instant, tally: &Tally) {
+        let Some(asked) = self.asked.take() else { return };
+        let count = std::mem::take(&mut self.answered);
+        if count == 0 {
+            return;
+        }
+        let us = now.duration_since(asked).as_micros() as u64;
+        self.totals.queries += count;
+        self.totals.query_us += us;
+        self.real = true;
+        if let Some((queries, _)) = &tally.histograms {
+            queries.record(us, count);
+        }
+    }
+
+    fn hand_in(&mut self, now: Instant, tally: &Tally) {
         tally.add(&std::mem::take(&mut self.totals));
+        self.handed_in = Some(now);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
 
     #[test]
     fn a_lease_is_handed_in_once() {
@@ -169,5 +241,39 @@ mod tests {
         };
         assert_eq!(tally.totals(), expected);
         assert_eq!(tally.totals().since(&expected), Totals::default());
+    }
+
+    /// A client of a session pool holds one server for hours. Counted by the lease, all its work
+    /// would come when it leaves, as one transaction.
+    #[test]
+    fn each_transaction_of_a_long_lease_counts_when_it_is_over() {
+        let (tally, start) = (Tally::new(true), machine::now());
+        let at = |ms: u64| machine::now().max(start) + Duration::from_millis(ms);
+        let mut traffic = Traffic::default();
+        traffic.begin(start);
+        traffic.answered();
+        traffic.transaction_over(at(1), &tally);
+        for query in 0..3 {
+            traffic.asked();
+            traffic.answered();
+            if query < 2 {
+                traffic.settled(at(2), &tally);
+                assert_eq!(tally.totals().queries, 1, "the transaction is open and young");
+            }
+        }
+        traffic.transaction_over(at(3), &tally);
+        let counts = || (tally.totals().queries, tally.totals().transactions);
+        assert_eq!(counts(), (4, 2));
+        traffic.asked();
+        traffic.answered();
+        traffic.settled(at(5000), &tally);
+        assert_eq!(counts(), (5, 2), "a long one is in the statistics before its end");
+        traffic.transaction_over(at(5001), &tally);
+        traffic.asked();
+        traffic.transaction_over(at(6000), &tally);
+        assert_eq!(counts(), (5, 3), "a goodbye is neither a query nor a transaction");
+        let times = tally.times().unwrap();
+        assert_eq!((times.queries.total(), times.transactions.total()), counts());
+        assert_eq!(Tally::default().times(), None);
     }
 }

@@ -45,6 +45,8 @@ pub struct Arrival {
 pub fn welcome(shared: &Arc<Shared>, arrival: Arrival) {
     let Arrival { parcel, address, seat, listen, permit } = arrival;
     let voice = Voice::new(Arc::clone(shared), Id::random(Kind::Client), address);
+    let machine = machine::current().expect("logins run on machines");
+    shared.rosters[machine].arrive();
     let Ok(client) = parcel.unfold() else { return };
     // A socket that takes no options is closed already; the login will see that.
     let _ = client.set_options(&shared.stream_options());
@@ -410,6 +412,7 @@ impl Login<'_> {
 
     /// The login is over without a session: the client is told what may be told.
     fn fail(&self, ending: &Ending) {
+        self.shared.login_failed();
         if ending.is_fault() {
             let address = &self.voice.address;
             self.voice.error("startup", format_args!("{ending} for '{address}' client, closing"));
