@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test says what it expects by failing")]
 
 mod contract;
+mod daemon;
 mod drivers;
 mod duplex;
 mod endings;
@@ -24,6 +25,7 @@ mod settings;
 mod slow_reader;
 mod soak;
 mod startup_and_auth;
+mod statistics;
 mod support;
 mod timeouts;
 mod tools;

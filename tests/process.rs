@@ -168,6 +168,12 @@ fn enough_signals_end_it_at_once() {
     pooler.wait_for_line("termination signal received");
     pooler.signal(Signal::TERM);
     assert_eq!(pooler.wait_for_exit(PATIENCE).code(), Some(1));
+
+    let mut pooler = Setup::transaction(1).global("max_sigterms_to_die 1").start();
+    let mut busy = pooler.client();
+    busy.query("start transaction");
+    pooler.signal(Signal::TERM);
+    assert_eq!(pooler.wait_for_exit(PATIENCE).code(), Some(1));
 }
 
 #[test]

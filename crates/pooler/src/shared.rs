@@ -50,7 +50,7 @@ pub struct Shared {
     pub logins: Arc<Permits>,
     /// What the host watcher saw.
     pub host: Host,
-    /// Logins that failed since they were printed last.
+    /// Connections that never said what they want, since they were printed last.
     startup_errors: AtomicU64,
     /// Where hosts are.
     pub names: Names,
@@ -177,8 +177,8 @@ impl Shared {
         }
     }
 
-    /// A login failed.
-    pub fn login_failed(&self) {
+    /// A connection ended before it said what it wants.
+    pub fn startup_failed(&self) {
         self.startup_errors.fetch_add(1, Ordering::Relaxed);
     }
 

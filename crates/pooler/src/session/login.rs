@@ -121,7 +121,7 @@ impl Login<'_> {
         let admission = self.shared.clients.admit();
         let process = admission.map_err(|refusal| Ending::Refused(refusal, Asked::default()))?;
         self.voice.session("startup", format_args!("new client connection {}", self.voice.address));
-        let negotiated = match self.negotiate()? {
+        let negotiated = match self.negotiate().inspect_err(|_| self.shared.startup_failed())? {
             First::Login(negotiated) => negotiated,
             First::Cancel(key) => {
                 drop(permit); // a cancel may take its time, logins need not wait for it
@@ -129,7 +129,8 @@ impl Login<'_> {
                 return Ok(None);
             }
         };
-        let asked = self.name(&negotiated.message)?;
+        let asked = self.name(&negotiated.message);
+        let asked = asked.inspect_err(|_| self.shared.startup_failed())?;
         let replication = replication(&negotiated.message)?;
         let home = self.route(&asked, negotiated.asked_ssl, replication)?;
         drop(permit);
@@ -412,7 +413,6 @@ impl Login<'_> {
 
     /// The login is over without a session: the client is told what may be told.
     fn fail(&self, ending: &Ending) {
-        self.shared.login_failed();
         if ending.is_fault() {
             let address = &self.voice.address;
             self.voice.error("startup", format_args!("{ending} for '{address}' client, closing"));
