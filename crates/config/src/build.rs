@@ -25,6 +25,9 @@ use crate::model::{Config, ConnDrop, Rule, SharedPool, Storage, TlsMode};
 use crate::options::Scope;
 use crate::raw::Block;
 
+pub(crate) use global::PAGE_BYTES;
+pub(crate) use storage::PORT;
+
 /// What sections may refer to.
 pub(crate) struct Known<'a> {
     pub storages: &'a [Arc<Storage>],

@@ -8,8 +8,11 @@
 mod build;
 mod conf;
 mod diagnostic;
+mod draft;
+mod dump;
 mod fields;
 mod files;
+mod in_force;
 mod inspect;
 mod model;
 mod options;
@@ -19,8 +22,9 @@ mod secret;
 mod tests;
 mod yaml;
 
-use std::fs;
 use std::path::Path;
+use std::sync::Arc;
+use std::{fmt, fs};
 
 use diagnostic::{Complaints, Place};
 use files::Files;
@@ -28,12 +32,15 @@ use raw::Block;
 
 pub use build::keepalive_gives_up_ms;
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
+pub use draft::{Section, Setting, Word, write};
+pub use dump::{Secrets, dump};
+pub use in_force::{Effective, Origin, effective, effective_global};
 pub use model::{
     AddressSelector, AffinityRule, Authentication, Config, ConnDrop, ConnectionType, CpuAffinity,
     Endpoint, Global, Keepalive, Listen, Name, PoolMode, Quantile, Role, Rule, SessionState,
     SharedPool, Storage, StorageKind, TlsMode, UserName,
 };
-pub use options::reference as options_reference;
+pub use options::{page as options_page, schema as yaml_schema};
 pub use secret::Secret;
 
 /// In which of the two languages a text is written.
@@ -62,6 +69,19 @@ pub struct Loaded {
     pub config: Config,
     /// What was accepted but deserves a line in the log, in the order of the files.
     pub warnings: Vec<Diagnostic>,
+    /// What was written, for those who want to know where a value comes from.
+    pub(crate) written: Written,
+}
+
+/// The raw tree, kept for dumps and explanations.
+#[derive(Clone)]
+pub(crate) struct Written(pub Arc<Block>);
+
+/// It holds passwords.
+impl fmt::Debug for Written {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Written(..)")
+    }
 }
 
 /// Reads a file and everything it includes; the format follows the file's extension.
@@ -89,7 +109,9 @@ pub fn parse(name: &str, text: &str, format: Format) -> Result<Loaded, Diagnosti
     inspect::inspect(&root, &mut complaints);
     let config = build::config(&root, &mut complaints);
     match complaints.finish() {
-        (errors, warnings) if errors.is_empty() => Ok(Loaded { config, warnings }),
+        (errors, warnings) if errors.is_empty() => {
+            Ok(Loaded { config, warnings, written: Written(Arc::new(root)) })
+        }
         (errors, _) => Err(Diagnostics(errors)),
     }
 }

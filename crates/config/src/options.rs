@@ -1,13 +1,17 @@
 //! The table of options: each word of the language, once, with its place, type, default, range and
 //! fate.
 //!
-//! Both readers, the checks and the reference page are driven by it; nothing else knows a default.
+//! Both readers, the checks, the reference page, the schema of the YAML and the dump are driven by
+//! it; nothing else knows a default.
 
+mod page;
 mod rule;
+mod schema;
 mod section;
 mod top;
 
-use std::fmt::Write as _;
+pub use page::page;
+pub use schema::schema;
 
 /// Where an option stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,7 +49,26 @@ pub(crate) struct Row {
     pub unit: &'static str,
     /// Whether it may stand more than once in a block.
     pub repeats: bool,
+    /// Whether its section is incomplete without it.
+    pub required: bool,
+    /// Its value is nobody's business: dumps and explanations mask it.
+    pub secret: bool,
+    /// The only texts it takes; empty if any text may do.
+    pub words: &'static [&'static str],
+    /// What a reload does with a changed value.
+    pub reload: Reload,
+    /// Odyssey does not have it.
+    pub ours: bool,
     pub doc: &'static str,
+}
+
+/// What a reload does with a changed value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reload {
+    /// It is used from then on, by who connects or waits then.
+    Applied,
+    /// It waits for the next start, and the reload's report says so.
+    Restart,
 }
 
 /// Another spelling of an option.
@@ -109,7 +132,7 @@ pub(crate) enum Status {
     Deprecated,
 }
 
-const TABLE: &[(Scope, &[Row])] = &[
+pub(crate) const TABLE: &[(Scope, &[Row])] = &[
     (Scope::Top, top::ROWS),
     (Scope::Listen, section::LISTEN),
     (Scope::Storage, section::STORAGE),
@@ -127,6 +150,12 @@ const TABLE: &[(Scope, &[Row])] = &[
     (Scope::SoftOomDrop, section::SOFT_OOM_DROP),
     (Scope::QueryParsing, section::QUERY_PARSING),
 ];
+
+/// How much a side insists on TLS.
+const TLS_MODES: &[&str] = &["disable", "allow", "prefer", "require", "verify_ca", "verify_full"];
+
+/// Which servers a client wants.
+const SESSION_ATTRS: &[&str] = &["read-write", "read-only", "prefer-standby", "any"];
 
 /// Words of the language that are not names of options.
 const OTHER_WORDS: &[&str] = &["yes", "no", "default", "local", "host", "hostssl", "hostnossl"];
@@ -227,53 +256,6 @@ impl Scope {
     }
 }
 
-/// The whole table as Markdown, for the documentation.
-pub fn reference() -> String {
-    let mut page = String::from("# Options\n");
-    for (scope, rows) in TABLE.iter().filter(|(_, rows)| !rows.is_empty()) {
-        // Writing to a String cannot fail.
-        let _ = write!(page, "\n## {}\n\n", scope.title());
-        page.push_str("| option | value | default | state | meaning |\n|---|---|---|---|---|\n");
-        for row in *rows {
-            let (name, kind, status) = (row.name, row.kind.title(row.unit), row.status.title());
-            let doc = row.doc.replace('|', "\\|");
-            let _ = writeln!(page, "| `{name}` | {kind} | {} | {status} | {doc} |", row.default);
-        }
-    }
-    page
-}
-
-impl Kind {
-    fn title(self, unit: &str) -> String {
-        let text = match self {
-            Kind::Flag => "yes / no",
-            Kind::Integer { .. } if unit.is_empty() => "number",
-            Kind::Integer { .. } => unit,
-            Kind::Size => "size (k, m, g)",
-            Kind::Text => "string",
-            Kind::IntegerOrText => "number or string",
-            Kind::TextOrDefault => "string or default",
-            Kind::Bare(words) => return words.join(" / "),
-            Kind::Pairs => "pairs of strings",
-            Kind::Section { .. } => "section",
-            Kind::Include => "path",
-        };
-        text.to_owned()
-    }
-}
-
-impl Status {
-    fn title(self) -> &'static str {
-        match self {
-            Status::Built => "works",
-            Status::Later { .. } => "accepted, not built yet",
-            Status::Harmless => "accepted, nothing to do",
-            Status::Refused { .. } => "refused, not built yet",
-            Status::Deprecated => "deprecated, ignored",
-        }
-    }
-}
-
 const fn row(name: &'static str, kind: Kind) -> Row {
     Row {
         name,
@@ -283,6 +265,11 @@ const fn row(name: &'static str, kind: Kind) -> Row {
         default: "",
         unit: "",
         repeats: false,
+        required: false,
+        secret: false,
+        words: &[],
+        reload: Reload::Applied,
+        ours: false,
         doc: "",
     }
 }
@@ -324,6 +311,26 @@ impl Row {
 
     const fn repeats(self) -> Row {
         Row { repeats: true, ..self }
+    }
+
+    const fn required(self) -> Row {
+        Row { required: true, ..self }
+    }
+
+    const fn secret(self) -> Row {
+        Row { secret: true, ..self }
+    }
+
+    const fn words(self, words: &'static [&'static str]) -> Row {
+        Row { words, ..self }
+    }
+
+    const fn restart(self) -> Row {
+        Row { reload: Reload::Restart, ..self }
+    }
+
+    const fn ours(self) -> Row {
+        Row { ours: true, ..self }
     }
 
     const fn aliases(self, aliases: &'static [Alias]) -> Row {

@@ -2,8 +2,12 @@
 
 mod accepts;
 mod complaints;
+mod dump;
+mod effective;
+mod generated;
 mod properties;
 mod same_model;
+mod schema;
 mod sections;
 
 use crate::{Diagnostics, Format, Loaded, parse};

@@ -2,9 +2,9 @@
 //! same table.
 //!
 //! A section with a name is a map of names (`storages: {pg: {…}}`), one without is a map or a list
-//! of maps (`listen: [{…}]`). A user may be a list of maps, told apart by `address` and
-//! `connection_type`. A plain `default` is the default, a quoted one is a name. Keys of the top
-//! level that start with `x-` are for anchors to live in.
+//! of maps (`listen: [{…}]`). A map of names may be a list of such maps. A user may be a list of
+//! maps, told apart by `address` and `connection_type`. A plain `default` is the default, a quoted
+//! one is a name. Keys of the top level that start with `x-` are for anchors to live in.
 
 mod tree;
 
@@ -144,6 +144,10 @@ impl Reader<'_, '_> {
                 inner.name = Some(Name::Named(text.clone()));
                 block.blocks.push(inner);
                 return Ok(());
+            }
+            // A list of such maps, where the order counts and names come back.
+            NodeKind::List(maps) if maps.iter().all(|map| matches!(map.kind, NodeKind::Map(_))) => {
+                return maps.iter().try_for_each(|map| self.named(row, (scope, label), map, block));
             }
             _ if value.is_null() => return Ok(()),
             _ => return self.expected(value, "a map of names"),

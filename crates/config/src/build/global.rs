@@ -11,7 +11,7 @@ use crate::fields::Fields;
 use crate::model::{CpuAffinity, Global};
 use crate::raw::Value;
 
-const PAGE_BYTES: usize = 4096;
+pub(crate) const PAGE_BYTES: usize = 4096;
 const STACK_PAGES_MIN: usize = 16; // 64 KiB: less does not carry a TLS handshake
 const LOG_QUEUE_DEPTH: usize = 30_000; // Odyssey's, also for 0 and less
 const ZONE_BYTES_MAX: usize = 15; // Odyssey's

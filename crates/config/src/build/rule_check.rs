@@ -113,12 +113,4 @@ pub(super) fn group(reading: &mut Reading<'_>, authentication: Option<Authentica
 pub(super) fn values(reading: &mut Reading<'_>) {
     let fields = reading.fields;
     check_session_attrs(fields, reading.complaints);
-    if let Some(list) = fields.text("quantiles") {
-        let is_quantile =
-            |text: &str| text.trim().parse().is_ok_and(|it| (0.0..=1.0).contains(&it));
-        if !list.split(',').all(is_quantile) {
-            let message = format!("can't parse quantiles from '{list}'");
-            reading.complaints.error(fields.place("quantiles"), message);
-        }
-    }
 }

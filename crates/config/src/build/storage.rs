@@ -11,7 +11,7 @@ use crate::model::{Endpoint, Storage, StorageKind};
 use crate::options::Scope;
 use crate::raw::Block;
 
-const PORT: u16 = 5432; // PostgreSQL's; Odyssey would try port 0
+pub(crate) const PORT: u16 = 5432; // PostgreSQL's; Odyssey would try port 0
 
 pub(super) fn read(
     block: &Block,

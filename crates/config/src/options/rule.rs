@@ -1,12 +1,16 @@
 //! Options of rules: inside `user`, `group` and `watchdog`.
 
+use super::SESSION_ATTRS;
 use super::{Kind, Label, Row, Scope};
 use super::{between, flag, integer, natural, row, section, text};
 
 pub(super) const ROWS: &[Row] = &[
     // who clients are
-    text("authentication").doc("none, block, clear_text, md5, scram-sha-256. Mandatory."),
-    text("password").doc("Plain, md5… or a SCRAM verifier."),
+    text("authentication")
+        .required()
+        .words(&["none", "block", "clear_text", "md5", "scram-sha-256", "cert", "external"])
+        .doc("How clients prove who they are; block lets nobody in."),
+    text("password").secret().doc("Plain, md5… or a SCRAM verifier."),
     row("auth_common_name", Kind::TextOrDefault).repeats().later(&[]).doc("Names of certificates."),
     text("auth_module").refused(&[]).doc("A module that checks passwords."),
     flag("enable_mdb_iamproxy_auth", "no").refused(&["no"]).doc("Ask a token service."),
@@ -28,7 +32,10 @@ pub(super) const ROWS: &[Row] = &[
     integer("ldap_pool_size", "").deprecated(),
     integer("ldap_pool_timeout", "").deprecated(),
     integer("ldap_pool_ttl", "").deprecated(),
-    text("role").later(&[]).doc("On the console: admin, stat, notallow."),
+    text("role")
+        .words(&["admin", "stat", "notallow"])
+        .later(&[])
+        .doc("On the console: admin, stat, notallow."),
     // what clients may do and see
     between("client_max", 1, i32::MAX as i64, "").doc("Clients per route; unset = unlimited."),
     flag("client_fwd_error", "no").doc("Forward the error of a server that refuses us."),
@@ -43,21 +50,30 @@ pub(super) const ROWS: &[Row] = &[
     natural("keepalive_probes", "0").doc("As the global one."),
     integer("keepalive_usr_timeout", "0").unit("ms").doc("As the global one."),
     // servers
-    text("storage").doc("Where the servers are. Mandatory."),
+    text("storage").required().doc("Where the servers are."),
     text("storage_db").doc("The server's database; unset = the client's."),
     text("storage_user").doc("The server's user; unset = the client's."),
-    text("storage_password").doc("Our password at the server."),
+    text("storage_password").secret().doc("Our password at the server."),
     natural("server_lifetime", "3600").unit("s").doc("Older idle servers are closed; 0 = never."),
     flag("server_drop_on_cached_plan_error", "yes").doc("Close it after 0A000."),
     flag("maintain_params", "yes").doc("Bring the client's parameters along."),
     row("options", Kind::Pairs).doc("Client parameters set by force."),
     row("backend_startup_options", Kind::Pairs).doc("Sent when a server is opened."),
-    text("target_session_attrs").later(&["any"]).doc("read-write, read-only, prefer-standby, any."),
+    text("target_session_attrs")
+        .words(SESSION_ATTRS)
+        .later(&["any"])
+        .doc("Which of several servers clients want."),
     natural("catchup_timeout", "0").unit("s").later(&["0"]).doc("How far a server may lag behind."),
     integer("catchup_checks", "").deprecated(),
     // the pool
-    text("pool").doc("session, transaction or statement."),
-    text("pool_routing").default("client_visible").doc("internal: not for clients."),
+    text("pool")
+        .required()
+        .words(&["session", "transaction", "statement"])
+        .doc("For how long a client keeps its server."),
+    text("pool_routing")
+        .words(&["client_visible", "internal"])
+        .default("client_visible")
+        .doc("internal: not for clients."),
     natural("pool_size", "0").doc("Servers per route; 0 = unlimited."),
     natural("min_pool_size", "0")
         .doc("Servers kept open; not in default rules, not with shared_pool."),
@@ -72,8 +88,11 @@ pub(super) const ROWS: &[Row] = &[
     natural("pool_reset_timeout_ms", "1000").unit("ms").doc("Each step of a reset; 0 = for ever."),
     flag("pool_reserve_prepared_statement", "yes")
         .doc("Prepared statements work across servers; off in session pools."),
-    flag("pool_pin_on_listen", "no").doc("Keep the server after LISTEN."),
+    flag("pool_pin_on_listen", "")
+        .doc("Keep the server after LISTEN; unset = as pool_session_state."),
     text("pool_session_state")
+        .ours()
+        .words(&["pin", "reset", "error"])
         .default("pin")
         .doc("Temporary tables, LISTEN, locks: pin (to the server), reset or error."),
     flag("pool_attach_check", "yes").harmless().doc("Servers that hang up are always noticed."),
@@ -100,5 +119,5 @@ pub(super) const WATCHDOG: &[Row] = &[
 
 pub(super) const LDAP_CREDENTIALS: &[Row] = &[
     text("ldap_storage_username").doc("The server's user."),
-    text("ldap_storage_password").doc("The server's password."),
+    text("ldap_storage_password").secret().doc("The server's password."),
 ];

@@ -1,34 +1,52 @@
 //! Options inside sections, except for rules.
 
 use super::{Alias, Kind, Label, Row, Scope};
+use super::{SESSION_ATTRS, TLS_MODES};
 use super::{between, flag, integer, natural, row, section, text};
 
 const INT_MAX: i64 = i32::MAX as i64;
 
 pub(super) const LISTEN: &[Row] = &[
     text("host").doc("Name, address or *; without it the unix socket of that port."),
-    between("port", 1, 65535, "").doc("Mandatory."),
+    between("port", 1, 65535, "")
+        .required()
+        .doc("TCP port, or the number in the unix socket's name."),
     natural("backlog", "128").doc("The kernel's queue of connections not accepted yet."),
     natural("client_login_timeout", "15000")
         .unit("ms")
         .doc("Everything before the first query; 0 = for ever."),
-    text("tls").default("disable").doc("disable, allow, prefer; more is not built yet."),
+    text("tls")
+        .words(TLS_MODES)
+        .default("disable")
+        .doc("Only disable is built; allow and prefer use plain text, the others are refused."),
     text("tls_ca_file").harmless().doc("Authorities that sign clients."),
     text("tls_key_file").harmless().doc("Our private key."),
     text("tls_cert_file").harmless().doc("Our certificate."),
     text("tls_protocols").harmless().doc("Odyssey never applies it."),
-    text("target_session_attrs").later(&["any"]).doc("Which servers clients of this port want."),
-    text("balancing_method").later(&["roundrobin"]).doc("Overrides the storage's method."),
+    text("target_session_attrs")
+        .words(SESSION_ATTRS)
+        .later(&["any"])
+        .doc("Which servers clients of this port want."),
+    text("balancing_method")
+        .words(&["roundrobin", "leastconn", "weighted", "weightedleastconn", "responsetime"])
+        .later(&["roundrobin"])
+        .doc("Overrides the storage's method."),
     natural("catchup_timeout", "0").unit("s").later(&["0"]).doc("How far servers may lag behind."),
     text("storage").repeats().later(&[]).doc("Storages instead of the rule's, in order."),
     flag("compression", "").deprecated(),
 ];
 
 pub(super) const STORAGE: &[Row] = &[
-    text("type").doc("remote for PostgreSQL, local for the console. Mandatory."),
+    text("type")
+        .required()
+        .words(&["remote", "local"])
+        .doc("remote for PostgreSQL, local for the console."),
     text("host").doc("[tcp://|unix://]host[:port][:zone], several with commas."),
     between("port", 1, 65535, "").doc("Of hosts without a port of their own; unset = 5432."),
-    text("tls").default("disable").doc("disable, allow, prefer; more is not built yet."),
+    text("tls")
+        .words(TLS_MODES)
+        .default("disable")
+        .doc("Only disable is built; allow and prefer use plain text, the others are refused."),
     text("tls_ca_file").harmless().doc("Authorities that sign servers."),
     text("tls_key_file").harmless().doc("Our private key."),
     text("tls_cert_file").harmless().doc("Our certificate."),
@@ -62,11 +80,11 @@ pub(super) const DATABASE: &[Row] = &[
 ];
 
 pub(super) const LDAP_ENDPOINT: &[Row] = &[
-    text("ldapserver").doc("Its host."),
+    text("ldapserver").required().doc("Its host."),
     between("ldapport", 0, 65535, "0").doc("Its port."),
     text("ldapscheme").default("ldap").doc("ldap or ldaps."),
     text("ldapbinddn").doc("Who asks."),
-    text("ldapbindpasswd").doc("With which password."),
+    text("ldapbindpasswd").secret().doc("With which password."),
     text("ldapbasedn").doc("Where to search."),
     text("ldapprefix").doc("In front of the user to make a DN."),
     text("ldapsuffix").doc("Behind the user to make a DN."),
@@ -85,7 +103,7 @@ pub(super) const CONN_DROP: &[Row] = &[
 ];
 
 pub(super) const SOFT_OOM: &[Row] = &[
-    row("limit", Kind::Size).unit("bytes").doc("Above it logins are refused. Mandatory."),
+    row("limit", Kind::Size).required().unit("bytes").doc("Above it logins are refused."),
     text("process").doc("Part of the names of processes that count; empty = all memory."),
     natural("check_interval_ms", "1000").unit("ms").doc("Between two looks."),
     section("drop", Scope::SoftOomDrop, Label::None).doc("Also signal the largest processes."),

@@ -6,45 +6,74 @@ use super::{between, flag, integer, natural, row, section, text};
 pub(super) const ROWS: &[Row] = &[
     row("include", Kind::Include).repeats().doc("Another file, relative to the working directory."),
     // the process
-    flag("daemonize", "no").doc("Fork into the background; the parent ends when clients can come."),
-    integer("priority", "0").doc("Scheduling priority of the process, -20 to 19; 0 = as started."),
-    text("pid_file").doc("Where our process id is written, when clients can come."),
+    flag("daemonize", "no")
+        .restart()
+        .doc("Fork into the background; the parent ends when clients can come."),
+    integer("priority", "0")
+        .restart()
+        .doc("Scheduling priority of the process, -20 to 19; 0 = as started."),
+    text("pid_file").restart().doc("Where our process id is written, when clients can come."),
     text("unix_socket_dir").doc("Directory of our unix sockets and by default of the servers'."),
     text("unix_socket_mode").doc("Mode of the sockets we create, octal."),
-    text("locks_dir").harmless().doc("Odyssey never uses it."),
+    text("locks_dir").restart().harmless().doc("Odyssey never uses it."),
     text("cpu_affinity")
+        .restart()
         .default("off")
         .doc("Processors of the workers: off, auto, or such as \"worker[0]:2 worker:4-7\"."),
     text("availability_zone").later(&[""]).doc("Where we are; servers nearby come first."),
     // logging
-    text("log_file").doc("Appended to."),
-    text("log_format").doc("The template of a log line. Mandatory."),
-    flag("log_to_stdout", "yes").doc("Log to standard output."),
+    text("log_file").restart().doc("Appended to."),
+    text("log_format").restart().required().doc("The template of a log line."),
+    flag("log_to_stdout", "yes").restart().doc("Log to standard output."),
     flag("log_syslog", "no").later(&["no"]).doc("Log to syslog."),
     text("log_syslog_ident").default("odyssey").harmless().doc("Our name in syslog."),
     text("log_syslog_facility").default("daemon").harmless().doc("The facility in syslog."),
     flag("log_debug", "no").doc("Debug lines."),
-    flag("log_config", "no").later(&["no"]).doc("Print the configuration at start."),
+    flag("log_config", "no").doc("The configuration in force, at start; passwords masked."),
     flag("log_session", "yes").doc("Lines for connect, route and disconnect."),
     flag("log_query", "no").doc("Texts of queries."),
     flag("log_stats", "yes").doc("Statistics lines each stats_interval."),
     integer("stats_interval", "3").unit("s").doc("Period of the statistics; 0 or less means 1."),
-    flag("log_async", "yes").harmless().doc("Lines always go through a writer thread here."),
-    integer("log_queue_depth", "30000").doc("Lines waiting for the writer; more are dropped."),
+    flag("log_async", "yes")
+        .restart()
+        .harmless()
+        .doc("Lines always go through a writer thread here."),
+    integer("log_queue_depth", "30000")
+        .restart()
+        .doc("Lines waiting for the writer; more are dropped."),
     flag("log_general_stats_prom", "no").later(&["no"]).doc("Prometheus text in the log."),
     flag("log_route_stats_prom", "no").later(&["no"]).doc("Prometheus text per route in the log."),
-    between("promhttp_server_port", 1, 65535, "").later(&[]).doc("Port of the metrics server."),
-    flag("enable_host_watcher", "no").doc("Each second, the host's processors and memory."),
+    between("promhttp_server_port", 1, 65535, "")
+        .restart()
+        .later(&[])
+        .doc("Port of the metrics server."),
+    flag("enable_host_watcher", "no")
+        .restart()
+        .doc("Each second, the host's processors and memory."),
     // threads and memory
-    row("workers", Kind::IntegerOrText).default("1").doc("Worker threads, or \"auto\"."),
-    integer("resolvers", "1").doc("Threads for name resolution and other blocking calls."),
-    integer("dns_cache_ttl", "30000").unit("ms").doc("Life of a resolved name; 0 = asked anew."),
-    integer("readahead", "4096").unit("bytes").harmless().doc("Buffers have one size here."),
+    row("workers", Kind::IntegerOrText).restart().default("1").doc("Worker threads, or \"auto\"."),
+    integer("resolvers", "1")
+        .restart()
+        .doc("Threads for name resolution and other blocking calls."),
+    integer("dns_cache_ttl", "30000")
+        .restart()
+        .unit("ms")
+        .doc("Life of a resolved name; 0 = asked anew."),
+    integer("readahead", "4096")
+        .restart()
+        .unit("bytes")
+        .harmless()
+        .doc("Buffers have one size here."),
     natural("cache_coroutine", "1024")
+        .restart()
         .doc("Finished coroutine stacks kept per worker, at least 256."),
-    integer("cache_msg_gc_size", "0").harmless().doc("There is no message cache here."),
-    integer("coroutine_stack_size", "16").unit("pages").doc("Stack of a coroutine, at least 16."),
+    integer("cache_msg_gc_size", "0").restart().harmless().doc("There is no message cache here."),
+    integer("coroutine_stack_size", "16")
+        .restart()
+        .unit("pages")
+        .doc("Stack of a coroutine, at least 16."),
     integer("system_coroutine_stack_size", "32")
+        .restart()
         .unit("pages")
         .harmless()
         .doc("All coroutines have the same stacks here."),
@@ -59,8 +88,11 @@ pub(super) const ROWS: &[Row] = &[
     integer("keepalive_usr_timeout", "0")
         .unit("ms")
         .doc("TCP_USER_TIMEOUT; 0 = the kernel's, negative = from the three above."),
-    flag("bindwith_reuseport", "yes").doc("SO_REUSEPORT on TCP listeners."),
-    flag("enable_online_restart", "yes").later(&["no"]).doc("Replace the program on SIGUSR2."),
+    flag("bindwith_reuseport", "yes").restart().doc("SO_REUSEPORT on TCP listeners."),
+    flag("enable_online_restart", "yes")
+        .restart()
+        .later(&["no"])
+        .doc("Replace the program on SIGUSR2."),
     // limits and timeouts
     integer("client_max", "0").doc("Clients at once; 0 or less = unlimited."),
     natural("client_max_routing", "0").doc("Clients between accept and route; 0 = 64 per worker."),
@@ -84,7 +116,10 @@ pub(super) const ROWS: &[Row] = &[
     flag("virtual_transaction", "yes").doc("BEGIN is sent with what follows it."),
     integer("group_checker_interval", "7000").unit("ms").harmless().doc("Period of group queries."),
     // authentication
-    text("external_auth_socket_path").later(&[]).doc("Socket of the authentication daemon."),
+    text("external_auth_socket_path")
+        .restart()
+        .later(&[])
+        .doc("Socket of the authentication daemon."),
     text("hba_file").refused(&[]).doc("A second, allow and deny only, filter of clients."),
     // what Odyssey ignores too
     flag("graceful_die_on_errors", "").deprecated(),
@@ -95,10 +130,12 @@ pub(super) const ROWS: &[Row] = &[
     integer("packet_write_queue", "").deprecated(),
     // sections
     section("listen", Scope::Listen, Label::None)
+        .required()
         .repeats()
         .aliases(&[Alias::Yaml("listens")])
         .doc("Where clients connect to. At least one."),
     section("storage", Scope::Storage, Label::Name)
+        .required()
         .repeats()
         .aliases(&[Alias::Yaml("storages")])
         .doc("Where servers are. At least one."),
@@ -118,6 +155,11 @@ pub(super) const ROWS: &[Row] = &[
     section("conn_drop_options", Scope::ConnDrop, Label::None)
         .aliases(&[Alias::Both("online_restart_drop_options")])
         .doc("How clients are disconnected on a graceful stop."),
-    section("soft_oom", Scope::SoftOom, Label::None).later(&[]).doc("Refuse logins at low memory."),
-    section("query_parsing", Scope::QueryParsing, Label::None).doc("How much of queries is read."),
+    section("soft_oom", Scope::SoftOom, Label::None)
+        .restart()
+        .later(&[])
+        .doc("Refuse logins at low memory."),
+    section("query_parsing", Scope::QueryParsing, Label::None)
+        .restart()
+        .doc("How much of queries is read."),
 ];

@@ -8,10 +8,10 @@ use crate::Format::{Conf, Yaml};
 use crate::{Config, ConnectionType, Endpoint, Name, TlsMode, UserName, load};
 
 /// Without the places of rules, which differ between the formats.
-fn without_places(mut config: Config) -> Config {
+pub(super) fn without_places(mut config: Config) -> Config {
     for rule in &mut config.rules {
         let rule = Arc::make_mut(rule);
-        (rule.line, rule.column) = (0, 0);
+        (rule.file, rule.line, rule.column) = ("".into(), 0, 0);
     }
     config
 }
@@ -41,7 +41,7 @@ fn the_least_file() {
     assert_eq!(rule.client_max, None);
 }
 
-const LONG_CONF: &str = r#"log_format "%m\n" workers 4 keepalive 10 keepalive_usr_timeout -1 client_max -1
+pub(super) const LONG_CONF: &str = r#"log_format "%m\n" workers 4 keepalive 10 keepalive_usr_timeout -1 client_max -1
         cancel_timeout_ms 0 stats_interval 0 log_queue_depth 0
         unix_socket_dir "/run" unix_socket_mode "0660"
         online_restart_drop_options { drop_enabled no rate 7 interval_ms 500 }
@@ -61,7 +61,7 @@ const LONG_CONF: &str = r#"log_format "%m\n" workers 4 keepalive 10 keepalive_us
             user default local { storage "b" pool "transaction" authentication "none" }
         }"#;
 
-const LONG_YAML: &str = r#"
+pub(super) const LONG_YAML: &str = r#"
 log_format: '%m\n'
 workers: "4"
 keepalive: 10

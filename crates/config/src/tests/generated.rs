@@ -1,0 +1,84 @@
+//! Files of the documentation that are written from the table of options, and what the table still
+//! owes.
+
+use std::path::Path;
+use std::{env, fs};
+
+use crate::options::{Status, TABLE};
+use crate::{options_page, yaml_schema};
+
+/// Set to anything, the test writes the files instead of comparing them.
+const WRITE: &str = "POOLER_WRITE_DOCS";
+
+#[track_caller]
+fn check(path: &str, wanted: &str) {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs").join(path);
+    if env::var_os(WRITE).is_some() {
+        fs::write(&file, wanted).unwrap();
+    }
+    let found = fs::read_to_string(&file).unwrap_or_default();
+    assert!(
+        found == wanted,
+        "docs/{path} is not what the table of options says; write it anew with\n  \
+         {WRITE}=1 cargo test -p config generated"
+    );
+}
+
+#[test]
+fn generated_files_are_fresh() {
+    check("configuration.md", &options_page());
+    check("odyssey.schema.json", &yaml_schema());
+}
+
+/// What may only be accepted with a warning, or refused: several hosts, authentication, TLS and the
+/// tools of operation have their own day.
+const OWED: &[&str] = &[
+    // several hosts
+    "availability_zone",
+    "watchdog",
+    "target_session_attrs",
+    "catchup_timeout",
+    "balancing_method",
+    "storage",
+    "show_notice_messages",
+    "virtual_processing",
+    // authentication
+    "auth_common_name",
+    "auth_module",
+    "enable_mdb_iamproxy_auth",
+    "auth_pam_service",
+    "auth_query",
+    "password_passthrough",
+    "ldap_endpoint",
+    "ldap_endpoint_name",
+    "ldap_storage_credentials",
+    "ldap_storage_credentials_attr",
+    "external_auth_socket_path",
+    "hba_file",
+    // operation
+    "log_syslog",
+    "log_general_stats_prom",
+    "log_route_stats_prom",
+    "promhttp_server_port",
+    "enable_online_restart",
+    "soft_oom",
+];
+
+/// What is on its way. This list only ever gets shorter.
+const ON_ITS_WAY: &[&str] = &["role"];
+
+#[test]
+fn what_is_only_accepted_is_known() {
+    let mut owed = Vec::new();
+    for (scope, rows) in TABLE {
+        for row in rows.iter() {
+            if matches!(row.status, Status::Later { .. } | Status::Refused { .. }) {
+                println!("{}: {} ({})", scope.title(), row.name, row.status.title());
+                owed.push(row.name);
+            }
+        }
+    }
+    let unknown = |name: &&str| !OWED.contains(name) && !ON_ITS_WAY.contains(name);
+    let unknown: Vec<&str> = owed.iter().copied().filter(unknown).collect();
+    assert_eq!(unknown, [""; 0], "nobody owes these");
+}
