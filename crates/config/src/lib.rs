@@ -8,6 +8,7 @@
 mod build;
 mod conf;
 mod diagnostic;
+mod diff;
 mod fields;
 mod files;
 mod inspect;
@@ -27,6 +28,7 @@ use files::Files;
 use raw::Block;
 
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
+pub use diff::{Diff, RuleChange, diff};
 pub use model::{
     AddressSelector, Authentication, Config, ConnDrop, ConnectionType, Endpoint, Global, Listen,
     Name, PoolMode, Role, Rule, SessionState, SharedPool, Storage, StorageKind, TlsMode, UserName,

@@ -10,9 +10,11 @@ use config::Config;
 use crossbeam_channel::{Sender, bounded};
 use machine::{Engine, EngineConfig, MachineHandle, Signals};
 
+use crate::listener::Listeners;
 use crate::log::{Log, Options, Who};
 use crate::shared::Shared;
-use crate::{janitor, listener, shutdown, stats};
+use crate::world::Origin;
+use crate::{janitor, reload, shutdown, stats};
 
 /// How the process ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,7 +38,7 @@ impl From<Exit> for ExitCode {
 }
 
 /// Runs the pooler until it is told to stop.
-pub(crate) fn run(config: Config, file: &Path) -> ExitCode {
+pub(crate) fn run(config: Config, origin: Origin) -> ExitCode {
     if let Err(error) = Signals::block(&shutdown::SIGNALS) {
         eprintln!("pooler: signals cannot be blocked: {error}");
         return ExitCode::FAILURE;
@@ -52,9 +54,10 @@ pub(crate) fn run(config: Config, file: &Path) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let shared = Arc::new(Shared::new(config, log));
-    let exit = match PidFile::write(shared.config.global.pid_file.as_deref()) {
-        Ok(_kept) => run_engine(&shared, file),
+    let pid_file = config.global.pid_file.clone();
+    let shared = Arc::new(Shared::new(config, origin, log));
+    let exit = match PidFile::write(pid_file.as_deref()) {
+        Ok(_kept) => run_engine(&shared),
         Err(text) => {
             shared.log.error("init", &Who::default(), format_args!("{text}"));
             Exit::Failed
@@ -102,11 +105,11 @@ impl Drop for PidFile<'_> {
     }
 }
 
-fn run_engine(shared: &Arc<Shared>, file: &Path) -> Exit {
+fn run_engine(shared: &Arc<Shared>) -> Exit {
     let who = Who::default();
     shared.log.info("startup", &who, format_args!("Starting Odyssey"));
     shared.log.info("init", &who, format_args!("{}", crate::cli::version()));
-    let file = file.display();
+    let file = shared.origin.file().display();
     shared.log.info("init", &who, format_args!("using configuration file '{file}'"));
     let engine = match Engine::start(engine_config(shared)) {
         Ok(engine) => engine,
@@ -128,7 +131,8 @@ fn run_engine(shared: &Arc<Shared>, file: &Path) -> Exit {
 }
 
 fn engine_config(shared: &Arc<Shared>) -> EngineConfig {
-    let global = &shared.config.global;
+    let config = shared.config();
+    let global = &config.global;
     let log = Arc::clone(shared);
     EngineConfig {
         machines: global.workers,
@@ -157,16 +161,11 @@ impl System {
 
     fn serve(&self) -> Exit {
         let Ok(signals) = Signals::new(&shutdown::SIGNALS) else { return Exit::Failed };
-        let acceptors = listener::open_all(&self.shared, &self.machines);
-        if acceptors.is_empty() {
-            let who = Who::default();
-            self.shared.log.error(
-                "server",
-                &who,
-                format_args!("failed to bind any listen address"),
-            );
+        let Some(listeners) = self.listen() else {
+            let text = format_args!("failed to bind any listen address");
+            self.shared.log.error("server", &Who::default(), text);
             return Exit::Failed;
-        }
+        };
         let (one, two) = (Arc::clone(&self.shared), Arc::clone(&self.shared));
         let machines = Arc::clone(&self.machines);
         let kept = machine::spawn("janitor", move || janitor::run(&one));
@@ -174,6 +173,22 @@ impl System {
         if kept.is_err() || counted.is_err() {
             return Exit::Failed;
         }
-        shutdown::wait(&self.shared, &self.machines, &signals, acceptors)
+        let reloads = Arc::clone(&self.shared);
+        match machine::spawn("reload", move || reload::serve(&reloads, listeners)) {
+            Ok(serving) => shutdown::wait(&self.shared, &self.machines, &signals, serving),
+            Err(_) => Exit::Failed,
+        }
+    }
+
+    /// Opens every `listen` of the configuration. What cannot be bound is logged and left out.
+    fn listen(&self) -> Option<Listeners> {
+        let mut listeners = Listeners::new(&self.shared, &self.machines);
+        let prepared = listeners.prepare(&self.shared.config());
+        let mut complaints = prepared.complaints.clone();
+        complaints.extend(listeners.commit(prepared));
+        for line in complaints {
+            self.shared.log.error("server", &Who::default(), format_args!("{line}"));
+        }
+        (!listeners.is_empty()).then_some(listeners)
     }
 }

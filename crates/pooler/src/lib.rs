@@ -16,11 +16,13 @@ mod nonsense;
 mod passage;
 mod permits;
 mod random;
+mod reload;
 mod session;
 mod shared;
 mod shutdown;
 mod stats;
 mod tally;
 mod turns;
+mod world;
 
 pub use cli::run;

@@ -4,9 +4,10 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 
+use arc_swap::{ArcSwap, Guard};
 use config::{Config, Rule};
 use machine::{Keepalive, Notifier, StreamOptions};
-use router::{CancelKeys, ClientId, ClientKey, ClientLimit, Parameters, Rules, Scope, Statements};
+use router::{CancelKeys, ClientId, ClientKey, ClientLimit, Parameters, Scope, Statements};
 use wire::settings::Settings;
 
 use crate::backend::{Home, Route, Routes};
@@ -15,18 +16,22 @@ use crate::interner::Interner;
 use crate::keyring::Keyring;
 use crate::log::Log;
 use crate::permits::Permits;
+use crate::reload::Reloads;
 use crate::session::Roster;
 use crate::tally::Tally;
+use crate::world::{InForce, Origin, World};
 
 /// Keys are random: another client has the same one about never, and not so many times.
 const KEY_TRIES: usize = 16;
 
 /// Everything of one pooler.
 pub struct Shared {
-    /// What the operator wants.
-    pub config: Config,
-    /// Which client goes where.
-    pub rules: Rules,
+    /// What the operator wants, and which client goes where; another one after a reload.
+    world: ArcSwap<World>,
+    /// Where that comes from.
+    pub origin: Origin,
+    /// Who wants it to be read again.
+    pub reloads: Reloads,
     /// Where clients went so far.
     pub routes: Routes,
     /// The prepared statements of all clients and servers.
@@ -52,6 +57,8 @@ pub struct Shared {
     /// Rings when the janitor has something to look at: a server that will grow old, or one that is
     /// missing.
     pub janitor: OnceLock<Notifier>,
+    /// Rings when the statistics are to be told otherwise.
+    pub stats: OnceLock<Notifier>,
     /// The one home of each route, by the route's address; dead ones are swept when new ones come.
     homes: Mutex<HashMap<usize, Weak<Home>>>,
 }
@@ -63,11 +70,12 @@ pub struct GivenKey {
 }
 
 impl Shared {
-    /// For this configuration, with this log.
-    pub fn new(config: Config, log: Log) -> Self {
+    /// For this configuration, which came from there, with this log.
+    pub fn new(config: Config, origin: Origin, log: Log) -> Self {
         let global = &config.global;
         Self {
-            rules: Rules::new(&config),
+            origin,
+            reloads: Reloads::default(),
             routes: Routes::new(),
             statements: Statements::new(),
             settings: Interner::default(),
@@ -79,10 +87,26 @@ impl Shared {
             keyring: Keyring::default(),
             rosters: (0..global.workers).map(|_| Arc::default()).collect(),
             janitor: OnceLock::new(),
+            stats: OnceLock::new(),
             homes: Mutex::default(),
             log,
-            config,
+            world: ArcSwap::from_pointee(World::new(config)),
         }
+    }
+
+    /// What is in force now: one look, one world.
+    pub fn world(&self) -> Guard<Arc<World>> {
+        self.world.load()
+    }
+
+    /// The configuration in force now.
+    pub fn config(&self) -> InForce {
+        InForce(self.world())
+    }
+
+    /// From now on this is in force.
+    pub fn publish(&self, world: World) {
+        self.world.store(Arc::new(world));
     }
 
     /// The home of a route: the same one for all its clients.
@@ -123,7 +147,8 @@ impl Shared {
 
     /// How sockets are set, clients' and servers'.
     pub fn stream_options(&self) -> StreamOptions {
-        let global = &self.config.global;
+        let config = self.config();
+        let global = &config.global;
         StreamOptions {
             nodelay: global.nodelay,
             keepalive: (global.keepalive_s > 0).then_some(Keepalive {
@@ -144,9 +169,16 @@ impl Shared {
         }
     }
 
+    /// The statistics are to be told otherwise.
+    pub fn ring_stats(&self) {
+        if let Some(stats) = self.stats.get() {
+            stats.notify();
+        }
+    }
+
     /// Debug lines for this rule?
     pub fn is_debug(&self, rule: &Rule) -> bool {
-        self.config.global.log_debug || rule.log_debug
+        self.config().global.log_debug || rule.log_debug
     }
 }
 
