@@ -293,6 +293,19 @@ mod tests {
     }
 
     #[test]
+    fn a_smaller_budget_is_overspent_until_enough_came_back() {
+        let ([one, two], now) = shares(2);
+        assert!(one.try_spend(None, now) && two.try_spend(None, now));
+        let budget = one.budget().clone();
+        budget.resize(Some(1));
+        assert!(budget.is_overspent());
+        one.give_back();
+        assert!(!budget.is_overspent() && !one.try_spend(None, now));
+        budget.resize(None);
+        assert!(one.try_spend(None, now));
+    }
+
+    #[test]
     fn idle_servers_are_reclaimed_when_nothing_is_left_and_the_oldest_first() {
         let ([mut one, mut two, mut poor], now) = shares(2);
         assert!(one.try_spend(None, now) && two.try_spend(None, now));
