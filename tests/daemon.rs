@@ -293,7 +293,15 @@ fn a_log_nobody_reads_does_not_keep_it_alive() {
 #[test]
 fn what_cannot_be_had_is_said_at_start() {
     let setup = Setup::transaction(7).global("client_max 100000000");
-    let pooler = setup.global("enable_host_watcher yes").start();
+    let pooler = setup
+        .global("enable_host_watcher yes")
+        .global("log_config yes")
+        .rule("none", "none", &format!(r#"{OPEN} password "hidden" pool "session""#))
+        .start();
+    let shown = pooler.wait_for_line("(config) client_max ");
+    assert!(shown.ends_with("client_max 100000000"), "{shown}");
+    pooler.wait_for_line("listening on ");
+    assert!(!pooler.log().contains("hidden"), "{}", pooler.log());
     let line = pooler.wait_for_line("the limit of open files is ");
     assert!(line.contains("100000000 clients (client_max), 7 servers (pool_size)"), "{line}");
     pooler.wait_for_line("(host-watcher) host watcher started");

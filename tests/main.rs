@@ -19,6 +19,7 @@ mod pooling;
 mod prepared;
 mod process;
 mod queries;
+mod reload;
 mod replication;
 mod residue;
 mod settings;

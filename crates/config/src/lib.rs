@@ -8,6 +8,7 @@
 mod build;
 mod conf;
 mod diagnostic;
+mod diff;
 mod draft;
 mod dump;
 mod fields;
@@ -32,6 +33,7 @@ use raw::Block;
 
 pub use build::keepalive_gives_up_ms;
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
+pub use diff::{Diff, RuleChange, diff};
 pub use draft::{Section, Setting, Word, write};
 pub use dump::{Secrets, dump};
 pub use in_force::{Effective, Origin, effective, effective_global};

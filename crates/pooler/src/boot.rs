@@ -2,20 +2,21 @@
 //! matters: a daemon forks before there are threads, what threads inherit is set before them, and
 //! nobody is told (by the pid file, by a daemon's parent) before listeners are bound.
 
-use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use config::Config;
+use config::{Config, Format, Loaded, Secrets, dump};
 use crossbeam_channel::{Sender, bounded};
 use machine::process::{self, Title};
 use machine::{Engine, EngineConfig, MachineHandle, Signals};
 
 use crate::daemon::{self, Role};
 use crate::face::{Face, STAGES, Stage};
+use crate::listener::Listeners;
 use crate::log::{Log, Options, Who};
 use crate::shared::Shared;
-use crate::{descriptors, host, janitor, listener, shutdown, stats};
+use crate::world::Origin;
+use crate::{descriptors, host, janitor, reload, shutdown, stats};
 
 /// Fewer stacks than this are not kept, whatever `cache_coroutine` says: here a client that says
 /// something takes one, and Odyssey's new clients only.
@@ -43,8 +44,9 @@ impl From<Exit> for ExitCode {
 }
 
 /// Runs the pooler until it is told to stop.
-pub(crate) fn run(config: Config, file: &Path) -> ExitCode {
+pub(crate) fn run(loaded: Loaded, origin: Origin) -> ExitCode {
     let title = Title::claim();
+    let config = &loaded.config;
     let word = match config.global.daemonize.then(daemon::detach).transpose() {
         Ok(None) => None,
         Ok(Some(Role::Daemon(word))) => Some(word),
@@ -54,13 +56,17 @@ pub(crate) fn run(config: Config, file: &Path) -> ExitCode {
     if let Err(error) = Signals::block(&shutdown::SIGNALS) {
         return refuse(&format!("signals cannot be blocked: {error}"));
     }
-    let remarks = ask_the_kernel(&config);
-    let log = match open_log(&config) {
+    let remarks = ask_the_kernel(config);
+    let log = match open_log(config) {
         Ok(log) => log,
         Err(text) => return refuse(&text),
     };
-    let shared = Arc::new(Shared::new(config, log));
-    introduce(&shared, file, &remarks);
+    let shown = config.global.log_config.then(|| dump(&loaded, Format::Conf, Secrets::Masked));
+    let shared = Arc::new(Shared::new(loaded.config, origin, log));
+    introduce(&shared, &remarks);
+    for line in shown.iter().flat_map(|text| text.lines()) {
+        shared.log.info("config", &Who::default(), format_args!("{line}"));
+    }
     let exit = run_engine(&shared, Face::new(title, word));
     shared.log.close();
     exit.into()
@@ -104,11 +110,11 @@ fn open_log(config: &Config) -> Result<Log, String> {
     })
 }
 
-fn introduce(shared: &Shared, file: &Path, remarks: &[String]) {
+fn introduce(shared: &Shared, remarks: &[String]) {
     let who = Who::default();
     shared.log.info("startup", &who, format_args!("Starting Odyssey"));
     shared.log.info("init", &who, format_args!("{}", crate::cli::version()));
-    let file = file.display();
+    let file = shared.origin.file().display();
     shared.log.info("init", &who, format_args!("using configuration file '{file}'"));
     for remark in remarks {
         shared.log.error("init", &who, format_args!("{remark}"));
@@ -140,7 +146,7 @@ fn pin(shared: &Arc<Shared>, machines: &[MachineHandle]) {
     let allowed = process::processors().unwrap_or_default();
     for machine in machines {
         let index = machine.index();
-        let Some(processors) = shared.config.global.cpu_affinity.of(index, &allowed) else {
+        let Some(processors) = shared.config().global.cpu_affinity.of(index, &allowed) else {
             continue;
         };
         let shared = Arc::clone(shared);
@@ -162,7 +168,8 @@ fn words(numbers: &[usize]) -> String {
 }
 
 fn engine_config(shared: &Arc<Shared>) -> EngineConfig {
-    let global = &shared.config.global;
+    let config = shared.config();
+    let global = &config.global;
     let log = Arc::clone(shared);
     EngineConfig {
         machines: global.workers,
@@ -193,16 +200,11 @@ impl System {
 
     fn serve(&self) -> Exit {
         let Ok(signals) = Signals::new(&shutdown::SIGNALS) else { return Exit::Failed };
-        let acceptors = listener::open_all(&self.shared, &self.machines);
-        if acceptors.is_empty() {
-            let who = Who::default();
-            self.shared.log.error(
-                "server",
-                &who,
-                format_args!("failed to bind any listen address"),
-            );
+        let Some(listeners) = self.listen() else {
+            let text = format_args!("failed to bind any listen address");
+            self.shared.log.error("server", &Who::default(), text);
             return Exit::Failed;
-        }
+        };
         let [one, two, three] = std::array::from_fn(|_| Arc::clone(&self.shared));
         let machines = Arc::clone(&self.machines);
         let kept = machine::spawn("janitor", move || janitor::run(&one));
@@ -211,7 +213,24 @@ impl System {
         if kept.is_err() || counted.is_err() || watched.is_err() {
             return Exit::Failed;
         }
+        let reloads = Arc::clone(&self.shared);
+        let Ok(serving) = machine::spawn("reload", move || reload::serve(&reloads, listeners))
+        else {
+            return Exit::Failed;
+        };
         let _ = self.stages.try_send(Stage::Listening);
-        shutdown::wait(&self.shared, &self.machines, &signals, acceptors, &self.stages)
+        shutdown::wait(&self.shared, &self.machines, &signals, serving, &self.stages)
+    }
+
+    /// Opens every `listen` of the configuration. What cannot be bound is logged and left out.
+    fn listen(&self) -> Option<Listeners> {
+        let mut listeners = Listeners::new(&self.shared, &self.machines);
+        let prepared = listeners.prepare(&self.shared.config());
+        let mut complaints = prepared.complaints.clone();
+        complaints.extend(listeners.commit(prepared));
+        for line in complaints {
+            self.shared.log.error("server", &Who::default(), format_args!("{line}"));
+        }
+        (!listeners.is_empty()).then_some(listeners)
     }
 }

@@ -9,6 +9,7 @@ use config::{Diagnostic, Diagnostics, Global};
 
 use crate::boot;
 use crate::log::{Format, Level, Who};
+use crate::world::Origin;
 
 /// The format of lines before the configuration names one.
 const EARLY_FORMAT: &str = "%p %t %l (%c) %h %m\n";
@@ -126,9 +127,10 @@ fn start(flags: Flags) -> ExitCode {
         early(Level::Info, "config", "config is valid");
         return ExitCode::SUCCESS;
     }
-    let mut config = loaded.config;
-    apply(&flags, &mut config.global);
-    boot::run(config, file)
+    let (mut loaded, file) = (loaded, file.clone());
+    let origin = Origin::new(file, move |global| apply(&flags, global));
+    origin.overrule(&mut loaded.config.global);
+    boot::run(loaded, origin)
 }
 
 /// Flags win over the file.
@@ -155,7 +157,7 @@ fn complain(diagnostics: &Diagnostics) {
 }
 
 /// The complaint and, in the same line, how it could be mended.
-fn worded(diagnostic: &Diagnostic) -> String {
+pub(crate) fn worded(diagnostic: &Diagnostic) -> String {
     match &diagnostic.hint {
         Some(hint) => format!("{diagnostic}; hint: {hint}"),
         None => diagnostic.to_string(),

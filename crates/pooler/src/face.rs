@@ -61,7 +61,8 @@ impl Face {
 
     /// Clients can come, and whoever waits for that may know.
     fn present(&mut self, shared: &Shared) -> Result<Option<PidFile>, String> {
-        let pid_file = shared.config.global.pid_file.as_deref().map(PidFile::write).transpose()?;
+        let pid_file =
+            shared.config().global.pid_file.as_deref().map(PidFile::write).transpose()?;
         self.show("listening and accepting new connections");
         if let Some(word) = self.word.take() {
             word.give().map_err(|error| format!("failed to leave the terminal: {error}"))?;

@@ -39,7 +39,7 @@ impl Host {
 
 /// Runs as a coroutine; unless the option is set it ends at once.
 pub(crate) fn run(shared: &Arc<Shared>) {
-    if !shared.config.global.enable_host_watcher {
+    if !shared.config().global.enable_host_watcher {
         return;
     }
     let who = Who::default();

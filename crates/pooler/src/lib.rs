@@ -23,11 +23,13 @@ mod passage;
 mod permits;
 mod pid_file;
 mod random;
+mod reload;
 mod session;
 mod shared;
 mod shutdown;
 mod stats;
 mod tally;
 mod turns;
+mod world;
 
 pub use cli::run;

@@ -5,9 +5,10 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 
+use arc_swap::{ArcSwap, Guard};
 use config::{Config, Rule};
 use machine::{Keepalive, Notifier, StreamOptions};
-use router::{CancelKeys, ClientId, ClientKey, ClientLimit, Parameters, Rules, Scope, Statements};
+use router::{CancelKeys, ClientId, ClientKey, ClientLimit, Parameters, Scope, Statements};
 use wire::settings::Settings;
 
 use crate::backend::{Home, Route, Routes};
@@ -18,18 +19,22 @@ use crate::keyring::Keyring;
 use crate::log::Log;
 use crate::names::Names;
 use crate::permits::Permits;
+use crate::reload::Reloads;
 use crate::session::Roster;
 use crate::tally::Tally;
+use crate::world::{InForce, Origin, World};
 
 /// Keys are random: another client has the same one about never, and not so many times.
 const KEY_TRIES: usize = 16;
 
 /// Everything of one pooler.
 pub struct Shared {
-    /// What the operator wants.
-    pub config: Config,
-    /// Which client goes where.
-    pub rules: Rules,
+    /// What the operator wants, and which client goes where; another one after a reload.
+    world: ArcSwap<World>,
+    /// Where that comes from.
+    pub origin: Origin,
+    /// Who wants it to be read again.
+    pub reloads: Reloads,
     /// Where clients went so far.
     pub routes: Routes,
     /// The prepared statements of all clients and servers.
@@ -61,6 +66,8 @@ pub struct Shared {
     /// Rings when the janitor has something to look at: a server that will grow old, or one that is
     /// missing.
     pub janitor: OnceLock<Notifier>,
+    /// Rings when the statistics are to be told otherwise.
+    pub stats: OnceLock<Notifier>,
     /// The one home of each route, by the route's address; dead ones are swept when new ones come.
     homes: Mutex<HashMap<usize, Weak<Home>>>,
 }
@@ -72,11 +79,12 @@ pub struct GivenKey {
 }
 
 impl Shared {
-    /// For this configuration, with this log.
-    pub fn new(config: Config, log: Log) -> Self {
+    /// For this configuration, which came from there, with this log.
+    pub fn new(config: Config, origin: Origin, log: Log) -> Self {
         let global = &config.global;
         Self {
-            rules: Rules::new(&config),
+            origin,
+            reloads: Reloads::default(),
             routes: Routes::new(),
             statements: Statements::new(),
             settings: Interner::default(),
@@ -91,10 +99,26 @@ impl Shared {
             keyring: Keyring::default(),
             rosters: (0..global.workers).map(|_| Arc::default()).collect(),
             janitor: OnceLock::new(),
+            stats: OnceLock::new(),
             homes: Mutex::default(),
             log,
-            config,
+            world: ArcSwap::from_pointee(World::new(config)),
         }
+    }
+
+    /// What is in force now: one look, one world.
+    pub fn world(&self) -> Guard<Arc<World>> {
+        self.world.load()
+    }
+
+    /// The configuration in force now.
+    pub fn config(&self) -> InForce {
+        InForce(self.world())
+    }
+
+    /// From now on this is in force.
+    pub fn publish(&self, world: World) {
+        self.world.store(Arc::new(world));
     }
 
     /// The home of a route: the same one for all its clients.
@@ -106,8 +130,8 @@ impl Shared {
             return home;
         }
         homes.retain(|_, home| home.strong_count() > 0);
-        let tally = Tally::new(!route.rule().quantiles.is_empty());
-        let home = Arc::new(Home { shared: Arc::clone(self), route, tally });
+        let home = Arc::new(Home { shared: Arc::clone(self), route, tally: Tally::default() });
+        home.time();
         homes.insert(place, Arc::downgrade(&home));
         home
     }
@@ -147,7 +171,8 @@ impl Shared {
 
     /// What a rule leaves out is as for the process.
     fn options_with(&self, rule: &config::Keepalive) -> StreamOptions {
-        let global = &self.config.global;
+        let config = self.config();
+        let global = &config.global;
         let or = |own: u32, all: u32| if own > 0 { own } else { all };
         let keepalive = Keepalive {
             idle_s: or(rule.idle_s, global.keepalive_s),
@@ -187,9 +212,16 @@ impl Shared {
         self.startup_errors.swap(0, Ordering::Relaxed)
     }
 
+    /// The statistics are to be told otherwise.
+    pub fn ring_stats(&self) {
+        if let Some(stats) = self.stats.get() {
+            stats.notify();
+        }
+    }
+
     /// Debug lines for this rule?
     pub fn is_debug(&self, rule: &Rule) -> bool {
-        self.config.global.log_debug || rule.log_debug
+        self.config().global.log_debug || rule.log_debug
     }
 }
 

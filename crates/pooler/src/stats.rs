@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use machine::MachineHandle;
+use machine::{Deadline, MachineHandle, Notified, Woken};
 
 use crate::backend::Home;
 use crate::log::Who;
@@ -26,20 +26,35 @@ struct Reading {
     times: Option<Times>,
 }
 
-/// Runs as a coroutine; with `log_stats no` it ends at once, so that an idle process does not wake.
+/// Runs as a coroutine; with `log_stats no` it sleeps until a reload says otherwise.
 pub(crate) fn run(shared: &Arc<Shared>, machines: &[MachineHandle]) {
-    let global = &shared.config.global;
-    if !global.log_stats {
-        return;
-    }
-    let interval = Duration::from_secs(global.stats_interval_s.max(1));
+    let notified = Notified::new();
+    let _ = shared.stats.set(notified.notifier());
     let (mut before, mut last) = (Before::new(), machine::now());
-    while machine::sleep(interval).is_ok() {
-        print_process(shared, machines);
-        let now = machine::now();
-        let elapsed = now - std::mem::replace(&mut last, now);
-        before = print_routes(shared, &before, elapsed);
+    let (mut known, mut due) = (None, Deadline::NEVER);
+    loop {
+        let interval = interval(shared);
+        if interval != known {
+            (known, due) = (interval, interval.map_or(Deadline::NEVER, Deadline::after));
+        }
+        match (machine::wait_any(&[], Some(&notified), due), interval) {
+            (Ok(Woken::TimedOut), Some(interval)) => {
+                print_process(shared, machines);
+                let now = machine::now();
+                let elapsed = now - std::mem::replace(&mut last, now);
+                before = print_routes(shared, &before, elapsed);
+                due = Deadline::after(interval);
+            }
+            (Ok(_), _) => _ = notified.take(),
+            (Err(_), _) => return,
+        }
     }
+}
+
+/// How often lines are printed; None: never.
+fn interval(shared: &Shared) -> Option<Duration> {
+    let global = &shared.config().global;
+    global.log_stats.then(|| Duration::from_secs(global.stats_interval_s.max(1)))
 }
 
 fn print_process(shared: &Shared, machines: &[MachineHandle]) {
@@ -73,7 +88,8 @@ fn print_routes(shared: &Shared, before: &Before, elapsed: Duration) -> Before {
         let earlier = before.get(&place).map_or(&nothing, |(_, reading)| reading);
         let now = Reading { totals: home.tally.totals(), times: home.tally.times() };
         print_route(shared, &home, &now.totals.since(&earlier.totals), elapsed);
-        if let Some(times) = &now.times {
+        let wanted = !home.route.rule().quantiles.is_empty();
+        if let Some(times) = now.times.as_ref().filter(|_| wanted) {
             let earlier = earlier.times.clone().unwrap_or_default();
             print_times(shared, &home, &times.since(&earlier));
         }

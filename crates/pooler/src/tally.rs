@@ -1,6 +1,7 @@
 //! Tallies: what was done on a route, counted by the clients as they go and read by the statistics.
 //! Numbers only ever grow; who wants a rate remembers the last reading.
 
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -16,8 +17,8 @@ pub struct Tally {
     received_bytes: AtomicU64,
     sent_bytes: AtomicU64,
     pins: AtomicU64,
-    /// Only where a rule has `quantiles`.
-    histograms: Option<(Histogram, Histogram)>,
+    /// Only where a rule has, or had, `quantiles`.
+    histograms: OnceLock<(Histogram, Histogram)>,
 }
 
 /// How long the queries and the transactions of one route took.
@@ -67,14 +68,14 @@ pub struct Traffic {
 const HAND_IN: Duration = Duration::from_secs(1);
 
 impl Tally {
-    /// Of a route whose rule wants to know how long things take, or does not.
-    pub fn new(timed: bool) -> Self {
-        Self { histograms: timed.then(Default::default), ..Self::default() }
+    /// From now on somebody wants to know how long things take.
+    pub fn time(&self) {
+        self.histograms.get_or_init(Default::default);
     }
 
     /// How long things took so far; None if nobody wants to know.
     pub fn times(&self) -> Option<Times> {
-        let (queries, transactions) = self.histograms.as_ref()?;
+        let (queries, transactions) = self.histograms.get()?;
         Some(Times { queries: queries.counts(), transactions: transactions.counts() })
     }
 
@@ -186,7 +187,7 @@ impl Traffic {
             let us = now.duration_since(since).as_micros() as u64;
             self.totals.transactions += 1;
             self.totals.transaction_us += us;
-            if let Some((_, transactions)) = &tally.histograms {
+            if let Some((_, transactions)) = tally.histograms.get() {
                 transactions.record(us, 1);
             }
         }
@@ -204,7 +205,7 @@ impl Traffic {
         self.totals.queries += count;
         self.totals.query_us += us;
         self.real = true;
-        if let Some((queries, _)) = &tally.histograms {
+        if let Some((queries, _)) = tally.histograms.get() {
             queries.record(us, count);
         }
     }
@@ -247,7 +248,8 @@ mod tests {
     /// would come when it leaves, as one transaction.
     #[test]
     fn each_transaction_of_a_long_lease_counts_when_it_is_over() {
-        let (tally, start) = (Tally::new(true), machine::now());
+        let (tally, start) = (Tally::default(), machine::now());
+        tally.time();
         let at = |ms: u64| machine::now().max(start) + Duration::from_millis(ms);
         let mut traffic = Traffic::default();
         traffic.begin(start);

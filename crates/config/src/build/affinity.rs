@@ -121,6 +121,8 @@ mod tests {
         let rules = parse("worker:0-1\tworker[1]:3  handshake:7").unwrap();
         let places: Vec<_> = (0..3).map(|worker| rules.of(worker, &[])).collect();
         assert_eq!(places, [Some(vec![0, 1]), Some(vec![3]), Some(vec![0, 1])]);
+        assert_eq!(rules.to_string(), "worker:0,1 worker[1]:3");
+        assert_eq!(parse(&rules.to_string()), Ok(rules));
         assert_eq!(parse("worker[1]:3").unwrap().of(0, &[]), None);
         assert_eq!(said(" \t"), "can't parse affinity config: empty rules");
         assert_eq!(said("worker:0 worker:1"), "rule 'worker:1' duplicated");

@@ -1,5 +1,7 @@
 //! `cpu_affinity`: which worker runs on which processors.
 
+use std::fmt;
+
 /// What the option asks for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum CpuAffinity {
@@ -39,5 +41,26 @@ impl CpuAffinity {
                 rule.map(|rule| rule.processors.clone())
             }
         }
+    }
+}
+
+/// As it would be written, except that ranges are lists.
+impl fmt::Display for CpuAffinity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let rules = match self {
+            CpuAffinity::Off => return f.write_str("off"),
+            CpuAffinity::Auto => return f.write_str("auto"),
+            CpuAffinity::Rules(rules) => rules,
+        };
+        for (index, AffinityRule { worker, processors }) in rules.iter().enumerate() {
+            f.write_str(if index == 0 { "worker" } else { " worker" })?;
+            if let Some(worker) = worker {
+                write!(f, "[{worker}]")?;
+            }
+            for (index, processor) in processors.iter().enumerate() {
+                write!(f, "{}{processor}", if index == 0 { ':' } else { ',' })?;
+            }
+        }
+        Ok(())
     }
 }

@@ -164,7 +164,8 @@ impl Home {
 
     /// To the first address that answers.
     fn connect(&self, patience: &Patience<'_>) -> Result<(Stream, Address), Reason> {
-        let endpoint = self.route.rule().storage.endpoints.first().ok_or(Reason::NoEndpoint)?;
+        let rule = self.route.rule();
+        let endpoint = rule.storage.endpoints.first().ok_or(Reason::NoEndpoint)?;
         let addresses = match endpoint {
             Endpoint::Unix { path } => vec![Address::Unix(path.clone())],
             Endpoint::Tcp { host, port } => self
@@ -188,8 +189,9 @@ impl Home {
     }
 
     fn log_opened(&self, id: Id, stream: &Stream, address: &Address, us: u128) {
-        if self.shared.config.global.log_session {
-            let storage = Some(self.route.rule().storage.name.as_str());
+        if self.shared.config().global.log_session {
+            let rule = self.route.rule();
+            let storage = Some(rule.storage.name.as_str());
             let who = Who { server: Some(id), storage, ..Who::default() };
             let local = stream.local();
             let message = format_args!(

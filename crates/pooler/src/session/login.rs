@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use config::{Authentication, StorageKind};
+use config::{Authentication, Listen, StorageKind};
 use machine::{Address, Buffer, Deadline, Notified, Parcel, Seat, Stream};
 use router::{Asker, ClientId, ClientKey, Parameters, Refusal};
 use wire::backend::TransactionStatus;
@@ -35,8 +35,8 @@ pub struct Arrival {
     pub address: Address,
     /// Its place on the machine.
     pub seat: Seat,
-    /// Which `listen` it came through, by index.
-    pub listen: usize,
+    /// The `listen` section it came through, as it was then.
+    pub listen: Arc<Listen>,
     /// One of `client_max_routing`; given back when the client is routed.
     pub permit: Permit,
 }
@@ -50,7 +50,7 @@ pub fn welcome(shared: &Arc<Shared>, arrival: Arrival) {
     let Ok(client) = parcel.unfold() else { return };
     // A socket that takes no options is closed already; the login will see that.
     let _ = client.set_options(&shared.stream_options());
-    let timeout = shared.config.listens[listen].client_login_timeout;
+    let timeout = listen.client_login_timeout;
     let deadline = timeout.map_or(Deadline::NEVER, Deadline::after);
     let mut login =
         Login { shared, client, voice, deadline, since: machine::now(), forwards: false };
@@ -134,15 +134,14 @@ impl Login<'_> {
         let replication = replication(&negotiated.message)?;
         let home = self.route(&asked, negotiated.asked_ssl, replication)?;
         drop(permit);
-        let route =
-            home.route.admit().map_err(|refusal| Ending::Refused(refusal, asked.clone()))?;
+        let route = home.admit().map_err(|refusal| Ending::Refused(refusal, asked.clone()))?;
         let startup = match replication {
             Replication::No => self.settings(&home, &negotiated.message)?,
             _ => Arc::default(), // its server reads them
         };
         let rest = self.authenticate(&home, &asked, &negotiated)?;
         let (notified, client) = (Notified::new(), self.client_id());
-        let mut own = Box::new(Belongings::new(client, home.route.rule(), startup));
+        let mut own = Box::new(Belongings::new(client, &home.route.rule(), startup));
         if home.route.rule().application_name_add_host {
             own.suffix_application_name(self.host_suffix().into());
         }
@@ -224,14 +223,15 @@ impl Login<'_> {
         };
         let Asked { database, user } = asked;
         let question = router::Ask { database, user, address, asked_ssl };
-        let Some(rule) = self.shared.rules.find(&question) else {
+        let world = self.shared.world();
+        let Some(rule) = world.rules.find(&question) else {
             let Asked { database, user } = asked.clone();
             let refusal = Refusal::NoRoute { database, user };
             return Err(Ending::Refused(refusal, asked.clone()));
         };
         self.voice.shows_id = rule.client_show_id;
         self.forwards = rule.client_fwd_error;
-        self.voice.logs_queries = self.shared.config.global.log_query || rule.log_query;
+        self.voice.logs_queries = world.config.global.log_query || rule.log_query;
         if rule.storage.kind == StorageKind::Local {
             let text = "the admin console is not built yet";
             return Err(Ending::Login(Notice::fatal("0A000", text)));
@@ -292,15 +292,16 @@ impl Login<'_> {
             encode::negotiate_protocol_version(&mut bytes, spoken, unknown_options);
             dialog.send(&bytes)?;
         }
+        let rule = Arc::clone(&home.route.rule());
         let candidate = Candidate {
-            rule: home.route.rule(),
+            rule: &rule,
             asked,
             keyring: &self.shared.keyring,
             deadline: self.deadline,
         };
         let proven = candidate.prove(&mut dialog);
         if let Err(Ending::Login(_)) = &proven
-            && home.route.rule().authentication != Authentication::None
+            && rule.authentication != Authentication::None
         {
             let Asked { database, user } = asked;
             self.voice.error("auth", format_args!("user '{database}.{user}' incorrect password"));

@@ -41,7 +41,7 @@ impl Voice {
 
     /// An ordinary event in the life of a client, for `log_session`.
     pub fn session(&self, context: &str, message: Arguments<'_>) {
-        if self.shared.config.global.log_session {
+        if self.shared.config().global.log_session {
             self.shared.log.info(context, &self.who(None), message);
         }
     }
@@ -86,7 +86,7 @@ impl Voice {
 
     /// May a BEGIN wait for what follows it (`virtual_transaction`)?
     pub fn begins_virtually(&self) -> bool {
-        self.shared.config.global.virtual_transaction
+        self.shared.config().global.virtual_transaction
     }
 
     /// Are the texts of queries logged (`log_query`)?
