@@ -121,7 +121,7 @@ macro_rules! tell {
         }
     )*};
 }
-pub(self) use tell;
+use tell;
 
 /// The options of the process by what a reload can do about them. The compiler asks for the class
 /// of a new one.

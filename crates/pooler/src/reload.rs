@@ -54,8 +54,10 @@ pub struct Reloads(Mutex<State>);
 
 #[derive(Default)]
 struct State {
-    /// Wakes the one who does it; None when there is nobody, before the start and after the end.
+    /// Wakes the one who does it; None before the start: he looks when he comes.
     bell: Option<Notifier>,
+    /// He is gone, and nobody comes after him.
+    closed: bool,
     /// A signal asked, and waits for nothing.
     signalled: bool,
     waiting: Vec<Arc<Answer>>,
@@ -71,20 +73,18 @@ impl Reloads {
     ///
     /// # Errors
     /// See [`Refused`]; a reload that was begun is done all the same.
-    #[expect(dead_code, reason = "the console's RELOAD is to call it")]
+    #[cfg_attr(not(test), expect(dead_code, reason = "the console's RELOAD is to call it"))]
     pub fn ask(&self) -> Result<Report, Refused> {
         let notified = Notified::new();
         let answer = Arc::new(Answer { report: Mutex::default(), notifier: notified.notifier() });
-        let bell = {
-            let mut state = self.lock();
-            let bell = state.bell.clone().ok_or(Refused::Stopping)?;
+        {
+            let mut state = self.open_state()?;
             if state.waiting.len() >= WAITERS_MAX {
                 return Err(Refused::Crowded);
             }
             state.waiting.push(Arc::clone(&answer));
-            bell
-        };
-        bell.notify();
+            state.ring();
+        }
         match machine::wait_any(&[], Some(&notified), Deadline::after(ANSWER_TIMEOUT)) {
             Ok(Woken::Notified) => {
                 let report = answer.report.lock().expect("nothing panics under this lock").take();
@@ -99,13 +99,9 @@ impl Reloads {
     /// # Errors
     /// [`Refused::Stopping`].
     pub fn post(&self) -> Result<(), Refused> {
-        let bell = {
-            let mut state = self.lock();
-            let bell = state.bell.clone().ok_or(Refused::Stopping)?;
-            state.signalled = true;
-            bell
-        };
-        bell.notify();
+        let mut state = self.open_state()?;
+        state.signalled = true;
+        state.ring();
         Ok(())
     }
 
@@ -119,7 +115,7 @@ impl Reloads {
     fn close(&self) {
         let waiting = {
             let mut state = self.lock();
-            state.bell = None;
+            state.closed = true;
             std::mem::take(&mut state.waiting)
         };
         waiting.iter().for_each(|answer| answer.give(Err(Refused::Stopping)));
@@ -133,8 +129,21 @@ impl Reloads {
         (signalled || !waiting.is_empty()).then_some(waiting)
     }
 
+    fn open_state(&self) -> Result<MutexGuard<'_, State>, Refused> {
+        let state = self.lock();
+        if state.closed { Err(Refused::Stopping) } else { Ok(state) }
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.0.lock().expect("nothing panics under this lock")
+    }
+}
+
+impl State {
+    fn ring(&self) {
+        if let Some(bell) = &self.bell {
+            bell.notify();
+        }
     }
 }
 
@@ -159,15 +168,17 @@ impl Answer {
 pub(crate) fn serve(shared: &Arc<Shared>, mut listeners: Listeners) -> Listeners {
     let notified = Notified::new();
     let _open = shared.reloads.open(notified.notifier());
-    while machine::wait_any(&[], Some(&notified), Deadline::NEVER).is_ok() {
-        let _ = notified.take();
+    loop {
         while let Some(waiting) = shared.reloads.take() {
             let report = reload(shared, &mut listeners);
             report.log(shared);
             waiting.iter().for_each(|answer| answer.give(Ok(report.clone())));
         }
+        if machine::wait_any(&[], Some(&notified), Deadline::NEVER).is_err() {
+            return listeners;
+        }
+        let _ = notified.take();
     }
-    listeners
 }
 
 /// What a file asks for, worked out and not in force.
@@ -251,5 +262,65 @@ impl Report {
         let (applied, restart) = (self.applied.len(), self.needs_restart.len());
         let text = format_args!("reload done: {applied} applied, {restart} need a restart");
         shared.log.info("reload", &who, text);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use machine::{Engine, EngineConfig};
+
+    /// Runs on a machine of its own; each test is a process.
+    fn on_a_machine(body: impl FnOnce() + Send + 'static) {
+        let engine = Engine::start(EngineConfig { machines: 1, ..EngineConfig::default() });
+        let engine = engine.expect("one engine a process");
+        let (done, end) = crossbeam_channel::bounded(1);
+        let spawned = engine.machines()[0].spawn("test", move || {
+            body();
+            done.send(()).expect("the test waits");
+        });
+        assert!(spawned.is_ok() && end.recv().is_ok(), "the body failed");
+        engine.shutdown();
+    }
+
+    fn ask(reloads: &Arc<Reloads>) -> machine::JoinHandle<Result<Report, Refused>> {
+        let reloads = Arc::clone(reloads);
+        machine::spawn("asks", move || reloads.ask()).expect("a coroutine can be had")
+    }
+
+    fn answer(asking: machine::JoinHandle<Result<Report, Refused>>) -> Result<Report, Refused> {
+        asking.join(Deadline::after(Duration::from_secs(5))).expect("an answer")
+    }
+
+    fn report(line: &str) -> Report {
+        Report { applied: vec![line.to_owned()], ..Report::default() }
+    }
+
+    /// One reload answers those who asked before it began; who comes later gets the next one.
+    #[test]
+    fn each_has_a_report_of_a_reload_that_began_after_he_asked() {
+        on_a_machine(|| {
+            let (reloads, notified) = (Arc::new(Reloads::default()), Notified::new());
+            assert_eq!(reloads.post(), Ok(()), "before anybody is there");
+            let open = reloads.open(notified.notifier());
+            let (one, two) = (ask(&reloads), ask(&reloads));
+            machine::yield_now();
+            let first = reloads.take().expect("three asked");
+            let late = ask(&reloads);
+            machine::yield_now();
+            first.iter().for_each(|answer| answer.give(Ok(report("first"))));
+            let second = reloads.take().expect("one came late");
+            assert_eq!((first.len(), second.len()), (2, 1));
+            second.iter().for_each(|answer| answer.give(Ok(report("second"))));
+            assert!(reloads.take().is_none());
+            assert_eq!((answer(one), answer(two)), (Ok(report("first")), Ok(report("first"))));
+            assert_eq!(answer(late), Ok(report("second")));
+
+            let last = ask(&reloads);
+            machine::yield_now();
+            drop(open);
+            assert_eq!(answer(last), Err(Refused::Stopping));
+            assert_eq!(reloads.post(), Err(Refused::Stopping));
+        });
     }
 }

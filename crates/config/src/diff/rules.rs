@@ -151,9 +151,3 @@ fn storage_words(old: &Rule, new: &Rule) -> (String, String) {
 fn is_same_budget(old: Option<&SharedPool>, new: Option<&SharedPool>) -> bool {
     matches!((old, new), (Some(old), Some(new)) if old.name == new.name)
 }
-
-impl<T: Words> Words for Arc<T> {
-    fn words(&self) -> String {
-        words::Words::words(&**self)
-    }
-}

@@ -1,6 +1,7 @@
 //! Values in the words of the files, for lines that say from what to what. Secrets have none.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::Secret;
@@ -70,6 +71,12 @@ impl Words for PathBuf {
 impl<T: Words> Words for Option<T> {
     fn words(&self) -> String {
         self.as_ref().map_or_else(|| "(none)".to_owned(), Words::words)
+    }
+}
+
+impl<T: Words> Words for Arc<T> {
+    fn words(&self) -> String {
+        T::words(self)
     }
 }
 
