@@ -210,7 +210,8 @@ fn log_lines_have_the_form_that_was_asked_for() {
     }
     let error = pooler.wait_for_line("42703");
     assert!(error.contains(" error ") && error.contains(&format!("[c{id} s")), "{error}");
-    pooler.wait_for_line("new server connection");
+    let opened = pooler.wait_for_line("new server connection");
+    assert!(opened.contains(" (connect time: ") && opened.contains(" usec, resolve time: "));
     let (on_stdout, log) = (
         pooler.log(),
         until("the file", PATIENCE, || {

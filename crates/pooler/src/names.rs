@@ -67,6 +67,14 @@ impl Names {
         Ok(addresses)
     }
 
+    /// None of its addresses answers: it may have others by now.
+    pub fn forget(&self, host: &str) {
+        let mut places = self.lock();
+        if let Some(Place::Known { .. }) = places.get(host) {
+            places.remove(host);
+        }
+    }
+
     fn find(
         &self,
         host: &str,
@@ -193,7 +201,10 @@ mod tests {
         let found = names.find("a", Deadline::NEVER, || Ok(vec![address(1)])).unwrap();
         assert_eq!(found[..], [address(1)]);
         assert_eq!(names.find("a", Deadline::NEVER, never).unwrap()[..], [address(1)]);
-        let late = start + Duration::from_secs(31);
+        names.forget("a");
+        let found = names.find("a", Deadline::NEVER, || Ok(vec![address(4)])).unwrap();
+        assert_eq!(found[..], [address(4)]);
+        let late = start + Duration::from_secs(60);
         assert!(matches!(names.step("a", late), Step::Ask(_)));
 
         let failed = || Err(Error::Resolve { host: "b".into(), reason: "no".into() });
