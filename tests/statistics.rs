@@ -1,6 +1,8 @@
 //! The statistics in the log: their shape is Odyssey's, their numbers are true.
 
+use crate::support::process::write;
 use crate::support::{PATIENCE, Pooler, Setup, Wire, until};
+use rustix::process::Signal;
 
 fn counting(setup: &Setup) -> Pooler {
     let setup = setup.clone().global("log_stats yes").global("stats_interval 1");
@@ -77,6 +79,26 @@ fn quantiles_are_those_of_the_load() {
             assert!(us(line, "query_0.99") >= us(line, "query_0.5"), "{line}");
         })
     });
+    pooler.stop();
+}
+
+/// The clients that are here stay, and so does their route: it has to begin to count.
+#[test]
+fn quantiles_that_a_reload_brings_are_those_of_clients_that_are_here() {
+    let setup = Setup::transaction(1).global("log_stats yes").global("stats_interval 1");
+    let pooler = setup.start();
+    let mut client = pooler.client();
+    client.query("select 1");
+    let dir = pooler.socket_dir();
+    let text = setup.with("quantiles \"0.5\"").text(pooler.port, &dir);
+    write(&dir, "odyssey.conf", &text);
+    pooler.signal(Signal::HUP);
+    pooler.wait_for_line("quantiles (none) -> 0.5");
+    pooler.wait_for_line("reload done: ");
+    for _ in 0..3 {
+        client.query("select 2");
+    }
+    until("three to be counted", PATIENCE, || (counted(&pooler) == (3, 3)).then_some(()));
     pooler.stop();
 }
 

@@ -88,7 +88,10 @@ impl Words for Vec<Endpoint> {
 
 impl Words for Vec<Quantile> {
     fn words(&self) -> String {
-        self.iter().map(Words::words).collect::<Vec<_>>().join(",")
+        match self.as_slice() {
+            [] => "(none)".to_owned(),
+            some => some.iter().map(Words::words).collect::<Vec<_>>().join(","),
+        }
     }
 }
 
