@@ -5,6 +5,7 @@
 //! with complaints is thrown away.
 
 mod address;
+mod affinity;
 mod endpoint;
 mod global;
 mod group;
@@ -14,6 +15,7 @@ mod rule;
 mod rule_check;
 mod storage;
 
+pub use global::keepalive_gives_up_ms;
 use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;

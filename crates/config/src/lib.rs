@@ -8,6 +8,7 @@
 mod build;
 mod conf;
 mod diagnostic;
+mod diff;
 mod draft;
 mod dump;
 mod fields;
@@ -31,15 +32,17 @@ use diagnostic::{Complaints, Place};
 use files::Files;
 use raw::Block;
 
+pub use build::keepalive_gives_up_ms;
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
+pub use diff::{Diff, RuleChange, diff};
 pub use draft::{Section, Setting, Word, write};
 pub use dump::{Secrets, dump};
 pub use import::{Fate, Imported, Note, Reader, Source, import};
 pub use in_force::{Effective, Origin, effective, effective_global};
 pub use model::{
-    AddressSelector, Authentication, Config, ConnDrop, ConnectionType, Endpoint, Global,
-    GroupQuery, Listen, Name, PoolMode, PoolRouting, Role, Rule, SessionAttrs, SessionState,
-    SharedPool, Storage, StorageKind, TlsMode, UserName,
+    AddressSelector, AffinityRule, Authentication, Config, ConnDrop, ConnectionType, CpuAffinity,
+    Endpoint, Global, GroupQuery, Keepalive, Listen, Name, PoolMode, PoolRouting, Quantile, Role,
+    Rule, SessionAttrs, SessionState, SharedPool, Storage, StorageKind, TlsMode, UserName,
 };
 pub use options::{page as options_page, schema as yaml_schema};
 pub use secret::Secret;

@@ -27,6 +27,8 @@ use commands::{Command, Given};
 use flags::{Call, Flags};
 use texts::Face;
 
+use crate::world::Origin;
+
 pub(crate) use texts::version;
 
 /// The format of lines before the configuration names one.
@@ -139,9 +141,10 @@ fn start(flags: Flags, program: &str) -> ExitCode {
         early(Level::Info, "startup", "silent and verbose option both specified");
         return ExitCode::FAILURE;
     }
-    let mut config = loaded.config;
-    apply(&flags, &mut config.global);
-    boot::run(config, file)
+    let (mut loaded, file) = (loaded, file.clone());
+    let origin = Origin::new(file, move |global| apply(&flags, global));
+    origin.overrule(&mut loaded.config.global);
+    boot::run(loaded, origin)
 }
 
 /// Flags win over the file.
@@ -156,6 +159,9 @@ fn apply(flags: &Flags, global: &mut Global) {
     if flags.log_to_stdout {
         global.log_to_stdout = true;
     }
+    if flags.console {
+        global.daemonize = false;
+    }
 }
 
 fn complain(diagnostics: &Diagnostics) {
@@ -165,7 +171,7 @@ fn complain(diagnostics: &Diagnostics) {
 }
 
 /// The complaint and, in the same line, how it could be mended.
-fn worded(diagnostic: &Diagnostic) -> String {
+pub(crate) fn worded(diagnostic: &Diagnostic) -> String {
     match &diagnostic.hint {
         Some(hint) => format!("{diagnostic}; hint: {hint}"),
         None => diagnostic.to_string(),

@@ -6,8 +6,8 @@ use super::{Known, address, group, rule_check, session_attrs};
 use crate::diagnostic::Complaints;
 use crate::fields::Fields;
 use crate::model::{
-    AddressSelector, Authentication, Name, PoolMode, PoolRouting, Role, Rule, SessionState,
-    SharedPool, Storage, StorageKind, UserName,
+    AddressSelector, Authentication, Keepalive, Name, PoolMode, PoolRouting, Quantile, Role, Rule,
+    SessionState, SharedPool, Storage, StorageKind, UserName,
 };
 use crate::options::Scope;
 use crate::raw::{Block, Value};
@@ -124,8 +124,33 @@ impl Reading<'_> {
             client_max: fields.limit("client_max"),
             client_show_id: fields.flag("client_show_id"),
             client_fwd_error: fields.flag("client_fwd_error"),
+            keepalive: self.keepalive(),
+            quantiles: self.quantiles(),
             log_debug: fields.flag("log_debug"),
             log_query: fields.flag("log_query"),
+        })
+    }
+
+    fn keepalive(&self) -> Keepalive {
+        Keepalive {
+            idle_s: self.fields.small("keepalive"),
+            interval_s: self.fields.small("keepalive_keep_interval"),
+            probes: self.fields.small("keepalive_probes"),
+            user_timeout_ms: self.fields.integer("keepalive_usr_timeout"),
+        }
+    }
+
+    /// Numbers with commas between them; Odyssey takes one more comma behind the last.
+    fn quantiles(&mut self) -> Vec<Quantile> {
+        let text = self.fields.text("quantiles").unwrap_or_default();
+        let parts = text.strip_suffix(',').unwrap_or(text).split(',').map(str::trim);
+        let parts = parts.filter(|_| !text.is_empty());
+        let parsed: Option<Vec<_>> =
+            parts.map(|part| part.parse().ok().and_then(Quantile::new)).collect();
+        parsed.unwrap_or_else(|| {
+            let message = format!("can't parse quantiles from '{text}'");
+            self.complaints.error(self.fields.place("quantiles"), message);
+            Vec::new()
         })
     }
 
@@ -303,7 +328,6 @@ impl Reading<'_> {
         rule_check::references(self, known);
         rule_check::passwords(self, authentication);
         rule_check::pool(self, pool);
-        rule_check::values(self);
     }
 
     /// Complains about an option of this rule, naming the rule as Odyssey does.

@@ -79,16 +79,3 @@ pub(super) fn pool(reading: &mut Reading<'_>, pool: Option<PoolMode>) {
         reading.error("pool_discard_query", message);
     }
 }
-
-/// Values of options that are not built: typos are told all the same.
-pub(super) fn values(reading: &mut Reading<'_>) {
-    let fields = reading.fields;
-    if let Some(list) = fields.text("quantiles") {
-        let is_quantile =
-            |text: &str| text.trim().parse().is_ok_and(|it| (0.0..=1.0).contains(&it));
-        if !list.split(',').all(is_quantile) {
-            let message = format!("can't parse quantiles from '{list}'");
-            reading.complaints.error(fields.place("quantiles"), message);
-        }
-    }
-}

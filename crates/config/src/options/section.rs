@@ -62,7 +62,7 @@ pub(super) const STORAGE: &[Row] = &[
 
 pub(super) const BALANCING: &[Row] = &[
     section("method", Scope::BalancingMethod, Label::Name).doc("roundrobin or leastconn."),
-    flag("show_notice_messages", "no").later(&["no"]).doc("Tell clients which host was taken."),
+    flag("show_notice_messages", "no").harmless().doc("Odyssey only stores it."),
 ];
 
 pub(super) const BALANCING_METHOD: &[Row] =
