@@ -25,8 +25,8 @@ pub struct Config {
     pub listens: Vec<Listen>,
     /// Where servers are, in file order; at least one, names are unique.
     pub storages: Vec<Arc<Storage>>,
-    /// Who goes where and how, in file order (users before groups inside one database block); at
-    /// least one. Rules for internal clients (`pool_routing "internal"`, watchdogs) are checked but
+    /// Who goes where and how, in file order (users before groups inside one database block). Empty
+    /// only if all are for internal clients. Rules for internal clients (`pool_routing "internal"`, watchdogs) are checked but
     /// not listed here.
     pub rules: Vec<Arc<Rule>>,
     /// How live clients are disconnected on a graceful stop.

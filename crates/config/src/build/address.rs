@@ -18,11 +18,12 @@ pub(super) fn parse(
         None => (text, None),
     };
     let Ok(address) = host.parse::<IpAddr>() else {
-        let message = match is_host_name(host) {
-            true => format!("a host name as address ('{text}') is not built yet"),
-            false => format!("invalid address or hostname: '{text}'"),
-        };
-        complaints.error(place, message);
+        if is_host_name(host) {
+            let message = format!("a host name as address ('{text}') is not built yet");
+            complaints.refusal(place, message);
+        } else {
+            complaints.error(place, format!("invalid address or hostname: '{text}'"));
+        }
         return None;
     };
     let Some(length) = length else {

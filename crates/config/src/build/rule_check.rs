@@ -6,16 +6,16 @@ use crate::model::{Authentication, PoolMode, UserName};
 
 /// Names of other sections.
 pub(super) fn references(reading: &mut Reading<'_>, known: &Known<'_>) {
-    let unknown_pool = |name: &&str| !known.shared_pools.iter().any(|pool| pool.name == *name);
+    let unknown_pool = |name: &&str| !known.shared_pools.contains_key(*name);
     let unknown_ldap = |name: &&str| !known.ldap_endpoints.contains(name);
     let fields = reading.fields;
     if let Some(name) = fields.text("shared_pool").filter(unknown_pool) {
-        let message = format!("unknown shared_pool '{name}'");
-        reading.complaints.error(fields.place("shared_pool"), message);
+        let place = fields.place("shared_pool");
+        known.unknown("shared_pool", name, place, reading.complaints);
     }
     if let Some(name) = fields.text("ldap_endpoint_name").filter(unknown_ldap) {
-        let message = format!("unknown ldap_endpoint '{name}'");
-        reading.complaints.error(fields.place("ldap_endpoint_name"), message);
+        let place = fields.place("ldap_endpoint_name");
+        known.unknown("ldap_endpoint", name, place, reading.complaints);
     }
 }
 
@@ -24,17 +24,21 @@ pub(super) fn passwords(reading: &mut Reading<'_>, authentication: Option<Authen
     let sources: &[&str] = match authentication {
         Some(Authentication::ClearText) => &[
             "password",
+            "password_file",
             "auth_query",
             "auth_pam_service",
             "auth_module",
             "ldap_endpoint_name",
             "enable_mdb_iamproxy_auth",
         ],
-        Some(Authentication::Md5 | Authentication::ScramSha256) => &["password", "auth_query"],
+        Some(Authentication::Md5 | Authentication::ScramSha256) => {
+            &["password", "password_file", "auth_query"]
+        }
         _ => return auth_query(reading),
     };
     if !sources.iter().any(|source| reading.asks_for(source)) {
-        reading.error("authentication", "password is not set");
+        let hint = "this method compares with password, password_file or what auth_query finds";
+        reading.error_with_hint("authentication", "password is not set", hint);
     }
     if authentication == Some(Authentication::ClearText)
         && reading.asks_for("auth_query")
@@ -97,7 +101,7 @@ pub(super) fn group(reading: &mut Reading<'_>, authentication: Option<Authentica
     };
     if authentication == Some(Authentication::Block) {
         let message = format!("blocking members of group '{name}' is not built yet");
-        reading.complaints.error(place, message);
+        reading.complaints.refusal(place, message);
     } else {
         let message = format!("group '{name}' is accepted but has no members yet");
         reading.complaints.warning(place, message);

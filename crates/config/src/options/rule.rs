@@ -7,6 +7,7 @@ pub(super) const ROWS: &[Row] = &[
     // who clients are
     text("authentication").doc("none, block, clear_text, md5, scram-sha-256. Mandatory."),
     text("password").doc("Plain, md5… or a SCRAM verifier."),
+    text("password_file").doc("The file that holds it instead, in one line."),
     row("auth_common_name", Kind::TextOrDefault).repeats().later(&[]).doc("Names of certificates."),
     text("auth_module").refused(&[]).doc("A module that checks passwords."),
     flag("enable_mdb_iamproxy_auth", "no").refused(&["no"]).doc("Ask a token service."),
@@ -47,6 +48,7 @@ pub(super) const ROWS: &[Row] = &[
     text("storage_db").doc("The server's database; unset = the client's."),
     text("storage_user").doc("The server's user; unset = the client's."),
     text("storage_password").doc("Our password at the server."),
+    text("storage_password_file").doc("The file that holds it instead."),
     natural("server_lifetime", "3600").unit("s").doc("Older idle servers are closed; 0 = never."),
     flag("server_drop_on_cached_plan_error", "yes").doc("Close it after 0A000."),
     flag("maintain_params", "yes").doc("Bring the client's parameters along."),
@@ -101,4 +103,5 @@ pub(super) const WATCHDOG: &[Row] = &[
 pub(super) const LDAP_CREDENTIALS: &[Row] = &[
     text("ldap_storage_username").doc("The server's user."),
     text("ldap_storage_password").doc("The server's password."),
+    text("ldap_storage_password_file").doc("The file that holds it instead."),
 ];
