@@ -313,6 +313,7 @@ impl Reading<'_> {
     ) {
         rule_check::references(self, known);
         rule_check::passwords(self, authentication);
+        rule_check::ldap_credentials(self);
         rule_check::pool(self, pool);
         rule_check::group(self, authentication);
         rule_check::values(self);
