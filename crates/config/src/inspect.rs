@@ -21,7 +21,10 @@ impl Inspector<'_> {
         let mut seen: HashMap<&str, &Place> = HashMap::new();
         for setting in &block.settings {
             let row = setting.row;
-            if let Some(first) = seen.insert(row.name, &setting.place).filter(|_| !row.repeats) {
+            let first = seen.insert(row.name, &setting.place);
+            // What is ignored may be ignored twice, as in Odyssey.
+            let may_repeat = row.repeats || row.status == Status::Deprecated;
+            if let Some(first) = first.filter(|_| !may_repeat) {
                 let message = format!("duplicate option '{}'", row.name);
                 let hint = format!("it stands in {}:{} already", first.file, first.line);
                 self.complaints.error_with_hint(&setting.place, message, &hint);

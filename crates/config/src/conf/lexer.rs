@@ -83,7 +83,7 @@ impl<'a> Lexer<'a> {
                 Some('"') => return Ok(Token::Text(text)),
                 Some('\\') if self.peek() == Some('"') => {
                     self.take();
-                    if self.settings_follow() {
+                    if settings_follow(self.rest.as_str()) {
                         text.push('\\');
                         let message = "this string ends in a backslash; Odyssey would read on";
                         complaints.warning(place, message);
@@ -115,31 +115,6 @@ impl<'a> Lexer<'a> {
         text.truncate(length);
         text.push('\\');
         Ok(Token::Text(text))
-    }
-
-    /// Whether the text goes on like a file does behind a value, not like the inside of a string:
-    /// Odyssey takes `"dir\"` for an unfinished string and swallows the file up to the next quote,
-    /// which helps nobody.
-    fn settings_follow(&self) -> bool {
-        let rest = self.rest.as_str();
-        let ahead = &rest[..rest.floor_char_boundary(AHEAD_BYTES_MAX)];
-        let mut lines = ahead.lines().map(str::trim).take(AHEAD_LINES_MAX);
-        let same = lines.next().unwrap_or("");
-        let mut below = lines.skip_while(|line| line.is_empty() || line.starts_with('#'));
-        if !(same.is_empty() || same.starts_with(['#', '}'])) {
-            return false;
-        }
-        match below.next() {
-            None => ahead.len() == rest.len(),
-            Some(line) if line.starts_with('}') => true,
-            Some(line) => {
-                let end = line.find(|letter| !is_word(letter)).unwrap_or(line.len());
-                let value = line[end..].trim_start();
-                let starts_value = |letter: char| letter.is_ascii_alphanumeric() || letter == '-';
-                options::is_keyword(&line[..end])
-                    && (value.starts_with(['"', '{']) || value.starts_with(starts_value))
-            }
-        }
     }
 
     fn number(&mut self, place: &Place) -> Result<Token, Diagnostic> {
@@ -194,6 +169,30 @@ impl<'a> Lexer<'a> {
             self.column += 1;
         }
         Some(letter)
+    }
+}
+
+/// Whether the text goes on like a file does behind a value, not like the inside of a string:
+/// Odyssey takes `"dir\"` for an unfinished string and swallows the file up to the next quote,
+/// which helps nobody.
+pub(crate) fn settings_follow(rest: &str) -> bool {
+    let ahead = &rest[..rest.floor_char_boundary(AHEAD_BYTES_MAX)];
+    let mut lines = ahead.lines().map(str::trim).take(AHEAD_LINES_MAX);
+    let same = lines.next().unwrap_or("");
+    let mut below = lines.skip_while(|line| line.is_empty() || line.starts_with('#'));
+    if !(same.is_empty() || same.starts_with(['#', '}'])) {
+        return false;
+    }
+    match below.next() {
+        None => ahead.len() == rest.len(),
+        Some(line) if line.starts_with('}') => true,
+        Some(line) => {
+            let end = line.find(|letter| !is_word(letter)).unwrap_or(line.len());
+            let value = line[end..].trim_start();
+            let starts_value = |letter: char| letter.is_ascii_alphanumeric() || letter == '-';
+            options::is_keyword(&line[..end])
+                && (value.starts_with(['"', '{']) || value.starts_with(starts_value))
+        }
     }
 }
 

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use super::{Diagnostic, Excerpt};
 use crate::Format;
+use crate::conf;
 use crate::secret;
 
 const BEFORE_CHARS_MAX: usize = 60; // what is shown of a long line in front of the place
@@ -108,7 +109,8 @@ impl Words {
 enum Within {
     #[default]
     Space,
-    Word(String),
+    Word,
+    /// A comment, or what is hidden like one.
     Comment,
     Text {
         secret: bool,
@@ -123,10 +125,11 @@ fn conf_lines(text: &str, wanted: &BTreeSet<usize>) -> BTreeMap<usize, Line> {
     let last = wanted.last().copied().unwrap_or(0);
     let mut lines = BTreeMap::new();
     let mut reader = ConfReader::default();
-    for (index, line) in text.split('\n').enumerate().take(last) {
-        let shown = reader.line(line);
-        if wanted.contains(&(index + 1)) {
-            lines.insert(index + 1, shown);
+    let mut rest = text;
+    for number in 1..=last {
+        let shown = reader.line(&mut rest);
+        if wanted.contains(&number) {
+            lines.insert(number, shown);
         }
     }
     lines
@@ -135,54 +138,76 @@ fn conf_lines(text: &str, wanted: &BTreeSet<usize>) -> BTreeMap<usize, Line> {
 #[derive(Default)]
 struct ConfReader {
     within: Within,
+    /// The letters of the last word, in a string too.
+    word: String,
     /// The last word was one that may precede a secret.
     secret_follows: bool,
     words: Words,
 }
 
 impl ConfReader {
-    fn line(&mut self, text: &str) -> Line {
+    /// Steps over a line.
+    fn line(&mut self, rest: &mut &str) -> Line {
         let mut line = Line::default();
         if matches!(self.within, Within::Text { secret: true, .. }) {
             line.asterisks();
         }
-        for letter in text.chars().chain(['\n']) {
-            self.within = self.step(letter, &mut line);
+        let (text, behind) = rest.split_once('\n').unwrap_or((rest, ""));
+        for (at, letter) in text.char_indices() {
+            self.within = self.step(letter, &rest[at + letter.len_utf8()..], &mut line);
         }
-        line.columns.pop(); // the line's end is no column
+        self.within = self.step('\n', behind, &mut Line::default());
+        *rest = behind;
         line
     }
 
-    fn step(&mut self, letter: char, line: &mut Line) -> Within {
+    fn step(&mut self, letter: char, rest: &str, line: &mut Line) -> Within {
+        let is_word = letter.is_ascii_alphanumeric() || letter == '_';
         match std::mem::take(&mut self.within) {
-            Within::Text { secret, escaped } => {
-                if letter == '"' && !escaped {
-                    line.show(letter);
-                    return if secret { Within::Glued } else { Within::Space };
-                }
-                if secret {
-                    line.hide()
-                } else {
-                    line.show(letter)
-                }
-                Within::Text { secret, escaped: letter == '\\' && !escaped }
-            }
+            Within::Text { secret, escaped } => self.text(letter, rest, (secret, escaped), line),
             Within::Comment if letter != '\n' => Within::Comment,
             Within::Glued if !letter.is_whitespace() && !"{}".contains(letter) => {
                 line.hide();
                 Within::Glued
             }
-            Within::Word(mut word) if letter.is_ascii_alphanumeric() || letter == '_' => {
+            Within::Word if is_word => {
                 line.show(letter);
-                word.push(letter);
-                Within::Word(word)
+                self.word.push(letter);
+                Within::Word
             }
-            Within::Word(word) => {
-                self.secret_follows = self.words.may_precede_secret(&word);
+            Within::Word => {
+                self.secret_follows = self.words.may_precede_secret(&self.word);
                 self.begin(letter, line)
             }
             Within::Space | Within::Comment | Within::Glued => self.begin(letter, line),
         }
+    }
+
+    /// A character of a string, or its end.
+    fn text(
+        &mut self,
+        letter: char,
+        rest: &str,
+        (secret, escaped): (bool, bool),
+        line: &mut Line,
+    ) -> Within {
+        if letter == '"' && (!escaped || conf::settings_follow(rest)) {
+            line.show(letter);
+            return if secret { Within::Glued } else { Within::Space };
+        }
+        if secret {
+            line.hide();
+        } else {
+            line.show(letter);
+            // Where strings end may be the very mistake: `password` is believed inside them too.
+            if letter.is_ascii_alphanumeric() || letter == '_' {
+                self.word.push(letter);
+            } else if self.words.may_precede_secret(&std::mem::take(&mut self.word)) {
+                line.asterisks();
+                return Within::Comment;
+            }
+        }
+        Within::Text { secret, escaped: letter == '\\' }
     }
 
     /// The first character of something.
@@ -195,6 +220,7 @@ impl ConfReader {
             return Within::Space;
         }
         let secret = std::mem::take(&mut self.secret_follows);
+        self.word.clear();
         if letter == '"' {
             line.show(letter);
             if secret {
@@ -210,7 +236,10 @@ impl ConfReader {
         }
         line.show(letter);
         match letter {
-            'A'..='Z' | 'a'..='z' | '_' => Within::Word(letter.into()),
+            'A'..='Z' | 'a'..='z' | '_' => {
+                self.word.push(letter);
+                Within::Word
+            }
             _ => Within::Space,
         }
     }
@@ -318,6 +347,11 @@ mod tests {
             ("password hush", 1),
             ("ldapbindpasswd \"hush\" x", 1),
             ("workers 1 x # password hush", 1),
+            ("locks_dir \"a\\\"\npassword \"hush\" x", 2),
+            ("locks_dir \"a\\\" password \"hush\" x", 1),
+            ("locks_dir \"a\\\" password hush", 1),
+            ("password \"a\\\\\" hush\" x", 1),
+            ("password \"a\\\"\nhush\" x", 2),
         ] {
             for column in 1..=text.chars().count() + 1 {
                 let shown = shown(Format::Conf, text, line, column);

@@ -110,6 +110,9 @@ impl<'a> Composer<'a> {
             None => Ok((Event::StreamEnd, Span::default())),
             Some(Err(error)) => {
                 let place = self.place(error.marker());
+                if error.info().contains("recursion limit") {
+                    return Err(too_deep(&place));
+                }
                 let hint = self.mistake(&place);
                 Err(Diagnostic::at(&place, format!("syntax error, {}", error.info())).hint(hint))
             }
@@ -148,8 +151,7 @@ impl<'a> Composer<'a> {
     fn node(&mut self, event: Event<'a>, span: &Span, depth: usize) -> Result<Node, Diagnostic> {
         let place = self.place(&span.start);
         if depth > DEPTH_MAX {
-            let hint = "no option needs so many levels; is a bracket left open?".to_owned();
-            return Err(Diagnostic::at(&place, "this is nested too deeply").hint(hint));
+            return Err(too_deep(&place));
         }
         let (kind, anchor) = match event {
             Event::Scalar(text, style, anchor, _) => {
@@ -218,6 +220,11 @@ impl<'a> Composer<'a> {
         pairs.extend(merged);
         Ok(pairs)
     }
+}
+
+fn too_deep(place: &Place) -> Diagnostic {
+    let hint = "no option needs so many levels; is a bracket left open?".to_owned();
+    Diagnostic::at(place, "this is nested too deeply").hint(hint)
 }
 
 /// What stands behind `<<`: a map, or a list of maps of which earlier ones win.
