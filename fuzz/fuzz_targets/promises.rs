@@ -46,6 +46,9 @@ fn points_inside(diagnostic: &Diagnostic, text: &str) {
 
 /// Whatever follows a password, in its line or below, brings it to light in no picture.
 fn keeps_secrets(text: &str, format: Format) {
+    if text.contains(SECRET) {
+        return; // the fuzzer reads what is compared, and puts it into its inputs
+    }
     let heads = match format {
         Format::Conf => ["database \"d\" { user \"u\" { password \"", "password \"a\\\"\n"],
         Format::Yaml => ["databases: {d: {users: {u: {password: ", "x-a:\n  password: |\n   "],

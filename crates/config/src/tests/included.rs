@@ -85,7 +85,7 @@ fn what_is_not_in_the_working_directory_is_looked_for_beside_the_file() {
 }
 
 fn rule(format: Format, options: &str) -> String {
-    let text = match format {
+    match format {
         Conf => format!(
             "database \"d\" {{ user \"u\" {{ authentication \"md5\" storage \"pg\" pool \"session\"\n\
              {options} }} }}"
@@ -93,8 +93,7 @@ fn rule(format: Format, options: &str) -> String {
         Yaml => format!(
             "database: {{d: {{user: {{u: {{authentication: md5, storage: pg, pool: session,\n {options}}}}}}}}}"
         ),
-    };
-    text
+    }
 }
 
 /// The text with the least around it, and its passwords.
