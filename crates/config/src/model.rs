@@ -26,8 +26,8 @@ pub struct Config {
     /// Where servers are, in file order; at least one, names are unique.
     pub storages: Vec<Arc<Storage>>,
     /// Who goes where and how, in file order (users before groups inside one database block). Empty
-    /// only if all are for internal clients. Rules for internal clients (`pool_routing "internal"`, watchdogs) are checked but
-    /// not listed here.
+    /// only if all are for internal clients: rules for those (`pool_routing "internal"`, watchdogs)
+    /// are checked but not listed here.
     pub rules: Vec<Arc<Rule>>,
     /// How live clients are disconnected on a graceful stop.
     pub drop: ConnDrop,
