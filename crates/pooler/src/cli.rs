@@ -19,7 +19,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::process::ExitCode;
 
-use config::{Diagnostic, Diagnostics, Global};
+use config::{Diagnostics, Global};
 
 use crate::boot;
 use crate::log::{Format, Level, Who};
@@ -122,7 +122,9 @@ fn start(flags: Flags, program: &str) -> ExitCode {
         early(Level::Info, "init", &format!("usage: {program} <config_file>"));
         return ExitCode::FAILURE;
     };
-    let loaded = match config::load(file) {
+    // What only a start refuses is no mistake of the file.
+    let read = if flags.test { config::check } else { config::load };
+    let loaded = match read(file) {
         Ok(loaded) => loaded,
         Err(diagnostics) => {
             complain(&diagnostics);
@@ -130,7 +132,7 @@ fn start(flags: Flags, program: &str) -> ExitCode {
         }
     };
     for warning in &loaded.warnings {
-        early(Level::Info, "config", &worded(warning));
+        early(Level::Info, "config", &warning.line());
     }
     if flags.test {
         early(Level::Info, "config", "config is valid");
@@ -166,15 +168,7 @@ fn apply(flags: &Flags, global: &mut Global) {
 
 fn complain(diagnostics: &Diagnostics) {
     for diagnostic in &diagnostics.0 {
-        early(Level::Error, "config", &worded(diagnostic));
-    }
-}
-
-/// The complaint and, in the same line, how it could be mended.
-pub(crate) fn worded(diagnostic: &Diagnostic) -> String {
-    match &diagnostic.hint {
-        Some(hint) => format!("{diagnostic}; hint: {hint}"),
-        None => diagnostic.to_string(),
+        early(Level::Error, "config", &diagnostic.line());
     }
 }
 

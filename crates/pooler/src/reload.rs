@@ -8,7 +8,6 @@ use std::time::Duration;
 use config::{Diff, Loaded, RuleChange};
 use machine::{Deadline, Notified, Notifier, Woken};
 
-use crate::cli::worded;
 use crate::listener::Listeners;
 use crate::log::Who;
 use crate::shared::Shared;
@@ -230,13 +229,12 @@ fn reload(shared: &Arc<Shared>, listeners: &mut Listeners) -> Report {
 fn read(shared: &Arc<Shared>) -> Result<Next, Vec<String>> {
     let theirs = Arc::clone(shared);
     let work = move || -> Result<Next, Vec<String>> {
-        let Loaded { config, warnings, .. } = theirs
-            .origin
-            .load()
-            .map_err(|diagnostics| diagnostics.0.iter().map(worded).collect::<Vec<_>>())?;
+        let Loaded { config, warnings, .. } = theirs.origin.load().map_err(|diagnostics| {
+            diagnostics.0.iter().map(config::Diagnostic::line).collect::<Vec<_>>()
+        })?;
         let old = theirs.config();
         let Diff { config, applied, needs_restart, rules } = config::diff(&old, config);
-        let warnings = warnings.iter().map(worded).collect();
+        let warnings = warnings.iter().map(config::Diagnostic::line).collect();
         let report = Report { applied, needs_restart, warnings, ..Report::default() };
         Ok(Next { world: World::new(config), rules, report })
     };

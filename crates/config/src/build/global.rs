@@ -1,5 +1,6 @@
 //! Options of the whole process.
 
+use std::fs::File;
 use std::num::NonZero;
 use std::path::Path;
 use std::thread;
@@ -102,6 +103,13 @@ fn check(fields: Fields<'_>, complaints: &mut Complaints) {
         let message = "online restart feature works only with SO_REUSEPORT";
         let hint = "set enable_online_restart to no, or bindwith_reuseport to yes";
         complaints.error_with_hint(fields.place("bindwith_reuseport"), message, hint);
+    }
+    if let Some(path) = fields.text("hba_file")
+        && let Err(error) = File::open(path)
+    {
+        let message = format!("can't open hba_file '{path}': {error}");
+        let hint = "a relative path is looked up in the working directory";
+        complaints.error_with_hint(fields.place("hba_file"), message, hint);
     }
     if fields.is_set("system_coroutine_stack_size")
         && fields.integer("system_coroutine_stack_size") < 4

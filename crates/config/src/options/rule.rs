@@ -11,6 +11,7 @@ pub(super) const ROWS: &[Row] = &[
         .words(&["none", "block", "clear_text", "md5", "scram-sha-256", "cert", "external"])
         .doc("How clients prove who they are; block lets nobody in. Not built: cert, external."),
     text("password").secret().doc("Plain, md5… or a SCRAM verifier."),
+    text("password_file").ours().doc("The file that holds it instead, in one line."),
     row("auth_common_name", Kind::TextOrDefault).repeats().later(&[]).doc("Names of certificates."),
     text("auth_module").refused(&[]).doc("A module that checks passwords."),
     flag("enable_mdb_iamproxy_auth", "no").refused(&["no"]).doc("Ask a token service."),
@@ -54,6 +55,7 @@ pub(super) const ROWS: &[Row] = &[
     text("storage_db").doc("The server's database; unset = the client's."),
     text("storage_user").doc("The server's user; unset = the client's."),
     text("storage_password").secret().doc("Our password at the server."),
+    text("storage_password_file").ours().doc("The file that holds it instead."),
     natural("server_lifetime", "3600").unit("s").doc("Older idle servers are closed; 0 = never."),
     flag("server_drop_on_cached_plan_error", "yes").doc("Close it after 0A000."),
     flag("maintain_params", "yes").doc("Bring the client's parameters along."),
@@ -120,4 +122,5 @@ pub(super) const WATCHDOG: &[Row] = &[
 pub(super) const LDAP_CREDENTIALS: &[Row] = &[
     text("ldap_storage_username").doc("The server's user."),
     text("ldap_storage_password").secret().doc("The server's password."),
+    text("ldap_storage_password_file").ours().doc("The file that holds it instead."),
 ];

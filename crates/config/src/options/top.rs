@@ -4,7 +4,10 @@ use super::{Alias, Kind, Label, Row, Scope};
 use super::{between, flag, integer, natural, row, section, text};
 
 pub(super) const ROWS: &[Row] = &[
-    row("include", Kind::Include).repeats().doc("Another file, relative to the working directory."),
+    row("include", Kind::Include)
+        .repeats()
+        .doc("Another file, all of a directory, or those that match a pattern."),
+    flag("expand_environment", "no").ours().doc("Replace ${ENV:NAME} in values."),
     // the process
     flag("daemonize", "no")
         .restart()

@@ -1,6 +1,6 @@
 //! Input and exact complaints.
 
-use super::{check, check_whole};
+use super::{check, check_checked, check_whole};
 use crate::Format::{Conf, Yaml};
 
 #[test]
@@ -205,7 +205,10 @@ fn what_is_not_built_is_told_once() {
 #[test]
 fn what_would_be_less_secure_is_refused() {
     let hint = "\n  hint: running without it would be less secure than this file asks for";
-    check(Conf, "hba_file \"x\"", &format!("f:1:1: option 'hba_file' is not built yet{hint}"));
+    let hba = "hba_file \"/dev/null\"";
+    check(Conf, hba, &format!("f:1:1: option 'hba_file' is not built yet{hint}"));
+    let none = "f:1:1: can't open hba_file 'none': No such file or directory (os error 2)";
+    check_checked(Conf, "hba_file \"none\"", none);
     let rule = |lines: &str| {
         format!("database \"a\" {{ user \"b\" {{ storage \"pg\" pool \"session\"\n{lines}\n}} }}")
     };
@@ -217,19 +220,18 @@ fn what_would_be_less_secure_is_refused() {
         check(Conf, &rule(&lines), &expected);
     }
     for method in ["cert", "external"] {
-        let expected = format!("f:2:1: authentication '{method}' is not built yet");
+        let expected = format!("f:2:1: authentication '{method}' is not built yet{hint}");
         check(Conf, &rule(&format!("authentication \"{method}\"")), &expected);
     }
-    let hint = "\n  hint: plain text would be less secure than this file asks for";
     for mode in ["require", "verify_ca", "verify_full"] {
         let expected = format!("f:2:1: tls mode '{mode}' is not built yet{hint}");
-        check(Conf, &format!("listen {{ host \"*\" port 1\ntls \"{mode}\" }}"), &expected);
+        check(Conf, &format!("listen {{ host \"::1\" port 1\ntls \"{mode}\" }}"), &expected);
         check(Conf, &format!("storage \"l\" {{ type \"local\"\ntls \"{mode}\" }}"), &expected);
     }
     for mode in ["allow", "prefer"] {
         let warning =
             format!("f:2:1: warning: tls mode '{mode}' is not built yet, plain text is used");
-        check(Conf, &format!("listen {{ host \"*\" port 1\ntls \"{mode}\" }}"), &warning);
+        check(Conf, &format!("listen {{ host \"::1\" port 1\ntls \"{mode}\" }}"), &warning);
         check(Conf, &format!("storage \"l\" {{ type \"local\"\ntls \"{mode}\" }}"), &warning);
     }
 }
