@@ -62,8 +62,8 @@ fn pair(old: &[Arc<Rule>], new: &[Arc<Rule>]) -> (Vec<Option<Arc<Rule>>>, Vec<Ar
     (counterparts, old.iter().filter(is_left).map(Arc::clone).collect())
 }
 
-/// Whether the rules that stay follow each other as they did; with `sequential_routing` that decides
-/// who meets which.
+/// Whether the rules that stay follow each other as they did: with `sequential_routing` that
+/// decides who meets which.
 fn is_in_order(old: &[Arc<Rule>], counterparts: &[Option<Arc<Rule>>]) -> bool {
     let places: HashMap<*const Rule, usize> = old.iter().map(Arc::as_ptr).zip(0..).collect();
     counterparts.iter().flatten().map(|rule| places[&Arc::as_ptr(rule)]).is_sorted()

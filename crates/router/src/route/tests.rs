@@ -10,8 +10,9 @@ use crate::testing::rule;
 use config::{RuleChange, SharedPool, Storage};
 
 type TestRoutes = Routes<usize, (), usize>;
+type TestRoute = Route<usize, (), usize>;
 
-fn get(routes: &TestRoutes, rule: &Arc<Rule>, who: (&str, &str)) -> Arc<Route<usize, (), usize>> {
+fn get(routes: &TestRoutes, rule: &Arc<Rule>, who: (&str, &str)) -> Arc<TestRoute> {
     routes.get_or_create(rule, who.0, who.1, Replication::No).unwrap()
 }
 
@@ -228,10 +229,7 @@ fn file(rules: &[(u8, u8, bool)]) -> config::Config {
 }
 
 /// A route for each rule that somebody can meet, with the limit it keeps.
-fn visit(
-    routes: &TestRoutes,
-    config: &config::Config,
-) -> Vec<(Arc<Route<usize, (), usize>>, Option<usize>)> {
+fn visit(routes: &TestRoutes, config: &config::Config) -> Vec<(Arc<TestRoute>, Option<usize>)> {
     let rules = crate::Rules::new(config);
     let met = (0..4_u8).filter_map(|user| {
         let name = format!("u{user}");
@@ -298,7 +296,7 @@ fn a_shared_pool_is_resized() {
         |max| Arc::new(Storage { server_max_routing: max, ..(*rule("* *").storage).clone() });
     let old = Arc::new(Rule { shared_pool: shared(2), storage: storage(9), ..rule("* *") });
     let (one, two) = (get(&routes, &old, ("db", "one")), get(&routes, &old, ("db", "two")));
-    let open = |route: &Arc<Route<usize, (), usize>>, client| {
+    let open = |route: &Arc<TestRoute>, client| {
         let decision = route.with(|pool| pool.checkout(asker(client), || (), now));
         let Checkout::Open(slot) = decision else { panic!("{decision:?}") };
         assert!(route.with(|pool| pool.opened(slot, 0, now)));
