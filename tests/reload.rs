@@ -7,6 +7,8 @@ use crate::support::client::Address;
 use crate::support::process::{self, free_port};
 use crate::support::{Client, Login, PATIENCE, Pooler, Postgres, Setup, until};
 use rustix::process::Signal;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::time::Duration;
 
 const DONE: &str = "(reload) reload done";
@@ -148,6 +150,32 @@ fn listeners_come_and_go_and_drop_nobody() {
     assert!(!listens(second) && Client::try_connect(&pooler.socket_address()).is_ok());
     assert_eq!(busy.until_ready().rows()[0][1].as_deref(), Some("done"));
     pooler.stop_with(vec![busy, through_first]);
+}
+
+#[test]
+fn a_unix_socket_changes_its_mode_and_moves() {
+    let setup = Setup::transaction(1);
+    let pooler = setup.start();
+    let name = format!(".s.PGSQL.{}", pooler.port);
+    let (here, dir) = (pooler.socket_dir().join(&name), process::new_dir("pooler-test-moved"));
+    let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&here), 0o777);
+    let narrow = setup.global("unix_socket_mode \"0700\"");
+    applied(&pooler, &narrow, &["unix_socket_mode"]);
+    assert_eq!(mode(&here), 0o700);
+    let login = Login::new("app", "postgres");
+    let mut client = Client::try_connect(&pooler.socket_address()).unwrap();
+    client.start(&login).unwrap();
+
+    let log = reload_text(&pooler, &narrow.text(pooler.port, &dir));
+    assert!(log.contains("process: unix_socket_dir") && log.contains(DONE), "{log}");
+    assert_eq!(mode(&dir.join(&name)), 0o700);
+    until("the old socket to go", PATIENCE, || (!here.exists()).then_some(()));
+    assert_eq!(client.scalar("select 'stays'"), "stays");
+    let mut new = Client::try_connect(&Address::Unix(dir.join(&name))).unwrap();
+    new.start(&login).unwrap();
+    pooler.stop_with(vec![client, new]);
+    std::fs::remove_dir_all(&dir).unwrap();
 }
 
 #[test]

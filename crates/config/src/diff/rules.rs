@@ -24,6 +24,9 @@ pub(super) fn merge(
     lines: &mut Lines,
 ) -> Vec<RuleChange> {
     let (counterparts, gone) = pair(old, new);
+    if !is_in_order(old, &counterparts) {
+        lines.applied.push("rules: their order changed".to_owned());
+    }
     let mut changes = Vec::new();
     for (rule, counterpart) in new.iter_mut().zip(counterparts) {
         let new = Arc::clone(rule);
@@ -59,6 +62,13 @@ fn pair(old: &[Arc<Rule>], new: &[Arc<Rule>]) -> (Vec<Option<Arc<Rule>>>, Vec<Ar
         left.is_some_and(|left| left.iter().any(|one| Arc::ptr_eq(one, rule)))
     };
     (counterparts, old.iter().filter(is_left).map(Arc::clone).collect())
+}
+
+/// Whether the rules that stay follow each other as they did: with `sequential_routing` that
+/// decides who meets which.
+fn is_in_order(old: &[Arc<Rule>], counterparts: &[Option<Arc<Rule>>]) -> bool {
+    let places: HashMap<*const Rule, usize> = old.iter().map(Arc::as_ptr).zip(0..).collect();
+    counterparts.iter().flatten().map(|rule| places[&Arc::as_ptr(rule)]).is_sorted()
 }
 
 /// Whether what the old rule made can go on under the new one.

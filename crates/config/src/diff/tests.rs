@@ -76,6 +76,16 @@ fn rules_come_and_go() {
     );
 }
 
+#[test]
+fn rules_change_their_places() {
+    let (one, two) = (rule("one", ""), rule("two", ""));
+    check(
+        &with_rules(&format!("{one}{two}")),
+        &with_rules(&format!("{two}{one}")),
+        "rules: their order changed\n~ two\n~ one",
+    );
+}
+
 /// Of two rules for the same clients the first is used: the one that is left is the first.
 #[test]
 fn rules_for_the_same_clients_are_paired_in_their_order() {

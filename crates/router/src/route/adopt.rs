@@ -54,6 +54,9 @@ impl<S, W, C: Clone> Table<S, W, C> {
             fates.insert(SameRule(Arc::clone(old)), heir);
         }
         let mut concerned = Vec::new();
+        if fates.is_empty() {
+            return concerned;
+        }
         let before = std::mem::take(&mut self.by_key);
         for ((mut rule, key), known) in before {
             match fates.get(&rule) {

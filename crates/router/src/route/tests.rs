@@ -10,8 +10,9 @@ use crate::testing::rule;
 use config::{RuleChange, SharedPool, Storage};
 
 type TestRoutes = Routes<usize, (), usize>;
+type TestRoute = Route<usize, (), usize>;
 
-fn get(routes: &TestRoutes, rule: &Arc<Rule>, who: (&str, &str)) -> Arc<Route<usize, (), usize>> {
+fn get(routes: &TestRoutes, rule: &Arc<Rule>, who: (&str, &str)) -> Arc<TestRoute> {
     routes.get_or_create(rule, who.0, who.1, Replication::No).unwrap()
 }
 
@@ -211,6 +212,80 @@ fn a_replaced_rule_has_routes_of_its_own() {
     assert!(!route.with(|pool| pool.is_short(now)), "and it keeps none");
 }
 
+/// A file with these rules: user, size of the pool, and whether the database is another one.
+fn file(rules: &[(u8, u8, bool)]) -> config::Config {
+    let mut text = String::from(
+        "log_format \"%m\"\nlisten { host \"*\" port 1 }\n\
+         storage \"pg\" { type \"remote\" host \"db\" port 1 }\n",
+    );
+    for (user, size, other) in rules {
+        let db = if *other { "storage_db \"x\"" } else { "" };
+        text += &format!(
+            "database \"db\" {{ user \"u{user}\" {{ authentication \"none\" storage \"pg\" \
+             pool \"session\" pool_size {size} {db} }} }}\n"
+        );
+    }
+    config::parse("f", &text, config::Format::Conf).unwrap().config
+}
+
+/// A route for each rule that somebody can meet, with the limit it keeps.
+fn visit(routes: &TestRoutes, config: &config::Config) -> Vec<(Arc<TestRoute>, Option<usize>)> {
+    let rules = crate::Rules::new(config);
+    let met = (0..4_u8).filter_map(|user| {
+        let name = format!("u{user}");
+        let ask = crate::Ask { database: "db", user: &name, address: None, asked_ssl: false };
+        let rule = rules.find(&ask)?;
+        let route = get(routes, rule, ("db", &name));
+        assert!(!route.is_retired() && Arc::ptr_eq(&route.rule(), rule), "{name}");
+        let size = route.with(|pool| pool.limits().size);
+        assert_eq!(size, rule.pool_size, "{name}");
+        Some((route, size))
+    });
+    met.collect()
+}
+
+/// Routes of rules that were there all the time are the same ones, others are gone or new; none is
+/// left over.
+fn there_and_back(one: &[(u8, u8, bool)], two: &[(u8, u8, bool)]) {
+    let (routes, now) = (TestRoutes::new(), Instant::now());
+    let adopt = |old: &config::Config, new: config::Config| {
+        let config::Diff { config, rules, .. } = config::diff(old, new);
+        for route in routes.adopt(&rules) {
+            let Retuned { close, wake } = route.retune(now);
+            assert!(close.is_empty() && wake.is_empty());
+        }
+        config
+    };
+    let first = file(one);
+    let before = visit(&routes, &first);
+    let there = adopt(&first, file(two));
+    drop(visit(&routes, &there));
+    let back = adopt(&there, file(one));
+    let after = visit(&routes, &back);
+    assert_eq!(after.len(), before.len());
+    for ((old, size), (new, same)) in before.iter().zip(&after) {
+        assert_eq!((old.key(), size), (new.key(), same));
+        assert_eq!(old.is_retired(), !Arc::ptr_eq(old, new), "the same one, or its heir");
+    }
+    drop((before, after));
+    routes.collect(now);
+    assert!(routes.snapshot().iter().all(|route| !route.is_retired()), "none is left over");
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig {
+        failure_persistence: None, ..Default::default()
+    })]
+
+    #[test]
+    fn there_and_back_again_the_routes_are_as_before(
+        one in proptest::collection::vec((0..4_u8, 1..3_u8, proptest::bool::ANY), 1..5),
+        two in proptest::collection::vec((0..4_u8, 1..3_u8, proptest::bool::ANY), 1..5),
+    ) {
+        there_and_back(&one, &two);
+    }
+}
+
 /// What several pools share is known by its name: those that go and those that come have it
 /// together.
 #[test]
@@ -221,7 +296,7 @@ fn a_shared_pool_is_resized() {
         |max| Arc::new(Storage { server_max_routing: max, ..(*rule("* *").storage).clone() });
     let old = Arc::new(Rule { shared_pool: shared(2), storage: storage(9), ..rule("* *") });
     let (one, two) = (get(&routes, &old, ("db", "one")), get(&routes, &old, ("db", "two")));
-    let open = |route: &Arc<Route<usize, (), usize>>, client| {
+    let open = |route: &Arc<TestRoute>, client| {
         let decision = route.with(|pool| pool.checkout(asker(client), || (), now));
         let Checkout::Open(slot) = decision else { panic!("{decision:?}") };
         assert!(route.with(|pool| pool.opened(slot, 0, now)));
