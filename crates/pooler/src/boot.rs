@@ -10,7 +10,7 @@ use config::Config;
 use crossbeam_channel::{Sender, bounded};
 use machine::{Engine, EngineConfig, MachineHandle, Signals};
 
-use crate::log::{Log, Options, Who};
+use crate::log::{Level, Log, Options, Who};
 use crate::shared::Shared;
 use crate::{janitor, listener, shutdown, stats};
 
@@ -48,7 +48,7 @@ pub(crate) fn run(config: Config, file: &Path) -> ExitCode {
     let log = match open_log(&config) {
         Ok(log) => log,
         Err(text) => {
-            eprintln!("pooler: {text}");
+            crate::cli::early(Level::Error, "init", &text);
             return ExitCode::FAILURE;
         }
     };
@@ -73,7 +73,7 @@ fn open_log(config: &Config) -> Result<Log, String> {
         queue_lines_max: global.log_queue_depth,
     };
     Log::open(options).map_err(|error| match &global.log_file {
-        Some(file) => format!("log_file {}: {error}", file.display()),
+        Some(file) => format!("failed to open log file '{}': {error}", file.display()),
         None => format!("no thread for the log: {error}"),
     })
 }
