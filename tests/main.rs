@@ -2,12 +2,15 @@
 //! and die. One topic a file; what they stand on is in `support`.
 #![allow(clippy::unwrap_used, reason = "a test says what it expects by failing")]
 
+mod command_line;
 mod contract;
+mod convert;
 mod drivers;
 mod duplex;
 mod endings;
 mod first_login;
 mod function_calls;
+mod groups;
 mod hostile;
 mod modes;
 mod odd_orders;
@@ -20,6 +23,7 @@ mod process;
 mod queries;
 mod replication;
 mod residue;
+mod routing;
 mod settings;
 mod slow_reader;
 mod soak;
@@ -27,3 +31,4 @@ mod startup_and_auth;
 mod support;
 mod timeouts;
 mod tools;
+mod virtual_setting;

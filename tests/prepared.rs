@@ -3,6 +3,8 @@
 //! and through the pooler; the texts of errors are compared too, so a name of ours in one of them
 //! is a failure.
 
+mod bounds;
+mod drift;
 mod huge;
 mod servers;
 

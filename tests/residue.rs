@@ -2,6 +2,8 @@
 //! HOLD, session advisory locks, LISTEN, PREPARE by SQL. By default the client keeps the server as
 //! long as any of it is there; a rule may ask for a reset or an error instead.
 
+mod delays;
+
 use crate::support::{Answer, Client, PATIENCE, Pooler, Postgres, Setup, Wire};
 use rustix::process::Signal;
 use std::time::Duration;

@@ -173,6 +173,19 @@ fn set_config_with_bound_values() {
         .as_direct();
 }
 
+/// Seen to fail: names that are taken for names only if they are short and plain.
+#[test]
+fn set_config_with_bound_names_of_any_kind() {
+    let sql = "select set_config($1, $2, false)";
+    for name in [format!("my.{}", "x".repeat(100)), "my.größe".into(), "my.a$1.b".into()] {
+        let show = format!("select coalesce(current_setting('{name}', true), '')");
+        Play::new("odd bound names")
+            .step('a', wire().extended(sql, &[&name, "of a"]).sync(), "1 2 T D C Z/I")
+            .lines(&format!("a: {show} => of a\n b: {show} => \n a: {show} => of a"))
+            .as_direct();
+    }
+}
+
 /// Seen to fail: RESET that falls back to the server's default, or to what another client of that
 /// server had at startup.
 #[test]

@@ -4,6 +4,7 @@
 //! the clocks of others allow; the seed is printed and taken from `POOLER_TEST_SEED`.
 
 mod model;
+mod pgbench;
 
 use crate::support::{Client, Login, Pooler, Postgres, Seeded, Setup, until};
 use model::{Model, Step};

@@ -14,7 +14,7 @@ fn program(pooler: &Pooler, name: &str) -> Command {
     program_at(pooler.port, name)
 }
 
-fn program_at(port: u16, name: &str) -> Command {
+pub fn program_at(port: u16, name: &str) -> Command {
     let mut command = Postgres::shared().program(name);
     command.args(["-h", "127.0.0.1", "-p", &port.to_string(), "-U", "app"]);
     command
@@ -260,7 +260,7 @@ fn pg_dump_is_the_same_and_leaves_nothing() {
 }
 
 /// The tables of pgbench, made once, past the pooler.
-fn pgbench_tables() {
+pub fn pgbench_tables() {
     static MADE: OnceLock<()> = OnceLock::new();
     MADE.get_or_init(|| {
         let postgres = Postgres::shared();

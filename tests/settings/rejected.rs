@@ -1,7 +1,9 @@
 //! A setting that the server rejects in front of a query: the client gets the server's own error,
 //! its query does not run, and the connection goes on.
 
-use crate::support::{Answer, Client, Login, Pooler, Postgres, Setup, Wire};
+use crate::support::fake::{self, FakeSession};
+use crate::support::message::cstr;
+use crate::support::{Answer, Client, FakeServer, Login, Pooler, Postgres, Setup, Wire};
 
 /// What the client asks for at startup, and what the server says to it.
 struct Bad {
@@ -150,4 +152,45 @@ fn a_setting_that_is_rejected_later() {
     assert_eq!(client.scalar("select current_user"), "bellboy", "and good again");
     assert_eq!(admin.scalar("select count(*) from never_filled_later"), "0");
     pooler.stop_with(vec![client, other]);
+}
+
+/// A server that takes no setting, and says so at length.
+fn refuse_at_length(mut session: FakeSession) -> Option<()> {
+    session.greet()?;
+    let mut executed = 0;
+    loop {
+        let complete = |text: &str| Wire::new().message(b'C', &cstr(text));
+        let answer = match session.read()? {
+            (b'P', _) => Wire::new().message(b'1', &[]),
+            (b'B', _) => Wire::new().message(b'2', &[]),
+            (b'C', _) => Wire::new().message(b'3', &[]),
+            (b'E', _) if executed == 0 => {
+                executed += 1;
+                complete("BEGIN")
+            }
+            (b'E', _) => {
+                session.send(&fake::error("ERROR", "22023", &"no, ".repeat(20_000)))?;
+                session.read_until(b"S")?;
+                Wire::new().message(b'Z', b"E")
+            }
+            (b'Q', _) => complete("ROLLBACK").message(b'Z', b"I"),
+            (tag, _) => panic!("{:?} is not to come", char::from(tag)),
+        };
+        session.send(&answer)?;
+    }
+}
+
+/// Seen to fail: a pooler that overlooks an error that is too long to be looked into. The query was
+/// skipped with the settings, and nobody asked the server to go on.
+#[test]
+fn a_long_rejection_is_one_too() {
+    let server = FakeServer::start(|session| {
+        refuse_at_length(session);
+    });
+    let pooler = Setup::in_front_of(server.port, 1).start();
+    let mut client = pooler.login(&app().option("TimeZone", "Mars/Phobos"));
+    let answer = client.query("update something");
+    assert_eq!(answer.shape(), "E/22023 Z/I");
+    assert_eq!(answer.error().map(|error| error.message.len()), Some(80_000));
+    pooler.stop_with(vec![client]);
 }

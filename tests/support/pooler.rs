@@ -90,6 +90,13 @@ impl Setup {
         self
     }
 
+    /// Sections of the test's own, as they stand in the file.
+    pub fn also(mut self, sections: &str) -> Setup {
+        self.storages += sections;
+        self.storages.push('\n');
+        self
+    }
+
     /// A rule; `default` stands for any database or user.
     pub fn rule(mut self, database: &str, user: &str, options: &str) -> Setup {
         self.rules.push((database.into(), user.into(), options.into()));
@@ -145,10 +152,15 @@ impl Pooler {
         let dir = new_dir("pooler-test");
         let port = free_port();
         let config = process::write(&dir, "odyssey.conf", &setup.text(port, &dir));
+        Pooler::on(dir, &config, port)
+    }
+
+    /// On a configuration of any kind that listens on that port, with its unix socket in `dir`.
+    pub fn on(dir: PathBuf, config: &std::path::Path, port: u16) -> Pooler {
         let log = dir.join("log");
         let out = std::fs::File::create(&log).unwrap();
         let mut command = binary();
-        command.arg(&config).current_dir(&dir).stdin(Stdio::null());
+        command.arg(config).current_dir(&dir).stdin(Stdio::null());
         command.stdout(out.try_clone().unwrap()).stderr(out);
         let process = Watched::spawn(&mut command, dir);
         let mut pooler = Pooler { port, process, log, stopped: false };

@@ -7,6 +7,7 @@
 mod address;
 mod endpoint;
 mod global;
+mod group;
 mod idle;
 mod listen;
 mod rule;
@@ -19,7 +20,7 @@ use std::sync::Arc;
 
 use crate::diagnostic::{Complaints, Place};
 use crate::fields::Fields;
-use crate::model::{Config, ConnDrop, Rule, SharedPool, Storage, TlsMode};
+use crate::model::{Config, ConnDrop, Rule, SessionAttrs, SharedPool, Storage, TlsMode};
 use crate::options::Scope;
 use crate::raw::Block;
 
@@ -92,7 +93,7 @@ fn shared_pools(root: &Block, complaints: &mut Complaints) -> Vec<Arc<SharedPool
 }
 
 fn rules(root: &Block, known: &Known<'_>, complaints: &mut Complaints) -> Vec<Arc<Rule>> {
-    let mut rules: Vec<Arc<Rule>> = Vec::new();
+    let mut rules: Vec<(Arc<Rule>, &Place)> = Vec::new();
     let mut broken = false;
     for database in root.sections("database") {
         if database.name.is_some() && database.title().is_empty() && !is_default(database) {
@@ -103,9 +104,8 @@ fn rules(root: &Block, known: &Known<'_>, complaints: &mut Complaints) -> Vec<Ar
             match rule::read(database, block, known, complaints) {
                 rule::Outcome::Rule(rule) => {
                     warn_if_redefined(&rule, &rules, &block.place, complaints);
-                    rules.push(Arc::new(*rule));
+                    rules.push((Arc::new(*rule), &block.place));
                 }
-                rule::Outcome::Internal => {}
                 rule::Outcome::Broken => broken = true,
             }
         }
@@ -113,7 +113,10 @@ fn rules(root: &Block, known: &Known<'_>, complaints: &mut Complaints) -> Vec<Ar
     if rules.is_empty() && !broken {
         complaints.error(&root.place, "no rules defined");
     }
-    rules
+    if !broken {
+        group::check_services(&rules, complaints);
+    }
+    rules.into_iter().map(|(rule, _)| rule).collect()
 }
 
 fn is_default(block: &Block) -> bool {
@@ -123,15 +126,16 @@ fn is_default(block: &Block) -> bool {
 /// Odyssey takes such rules in silence and uses the first one.
 fn warn_if_redefined(
     rule: &Rule,
-    earlier: &[Arc<Rule>],
+    earlier: &[(Arc<Rule>, &Place)],
     place: &Place,
     complaints: &mut Complaints,
 ) {
-    let same = |other: &&Arc<Rule>| {
+    let same = |(other, _): &&(Arc<Rule>, &Place)| {
         (&other.database, &other.user) == (&rule.database, &rule.user)
-            && (&other.address, other.connection) == (&rule.address, rule.connection)
+            && (other.connection, other.routing) == (rule.connection, rule.routing)
+            && other.address.is_same(&rule.address)
     };
-    if let Some(first) = earlier.iter().find(same) {
+    if let Some((first, _)) = earlier.iter().find(same) {
         let message =
             format!("rule '{rule}' is redefined, the first one at line {} is used", first.line);
         complaints.warning(place, message);
@@ -180,11 +184,12 @@ fn tls(fields: Fields<'_>, complaints: &mut Complaints) -> TlsMode {
     mode
 }
 
-/// `target_session_attrs` is not built, but a typo in it is told.
-fn check_session_attrs(fields: Fields<'_>, complaints: &mut Complaints) {
-    let known = ["read-write", "read-only", "prefer-standby", "any"];
-    if let Some(word) = fields.text("target_session_attrs").filter(|word| !known.contains(word)) {
+fn session_attrs(fields: Fields<'_>, complaints: &mut Complaints) -> Option<SessionAttrs> {
+    let word = fields.text("target_session_attrs")?;
+    let known = SessionAttrs::parse(word);
+    if known.is_none() {
         let message = format!("can't parse target session attrs from '{word}'");
         complaints.error(fields.place("target_session_attrs"), message);
     }
+    known
 }

@@ -12,6 +12,7 @@ mod draft;
 mod dump;
 mod fields;
 mod files;
+mod import;
 mod in_force;
 mod inspect;
 mod model;
@@ -33,10 +34,12 @@ use raw::Block;
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
 pub use draft::{Section, Setting, Word, write};
 pub use dump::{Secrets, dump};
+pub use import::{Fate, Imported, Note, Reader, Source, import};
 pub use in_force::{Effective, Origin, effective, effective_global};
 pub use model::{
-    AddressSelector, Authentication, Config, ConnDrop, ConnectionType, Endpoint, Global, Listen,
-    Name, PoolMode, Role, Rule, SessionState, SharedPool, Storage, StorageKind, TlsMode, UserName,
+    AddressSelector, Authentication, Config, ConnDrop, ConnectionType, Endpoint, Global,
+    GroupQuery, Listen, Name, PoolMode, PoolRouting, Role, Rule, SessionAttrs, SessionState,
+    SharedPool, Storage, StorageKind, TlsMode, UserName,
 };
 pub use options::{page as options_page, schema as yaml_schema};
 pub use secret::Secret;

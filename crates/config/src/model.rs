@@ -10,10 +10,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use global::Global;
-pub(crate) use rule::masked;
 pub use rule::{
-    AddressSelector, Authentication, ConnectionType, Name, PoolMode, Role, Rule, SessionState,
-    UserName,
+    AddressSelector, Authentication, ConnectionType, GroupQuery, Name, PoolMode, PoolRouting, Role,
+    Rule, SessionState, UserName,
 };
 
 /// Everything the files said, checked.
@@ -26,8 +25,7 @@ pub struct Config {
     /// Where servers are, in file order; at least one, names are unique.
     pub storages: Vec<Arc<Storage>>,
     /// Who goes where and how, in file order (users before groups inside one database block); at
-    /// least one. Rules for internal clients (`pool_routing "internal"`, watchdogs) are checked but
-    /// not listed here.
+    /// least one. Those of watchdogs are checked but not listed here.
     pub rules: Vec<Arc<Rule>>,
     /// How live clients are disconnected on a graceful stop.
     pub drop: ConnDrop,
@@ -52,6 +50,46 @@ pub struct Listen {
     pub tls_key_file: Option<PathBuf>,
     /// Our certificate.
     pub tls_cert_file: Option<PathBuf>,
+    /// Which of several servers; it wins over the rule's.
+    pub target_session_attrs: Option<SessionAttrs>,
+}
+
+/// Which of several servers a client is to get.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum SessionAttrs {
+    /// The primary.
+    ReadWrite,
+    /// A standby.
+    ReadOnly,
+    /// A standby if there is one.
+    PreferStandby,
+    /// Whichever.
+    Any,
+}
+
+impl SessionAttrs {
+    /// All of them.
+    pub const ALL: [SessionAttrs; 4] = [
+        SessionAttrs::ReadWrite,
+        SessionAttrs::ReadOnly,
+        SessionAttrs::PreferStandby,
+        SessionAttrs::Any,
+    ];
+
+    /// The word for it, in the file and for clients.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            SessionAttrs::ReadWrite => "read-write",
+            SessionAttrs::ReadOnly => "read-only",
+            SessionAttrs::PreferStandby => "prefer-standby",
+            SessionAttrs::Any => "any",
+        }
+    }
+
+    /// By its word.
+    pub fn parse(word: &str) -> Option<SessionAttrs> {
+        SessionAttrs::ALL.into_iter().find(|one| one.as_str() == word)
+    }
 }
 
 /// How much a side insists on TLS.

@@ -10,6 +10,7 @@ mod tree;
 
 use crate::diagnostic::{Diagnostic, Diagnostics, Place};
 use crate::files::{Files, Source};
+use crate::import::tree as tree_of_others;
 use crate::model::Name;
 use crate::options::{self, Kind, Label, Row, Scope};
 use crate::raw::{self, Block, Setting, Value};
@@ -28,6 +29,29 @@ pub(crate) fn read(
         return Err(Diagnostic::at(&document.place, "here a map of options is expected").into());
     }
     Reader { files }.body(Scope::Top, &document, root)
+}
+
+/// Any document, for the files of others; its texts only, without the table.
+pub(crate) fn plain(source: &Source<'_>) -> Result<tree_of_others::Node, Diagnostic> {
+    Ok(plain_node(tree::compose(source)?))
+}
+
+fn plain_node(node: Node) -> tree_of_others::Node {
+    let null = node.is_null();
+    let kind = match node.kind {
+        NodeKind::Scalar { .. } if null => tree_of_others::Kind::Scalar(String::new()),
+        NodeKind::Scalar { text, .. } => tree_of_others::Kind::Scalar(text),
+        NodeKind::List(items) => {
+            tree_of_others::Kind::List(items.into_iter().map(plain_node).collect())
+        }
+        NodeKind::Map(pairs) => {
+            let pair = |(key, value): (Node, Node)| {
+                (key.text().unwrap_or_default().to_owned(), plain_node(value))
+            };
+            tree_of_others::Kind::Table(pairs.into_iter().map(pair).collect())
+        }
+    };
+    tree_of_others::Node { place: node.place, kind }
 }
 
 struct Reader<'a, 'b> {

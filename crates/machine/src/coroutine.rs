@@ -6,7 +6,7 @@ use crate::error::Error;
 use crate::machine::Machine;
 use crate::park::{self, Served, Session};
 use crate::slab::Key;
-use crate::substrate::{self, Sleeper};
+use crate::substrate::Coroutine;
 use crate::timer::{Timed, TimerSlot};
 use crate::wait::{Waiter, wait_until};
 use crate::{Deadline, overflow, panics};
@@ -93,17 +93,33 @@ impl Task {
 
 /// A stack and the loop that runs on it.
 pub(crate) struct Stack {
-    pub(crate) sleeper: Sleeper,
+    coroutine: RefCell<Option<Rc<Coroutine>>>,
     assigned: RefCell<Option<Rc<Task>>>,
 }
 
 impl Stack {
-    /// Maps a stack and runs it up to its first sleep.
-    pub(crate) fn start(machine: &'static Machine) -> Result<Rc<Stack>, Error> {
-        let hand = Rc::new(Cell::new(None));
-        let given = Rc::clone(&hand);
-        substrate::spawn_here(move || Stack::live(machine, given))?;
-        Ok(hand.take().expect("a new stack hands itself over before it sleeps"))
+    /// Maps a stack that waits for its first task.
+    pub(crate) fn map(machine: &'static Machine) -> Result<Rc<Stack>, Error> {
+        let stack = Rc::new(Stack { coroutine: RefCell::new(None), assigned: RefCell::new(None) });
+        let theirs = Rc::clone(&stack);
+        let bytes = machine.common.stack_bytes;
+        let coroutine = Coroutine::map(bytes, move || theirs.live(machine))?;
+        stack.coroutine.replace(Some(coroutine));
+        Ok(stack)
+    }
+
+    fn coroutine(&self) -> Rc<Coroutine> {
+        self.coroutine.borrow().clone().expect("a stack is mapped before it is used")
+    }
+
+    /// Lets its task run until that waits, parks or ends.
+    pub(crate) fn resume(&self) {
+        self.coroutine().resume();
+    }
+
+    /// Sleeps until the next `resume`. Only what runs on it may call this.
+    pub(crate) fn park(&self) {
+        self.coroutine().park();
     }
 
     pub(crate) fn assign(self: &Rc<Stack>, task: &Rc<Task>) {
@@ -112,19 +128,16 @@ impl Stack {
         task.stack.replace(Some(Rc::clone(self)));
     }
 
-    fn live(machine: &'static Machine, hand: Rc<Cell<Option<Rc<Stack>>>>) {
-        let stack = Rc::new(Stack { sleeper: Sleeper::current(), assigned: RefCell::new(None) });
-        hand.set(Some(Rc::clone(&stack)));
-        drop(hand);
+    fn live(self: Rc<Stack>, machine: &'static Machine) {
         loop {
-            let task = stack.next_task();
+            let task = self.next_task();
             machine.set_current(Some(Rc::clone(&task)));
             overflow::enter(task.name, machine.common.stack_bytes);
             run(machine, task);
             machine.set_current(None);
             if let Some(next) = machine.take_starved() {
-                stack.assign(&next);
-            } else if !machine.keep(&stack) {
+                self.assign(&next);
+            } else if !machine.keep(&self) {
                 break;
             }
         }
@@ -136,7 +149,7 @@ impl Stack {
             if let Some(task) = self.assigned.take() {
                 return task;
             }
-            substrate::park();
+            self.park();
         }
     }
 }

@@ -33,7 +33,7 @@
 //!
 //! Where to find it: `engine` (start, end) → `reactor` (the loop) → `machine` (what one thread
 //! owns) → `coroutine`, `park`, `wait` (who runs, who waits) → `io` (sockets). `mailbox` and
-//! `notified` are what other threads see. Unsafe code is in `substrate` (may), `sys`, `sys/socket`
+//! `notified` are what other threads see. Unsafe code is in `substrate` (stacks), `sys`, `sys/socket`
 //! (system calls) and `overflow` (one signal handler); the only static is the flag that makes a
 //! second engine an error.
 
@@ -75,7 +75,7 @@ pub use io::stream::{Keepalive, Progress, Stream, StreamOptions};
 pub use notified::{Notified, Notifier};
 pub use offload::offload;
 pub use park::{Served, Session, Wakers, start_session};
-pub use resolve::resolve;
+pub use resolve::{host_name, resolve};
 pub use signal::Signals;
 pub use stats::MachineStats;
 pub use sys::raise_file_limit;

@@ -12,7 +12,6 @@ use crate::io::Io;
 use crate::mailbox::Shared;
 use crate::notified::Entry;
 use crate::slab::{Key, Slab};
-use crate::substrate;
 use crate::timer::Timers;
 use crate::{Deadline, overflow, panics, sys};
 use std::cell::{Cell, RefCell};
@@ -184,33 +183,38 @@ impl Machine {
         }
     }
 
-    /// Puts at most `max` ready tasks on may's run queue; how many.
-    pub(crate) fn release_ready(&'static self, max: usize) -> usize {
-        let mut released = 0;
-        while released < max {
-            let Some(task) = self.ready.borrow_mut().pop_front() else { break };
-            released += 1;
-            if let Some(stack) = task.stack.borrow().as_ref() {
-                stack.sleeper.unpark();
-                continue;
-            }
-            match self.obtain_stack() {
-                Ok(stack) => {
-                    stack.assign(&task);
-                    stack.sleeper.unpark();
-                }
-                Err(_) => self.starve(task),
-            }
+    /// Lets the tasks run that are ready now, at most `max`; how many. Whom they wake runs another
+    /// time.
+    pub(crate) fn run_ready(&'static self, max: usize) -> usize {
+        let due = self.ready.borrow().len().min(max);
+        for _ in 0..due {
+            let next = self.ready.borrow_mut().pop_front();
+            self.run(next.expect("only this takes from the queue"));
         }
-        released
+        due
     }
 
-    /// Puts those on may's run queue who stepped aside.
-    pub(crate) fn release_late(&self) {
-        for task in self.late.borrow_mut().drain(..) {
-            let stack = task.stack.borrow();
-            stack.as_ref().expect("it ran, and keeps its stack").sleeper.unpark();
+    /// Lets those run who stepped aside.
+    pub(crate) fn run_late(&'static self) {
+        let due = self.late.borrow().len();
+        for _ in 0..due {
+            let next = self.late.borrow_mut().pop_front();
+            self.run(next.expect("only this takes from the queue"));
         }
+    }
+
+    fn run(&'static self, task: Rc<Task>) {
+        let placed = task.stack.borrow().clone();
+        let stack = match placed.map_or_else(|| self.obtain_stack(), Ok) {
+            Ok(stack) => stack,
+            Err(_) => return self.starve(task),
+        };
+        if task.stack.borrow().is_none() {
+            stack.assign(&task);
+        }
+        drop(task);
+        stack.resume();
+        self.current.replace(None);
     }
 
     pub(crate) fn has_late(&self) -> bool {
@@ -252,12 +256,9 @@ impl Machine {
         debug_assert!(!thread::panicking(), "no switch while unwinding");
         task.streak.set(0);
         let place = overflow::place();
-        loop {
-            substrate::park();
-            if !task.waiting.get() {
-                break;
-            }
-        }
+        let stack = task.stack.borrow().clone();
+        stack.expect("a task that runs has a stack").park();
+        debug_assert!(!task.waiting.get(), "who is resumed was woken");
         debug_assert_eq!(thread::current().id(), self.thread, "affinity law");
         overflow::back(place);
         self.current.replace(Some(Rc::clone(task)));
@@ -280,7 +281,7 @@ impl Machine {
             return Ok(stack);
         }
         self.common.ceiling.take()?;
-        let stack = Stack::start(self);
+        let stack = Stack::map(self);
         match stack {
             Ok(_) => self.shared.counters.stacks.add(1),
             Err(_) => self.common.ceiling.give_back(),

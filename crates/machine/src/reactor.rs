@@ -7,7 +7,7 @@ use crate::engine::Common;
 use crate::machine::Machine;
 use crate::mailbox::{Mail, Shared};
 use crate::slab::Key;
-use crate::substrate::{self, Bed};
+use crate::substrate::Bed;
 use crate::sys::{self, Events};
 use crate::{overflow, panics};
 use std::cell::Cell;
@@ -105,14 +105,12 @@ impl Reactor {
     /// the next poll. How many rounds it took.
     fn let_run(&self) -> usize {
         let mut rounds = 0;
-        while rounds < ROUNDS_MAX && self.machine.release_ready(TURN_MAX) > 0 {
-            substrate::yield_now(); // they run, then it is my turn again
+        while rounds < ROUNDS_MAX && self.machine.run_ready(TURN_MAX) > 0 {
             rounds += 1;
         }
         if self.machine.has_late() {
-            self.machine.release_ready(TURN_MAX); // whom they woke in the last round
-            self.machine.release_late();
-            substrate::yield_now();
+            self.machine.run_ready(TURN_MAX); // whom they woke in the last round
+            self.machine.run_late();
             rounds += 1;
         }
         rounds

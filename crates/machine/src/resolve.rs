@@ -1,9 +1,10 @@
-//! Names of hosts to addresses, by the system's resolver on an offload thread. No cache: that is
-//! policy.
+//! Names of hosts to addresses and back, by the system's resolver on an offload thread. No cache:
+//! that is policy.
 
 use crate::Deadline;
 use crate::error::Error;
 use crate::offload::offload;
+use crate::sys::socket;
 use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 
@@ -29,4 +30,18 @@ pub fn resolve(host: &str, port: u16, deadline: Deadline) -> Result<Vec<SocketAd
 #[expect(clippy::disallowed_methods, reason = "getaddrinfo blocks, on a thread that may block")]
 fn look_up(name: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
     Ok((name, port).to_socket_addrs()?.collect())
+}
+
+/// The name of the host with this address; None if it has none, or one that leads to other
+/// addresses only: anybody can give his own address any name.
+///
+/// # Errors
+/// `Io` when the resolver fails; `TimedOut`, `Cancelled`, `QueueFull` as in [`offload`].
+pub fn host_name(address: IpAddr, deadline: Deadline) -> Result<Option<String>, Error> {
+    let confirmed = move || {
+        let Some(name) = socket::name_of(address)? else { return Ok(None) };
+        let known = look_up(&name, 0)?.iter().any(|one| one.ip().to_canonical() == address);
+        Ok::<_, io::Error>(known.then_some(name))
+    };
+    Ok(offload(confirmed, deadline)??)
 }

@@ -1,28 +1,41 @@
-//! The only file that names `may`: stacks, switching between them, and the worker threads.
-//! Everything above is written on these few functions, so that the substrate can be replaced. It
-//! knows no sockets and no tasks.
+//! The only file that names `may` and `generator`: worker threads, stacks, and the way from one to
+//! another. Everything above is written on these few functions, so that the substrate can be
+//! replaced. It knows no sockets and no tasks.
 //!
 //! What may is used for: one worker thread a machine, `Builder::id` to start a reactor on its
-//! worker, `spawn_local` for a new stack, `park`/`unpark` on one thread, and `WaitIo` on one
-//! descriptor a worker. `may::sync`, `may::net`, `sleep` and `park_timeout` each resume a coroutine
-//! where its waker happens to be and are not used at all.
+//! worker, and `WaitIo` on one descriptor a worker. `may::sync`, `may::net`, `sleep` and
+//! `park_timeout` each resume a coroutine where its waker happens to be and are not used at all.
+//!
+//! Every other coroutine has a stack of `generator`, on which may's own coroutines stand, too, but
+//! not may's `park` around it. That is made to be woken from other threads, with a dozen locked
+//! instructions a wait; here only the reactor of the same thread resumes.
 
 use crate::error::Error;
-use may::coroutine::{self, Builder, Coroutine};
+use generator::{Gn, LocalGenerator, Scope};
+use may::coroutine::Builder;
 use may::io::{CoIo, WaitIo};
+use std::cell::{Cell, RefCell};
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ptr;
+use std::rc::Rc;
 
 /// Stacks may keeps for itself; ours are cached by the machines, and may would map 1,000 at start.
 const MAY_POOL: usize = 16;
 
 /// Says how many workers and how large a stack, before the first coroutine of the process.
 pub(crate) fn configure(workers: usize, stack_bytes: usize) {
-    let words = stack_bytes / size_of::<usize>();
-    let even = words & !1; // an odd number would make may print stack usage
-    may::config().set_workers(workers).set_pool_capacity(MAY_POOL).set_stack_size(even);
+    may::config()
+        .set_workers(workers)
+        .set_pool_capacity(MAY_POOL)
+        .set_stack_size(words(stack_bytes));
     may::config().set_worker_pin(false);
+}
+
+/// An odd number would make may print stack usage, and generator fill the stack with a pattern.
+fn words(stack_bytes: usize) -> usize {
+    (stack_bytes / size_of::<usize>()) & !1
 }
 
 /// Starts a coroutine on worker `k`, from any thread. For reactors only.
@@ -34,58 +47,49 @@ pub(crate) fn spawn_on(k: usize, body: impl FnOnce() + Send + 'static) -> io::Re
     unsafe { builder.spawn(body) }.map(drop)
 }
 
-/// What `spawn_local` wants and the affinity law makes unnecessary.
-struct Pinned<F>(F);
+/// What a body leaves its stack by.
+type Exit = Scope<'static, 'static, (), ()>;
 
-// SAFETY: the closure is run by `spawn_local` on the calling thread at once, and afterwards the
-// coroutine is only unparked by its own machine's reactor, on the same thread: it never crosses
-// one.
-unsafe impl<F> Send for Pinned<F> {}
-
-impl<F: FnOnce()> Pinned<F> {
-    fn run(self) {
-        (self.0)();
-    }
+/// A stack and what runs on it. It is not `Send`: it is resumed on the thread that made it.
+pub(crate) struct Coroutine {
+    /// Borrowed while it runs, so that nobody resumes what runs.
+    generator: RefCell<Option<LocalGenerator<'static, (), ()>>>,
+    /// On its own stack; null before the first run.
+    exit: Cell<*mut Exit>,
 }
 
-/// Starts a coroutine on this worker and runs it until it parks for the first time.
-pub(crate) fn spawn_here(body: impl FnOnce() + 'static) -> Result<(), Error> {
-    let pinned = Pinned(body);
-    let started = catch_unwind(AssertUnwindSafe(move || {
-        let builder = Builder::new();
-        // SAFETY: as for `Pinned`: no other thread ever resumes it, so thread-locals stay its own.
-        unsafe { builder.spawn_local(move || pinned.run()) }.map(drop)
-    }));
-    match started {
-        Ok(result) => result.map_err(Error::Io),
-        // may unwraps when the stack cannot be mapped.
-        Err(_) => Err(Error::Io(io::ErrorKind::OutOfMemory.into())),
-    }
-}
-
-/// The one who sleeps in [`park`].
-pub(crate) struct Sleeper(Coroutine);
-
-impl Sleeper {
-    /// The running coroutine.
-    pub(crate) fn current() -> Sleeper {
-        Sleeper(coroutine::current())
+impl Coroutine {
+    /// Maps a stack for `body`, which runs when it is first resumed.
+    pub(crate) fn map(
+        stack_bytes: usize,
+        body: impl FnOnce() + 'static,
+    ) -> Result<Rc<Coroutine>, Error> {
+        let coroutine =
+            Rc::new(Coroutine { generator: RefCell::new(None), exit: Cell::new(ptr::null_mut()) });
+        let this = Rc::clone(&coroutine);
+        let body = move |mut exit: Scope<'_, '_, (), ()>| {
+            this.exit.set((&raw mut exit).cast());
+            body();
+        };
+        // generator panics when the stack cannot be mapped.
+        let map = || Gn::new_scoped_opt_local(words(stack_bytes), body);
+        let mapped = catch_unwind(AssertUnwindSafe(map));
+        let generator = mapped.map_err(|_| Error::Io(io::ErrorKind::OutOfMemory.into()))?;
+        coroutine.generator.replace(Some(generator));
+        Ok(coroutine)
     }
 
-    /// Puts it on the run queue of this worker. Only its own machine may call this.
-    pub(crate) fn unpark(&self) {
-        self.0.unpark();
+    /// Runs it until it parks or ends. For the reactor of its thread only.
+    pub(crate) fn resume(&self) {
+        let mut generator = self.generator.borrow_mut();
+        generator.as_mut().expect("a coroutine is mapped before it runs").resume();
     }
-}
 
-/// Sleeps until somebody unparks this coroutine.
-pub(crate) fn park() {
-    coroutine::park();
-}
-
-/// Lets everything that was unparked run, then comes back.
-pub(crate) fn yield_now() {
-    coroutine::yield_now();
+    /// Leaves the stack until somebody resumes it. It must be the coroutine that runs.
+    pub(crate) fn park(&self) {
+        // SAFETY: set when the body began; the body runs now, so the exit on its stack is alive.
+        unsafe { &mut *self.exit.get() }.yield_with(());
+    }
 }
 
 struct Watched(OwnedFd);

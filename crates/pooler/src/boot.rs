@@ -12,7 +12,7 @@ use machine::{Engine, EngineConfig, MachineHandle, Signals};
 
 use crate::log::{Level, Log, Options, Who};
 use crate::shared::Shared;
-use crate::{janitor, listener, shutdown, stats};
+use crate::{groups, janitor, listener, shutdown, stats};
 
 /// How the process ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -167,11 +167,12 @@ impl System {
             );
             return Exit::Failed;
         }
-        let (one, two) = (Arc::clone(&self.shared), Arc::clone(&self.shared));
+        let [one, two, three] = [(); 3].map(|()| Arc::clone(&self.shared));
         let machines = Arc::clone(&self.machines);
         let kept = machine::spawn("janitor", move || janitor::run(&one));
         let counted = machine::spawn("stats", move || stats::run(&two, &machines));
-        if kept.is_err() || counted.is_err() {
+        let asked = machine::spawn("groups", move || groups::run(&three));
+        if kept.is_err() || counted.is_err() || asked.is_err() {
             return Exit::Failed;
         }
         shutdown::wait(&self.shared, &self.machines, &signals, acceptors)

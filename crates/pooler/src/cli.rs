@@ -1,115 +1,123 @@
-//! The command line: Odyssey's flags, word for word, and its exit codes. It refuses to know what a
-//! pooler does; `boot` does.
+//! The command line: Odyssey's flags and exit codes, and subcommands that tell something about a
+//! file. It refuses to know what a pooler does; `boot` does.
+//!
+//! Called as `odyssey` it is Odyssey's command line and nothing else. Called otherwise, a first
+//! word that is a subcommand's name is one, unless it is the only operand and such a file exists:
+//! then it is the configuration, as it would be for Odyssey.
 
-use std::ffi::OsString;
-use std::path::PathBuf;
+mod commands;
+mod completions;
+mod convert;
+mod explain;
+mod flags;
+mod man;
+mod texts;
+mod verdict;
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 use std::process::ExitCode;
 
 use config::{Diagnostic, Diagnostics, Global};
 
 use crate::boot;
 use crate::log::{Format, Level, Who};
+use commands::{Command, Given};
+use flags::{Call, Flags};
+use texts::Face;
+
+pub(crate) use texts::version;
 
 /// The format of lines before the configuration names one.
 const EARLY_FORMAT: &str = "%p %t %l (%c) %h %m\n";
 
-const HELP: &str = "\
-Usage: pooler [OPTION...] CONFIG
-A PostgreSQL connection pooler, drop-in for Odyssey.
-
-      --console              Do not run as a daemon
-      --log_to_stdout        Log to standard output
-      --silent               Log no debug, session, query and statistics lines
-      --test                 Check the configuration and exit
-      --verbose              Log debug, session, query and statistics lines
-  -?, -h, --help             Give this help list
-      --usage                Give a short usage message
-  -V, --version              Print program version
-";
-
-const USAGE: &str = "Usage: pooler [-?hV] [--console] [--log_to_stdout] [--silent] [--test] \
-     [--verbose] [--help] [--usage] [--version] CONFIG";
-
-/// What the flags say.
-#[derive(Debug, Default, PartialEq, Eq)]
-struct Flags {
-    test: bool,
-    verbose: bool,
-    silent: bool,
-    console: bool,
-    log_to_stdout: bool,
-    files: Vec<PathBuf>,
-}
-
-/// What is to be done.
-#[derive(Debug, PartialEq, Eq)]
-enum Command {
-    Say(String),
-    Run(Flags),
-}
-
-/// The first lines of `--version` and of the log: Odyssey's shape, so that scripts that parse it go
-/// on; the version of Odyssey is the one whose behaviour this program has.
-pub(crate) fn version() -> String {
-    let build = if cfg!(debug_assertions) { "debug" } else { "release" };
-    format!(
-        "odyssey 1.5.3 (pooler {}) {build} -pam -ldap -systemd -prom",
-        env!("CARGO_PKG_VERSION")
-    )
-}
+/// A subcommand was not understood, or what it was to read or write cannot be.
+const MISUSED: u8 = 2;
 
 /// The whole program. Returns its exit status: 0 after a clean stop, 1 when it could not start or
 /// was told to die, 124 when clients stayed longer than `graceful_shutdown_timeout_ms`.
+/// Subcommands: 0 for a good answer, 1 for a bad one, 2 when there is none.
 pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
-    match parse(arguments) {
-        Ok(Command::Say(text)) => {
-            println!("{text}");
-            ExitCode::SUCCESS
-        }
-        Ok(Command::Run(flags)) => start(flags),
-        Err(text) => {
-            eprintln!("{text}");
+    let mut words: Vec<OsString> = arguments.collect();
+    let program = if words.is_empty() { OsString::from("pooler") } else { words.remove(0) };
+    let (face, program) = (face(&program), program.to_string_lossy().into_owned());
+    if face == Face::Pooler
+        && let Some(command) = subcommand(&words, |name| Path::new(name).is_file())
+    {
+        return obey(command, &program, &words[1..]);
+    }
+    let posix = std::env::var_os("POSIXLY_CORRECT").is_some();
+    match flags::read(&program, &words, posix) {
+        Call::Help => say(&texts::help(face, &program)),
+        Call::Usage => say(&texts::usage(face, &program)),
+        Call::Version => say(&format!("{}\ncompiled by rustc, 64-bit", version())),
+        Call::Run(flags) => start(flags, &program),
+        Call::Wrong(what) => {
+            if let Some(what) = what {
+                eprintln!("{what}");
+            }
+            eprintln!("Try `{program} --help' for more information.");
             ExitCode::FAILURE
         }
     }
 }
 
-fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Command, String> {
-    use lexopt::Arg::{Long, Short, Value};
-    let mut flags = Flags::default();
-    let mut parser = lexopt::Parser::from_iter(arguments);
-    while let Some(argument) = parser.next().map_err(|error| error.to_string())? {
-        match argument {
-            Long("help") | Short('h' | '?') => return Ok(Command::Say(HELP.trim_end().into())),
-            Long("usage") => return Ok(Command::Say(USAGE.into())),
-            Long("version") | Short('V') => {
-                let text = format!("{}\ncompiled by rustc, 64-bit", version());
-                return Ok(Command::Say(text));
-            }
-            Long("test") => flags.test = true,
-            Long("verbose") => flags.verbose = true,
-            Long("silent") => flags.silent = true,
-            Long("console") => flags.console = true,
-            Long("log_to_stdout" | "log-to-stdout") => flags.log_to_stdout = true,
-            Value(file) => flags.files.push(file.into()),
-            Long(name) => return Err(unknown(&format!("unrecognized option '--{name}'"))),
-            Short(letter) => return Err(unknown(&format!("invalid option -- '{letter}'"))),
+fn face(program: &OsStr) -> Face {
+    match Path::new(program).file_name() {
+        Some(name) if name == "odyssey" => Face::Odyssey,
+        _ => Face::Pooler,
+    }
+}
+
+/// The subcommand that the words are for, if they are for one.
+fn subcommand(words: &[OsString], is_file: impl Fn(&OsStr) -> bool) -> Option<&'static Command> {
+    let (first, others) = words.split_first()?;
+    let command = commands::find(first)?;
+    let alone = others.iter().all(|word| word.as_bytes().starts_with(b"-"));
+    (!(alone && is_file(first))).then_some(command)
+}
+
+fn say(text: &str) -> ExitCode {
+    println!("{text}");
+    ExitCode::SUCCESS
+}
+
+fn obey(command: &'static Command, program: &str, words: &[OsString]) -> ExitCode {
+    let given = match command.read(words) {
+        Ok(given) if given.wants_help() => return say(&command.help(program)),
+        Ok(given) => given,
+        Err(what) => {
+            let name = command.name;
+            eprintln!("{program} {name}: {what}\nTry '{program} {name} --help'.");
+            return ExitCode::from(MISUSED);
+        }
+    };
+    answer(command, &given)
+}
+
+fn answer(command: &Command, given: &Given) -> ExitCode {
+    match command.name {
+        "check" => verdict::check(Path::new(&given.operand)),
+        "explain" => explain::explain(given),
+        "dump" => verdict::dump(given),
+        "convert" => convert::convert(given),
+        "completions" => {
+            let shell = given.operand.to_string_lossy();
+            print!("{}", completions::script(&shell).unwrap_or_default());
+            ExitCode::SUCCESS
+        }
+        _ => {
+            print!("{}", man::page());
+            ExitCode::SUCCESS
         }
     }
-    if flags.silent && flags.verbose {
-        return Err("silent and verbose option both specified".into());
-    }
-    Ok(Command::Run(flags))
 }
 
-fn unknown(what: &str) -> String {
-    format!("pooler: {what}\nTry 'pooler --help' for more information.")
-}
-
-fn start(flags: Flags) -> ExitCode {
+fn start(flags: Flags, program: &str) -> ExitCode {
     let [file] = flags.files.as_slice() else {
-        early(Level::Error, "init", &version());
-        early(Level::Error, "init", "usage: pooler <config_file>");
+        early(Level::Info, "init", &version());
+        early(Level::Info, "init", &format!("usage: {program} <config_file>"));
         return ExitCode::FAILURE;
     };
     let loaded = match config::load(file) {
@@ -125,6 +133,11 @@ fn start(flags: Flags) -> ExitCode {
     if flags.test {
         early(Level::Info, "config", "config is valid");
         return ExitCode::SUCCESS;
+    }
+    // Behind the file's own complaints, and not with --test: where Odyssey looks.
+    if flags.silent && flags.verbose {
+        early(Level::Info, "startup", "silent and verbose option both specified");
+        return ExitCode::FAILURE;
     }
     let mut config = loaded.config;
     apply(&flags, &mut config.global);
@@ -170,33 +183,36 @@ pub(crate) fn early(level: Level, context: &str, message: &str) {
 mod tests {
     use super::*;
 
-    fn check(arguments: &[&str], expected: Result<Command, &str>) {
-        let words = std::iter::once("pooler").chain(arguments.iter().copied());
-        let parsed = parse(words.map(OsString::from));
-        match (parsed, expected) {
-            (Ok(parsed), Ok(expected)) => assert_eq!(parsed, expected, "{arguments:?}"),
-            (Err(text), Err(expected)) => assert!(text.contains(expected), "{arguments:?}: {text}"),
-            (parsed, expected) => panic!("{arguments:?}: {parsed:?}, not {expected:?}"),
-        }
+    fn is_command(line: &str, is_file: bool) -> bool {
+        let words: Vec<OsString> = line.split_whitespace().map(OsString::from).collect();
+        subcommand(&words, |_| is_file).is_some()
     }
 
     #[test]
-    fn flags_are_odysseys() {
-        let file = || vec![PathBuf::from("o.conf")];
-        check(&["o.conf"], Ok(Command::Run(Flags { files: file(), ..Flags::default() })));
-        check(
-            &["--log_to_stdout", "o.conf", "--test"],
-            Ok(Command::Run(Flags {
-                test: true,
-                log_to_stdout: true,
-                files: file(),
-                ..Flags::default()
-            })),
-        );
-        check(&["-?"], Ok(Command::Say(HELP.trim_end().into())));
-        check(&["--usage"], Ok(Command::Say(USAGE.into())));
-        check(&["--silent", "--verbose"], Err("silent and verbose option both specified"));
-        check(&["--nonsense"], Err("unrecognized option '--nonsense'"));
-        check(&["-x"], Err("Try 'pooler --help'"));
+    fn a_file_named_like_a_subcommand_is_still_a_file() {
+        for (line, without_file, with_file) in [
+            ("check", true, false),
+            ("check --test", true, false),
+            ("--test check", false, false),
+            ("-- check", false, false),
+            ("check check", true, true),
+            ("check odyssey.conf", true, true),
+            ("man", true, false),
+            ("./check", false, false),
+            ("completions bash", true, true),
+            ("odyssey.conf check", false, false),
+        ] {
+            assert_eq!(is_command(line, false), without_file, "{line}");
+            assert_eq!(is_command(line, true), with_file, "{line}, and there is such a file");
+        }
+        assert!(!is_command("", true));
+    }
+
+    #[test]
+    fn the_name_makes_the_face() {
+        assert_eq!(face(OsStr::new("odyssey")), Face::Odyssey);
+        assert_eq!(face(OsStr::new("/usr/bin/odyssey")), Face::Odyssey);
+        assert_eq!(face(OsStr::new("/opt/odyssey/pooler")), Face::Pooler);
+        assert_eq!(face(OsStr::new("")), Face::Pooler);
     }
 }

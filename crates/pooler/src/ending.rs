@@ -5,7 +5,7 @@ use std::fmt::{self, Write as _};
 use std::time::Duration;
 
 use router::{Census, Refusal, Scope};
-use wire::Notice;
+use wire::{Notice, Severity};
 
 use crate::backend::{NoServer, OpenFailure};
 use crate::dialog::Broken;
@@ -97,7 +97,7 @@ impl Ending {
                     .with_detail(format!("Connection was dropped by Odyssey due to {what} timeout"))
             }
             Ending::TransactionRefused => {
-                Notice::fatal("0A000", "transaction blocks not allowed in statement pooling mode")
+                Notice { severity: Severity::Fatal, ..transaction_refused() }
             }
             Ending::LeftBehind(left) => {
                 Notice::fatal("0A000", format!("session state not allowed in this pool: {left}"))
@@ -139,6 +139,12 @@ impl Ending {
             Ending::Terminated | Ending::ClientGone | Ending::ShuttingDown | Ending::Idle { .. }
         )
     }
+}
+
+/// What a client of a statement pool is told when it wants a transaction. It goes on where nothing
+/// has begun.
+pub fn transaction_refused() -> Notice {
+    Notice::error("0A000", "transaction blocks not allowed in statement pooling mode")
 }
 
 /// The words of Odyssey for what the policy says.

@@ -6,6 +6,7 @@ mod boot;
 mod cli;
 mod dialog;
 mod ending;
+mod groups;
 mod id;
 mod interner;
 mod janitor;

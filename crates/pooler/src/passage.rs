@@ -1,8 +1,10 @@
 //! A passage: bytes on their way from one peer to the other, with a mark between what may go on and
 //! what nobody has judged yet. Messages are let pass, cut out, changed or preceded by others at the
-//! mark; long bodies pass as they come and are never here as a whole. It knows no message.
+//! mark; long bodies pass as they come and are never here as a whole. All it knows of a message is
+//! where its length stands.
 
 use machine::{Buffer, Progress, Stream};
+use wire::frame::HEADER_BYTES;
 
 /// Bytes in passing.
 pub struct Passage {
@@ -89,6 +91,19 @@ impl Passage {
     pub fn insert(&mut self, messages: &[u8]) {
         self.splice(0, 0, messages);
         self.cleared += messages.len();
+    }
+
+    /// As `splice` inside the message ahead, whose header is here: its length follows. Returns how
+    /// many bytes the message has now.
+    pub fn amend(&mut self, at: usize, removed: usize, inserted: &[u8]) -> usize {
+        self.splice(at, removed, inserted);
+        let length = &mut self.ahead_mut()[1..HEADER_BYTES];
+        let before = u32::from_be_bytes([length[0], length[1], length[2], length[3]]) as usize;
+        let now = before + inserted.len() - removed;
+        let field =
+            u32::try_from(now).expect("a frame's length fits, and what is inserted is short");
+        length.copy_from_slice(&field.to_be_bytes());
+        1 + now
     }
 
     /// Changes the `removed` bytes that begin `at` bytes ahead into `inserted`.
@@ -195,6 +210,20 @@ mod tests {
             assert_eq!(passage.passable(), b"aa");
             passage.pass(passage.unjudged());
             assert_eq!(passage.passable(), expected);
+        }
+    }
+
+    #[test]
+    fn an_amended_message_says_how_long_it_is() {
+        for (removed, inserted, expected) in [
+            (1, &b"long"[..], &b"Q\0\0\0\x09long\0B"[..]),
+            (1, b"", b"Q\0\0\0\x05\0B"),
+            (0, b"", b"Q\0\0\0\x06a\0B"),
+        ] {
+            let mut passage = with(b"Q\0\0\0\x06a\0B");
+            let expected = expected.to_vec();
+            assert_eq!(passage.amend(5, removed, inserted), expected.len() - 1);
+            assert_eq!(passage.ahead(), expected);
         }
     }
 

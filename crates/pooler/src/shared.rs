@@ -11,6 +11,7 @@ use wire::settings::Settings;
 
 use crate::backend::{Home, Route, Routes};
 use crate::ending::Ending;
+use crate::groups::Groups;
 use crate::interner::Interner;
 use crate::keyring::Keyring;
 use crate::log::Log;
@@ -27,6 +28,8 @@ pub struct Shared {
     pub config: Config,
     /// Which client goes where.
     pub rules: Rules,
+    /// Where logins wait for the members of groups.
+    pub groups: Groups,
     /// Where clients went so far.
     pub routes: Routes,
     /// The prepared statements of all clients and servers.
@@ -68,6 +71,7 @@ impl Shared {
         let global = &config.global;
         Self {
             rules: Rules::new(&config),
+            groups: Groups::default(),
             routes: Routes::new(),
             statements: Statements::new(),
             settings: Interner::default(),

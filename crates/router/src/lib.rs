@@ -28,10 +28,10 @@ pub use pool::{
 pub use queue::Ticket;
 pub use refusal::{Refusal, Scope};
 pub use route::{Done, Parameters, ROUTES_MAX, Route, RouteKey, Routes, WAITERS_MAX};
-pub use rules::{Ask, Rules, Verdict};
+pub use rules::{Ask, Group, Host, Members, Membership, Question, Rules, Verdict};
 pub use slot::{SlotKey, State};
 pub use statements::{
-    Interned, NAME_BYTES_MAX, NAMES_MAX, Names, NamesFull, Prepared, STATEMENTS_PER_SERVER_MAX,
-    Statement, StatementName, Statements,
+    Interned, NAME_BYTES_MAX, NAMED_BYTES_MAX, NAMES_MAX, Names, NamesFull, Prepared,
+    STATEMENTS_PER_SERVER_MAX, Statement, StatementName, Statements, significant_name,
 };
 pub use stats::{Counters, Counts};

@@ -10,10 +10,10 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::ops::Deref;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-pub use names::{NAME_BYTES_MAX, NAMES_MAX, Names, NamesFull};
+pub use names::{NAME_BYTES_MAX, NAMED_BYTES_MAX, NAMES_MAX, Names, NamesFull, significant_name};
 pub use prepared::{Prepared, STATEMENTS_PER_SERVER_MAX};
 
 // Clients of all machines prepare here; sixteen locks make two of them meet seldom.
@@ -32,8 +32,8 @@ pub struct Statement {
     body: Arc<[u8]>,
     /// See [`Statements::retire`].
     retired: AtomicBool,
-    /// A server has prepared it.
-    proven: AtomicBool,
+    /// Of the servers of which route one has prepared it last; 0: none has.
+    proven: AtomicUsize,
     home: Arc<Shards>,
 }
 
@@ -48,14 +48,15 @@ impl Statement {
         &self.body
     }
 
-    /// Has a server prepared it, ever? Then it is no nonsense.
-    pub fn is_proven(&self) -> bool {
-        self.proven.load(Ordering::Relaxed)
+    /// Has a server of this route prepared it? Then it is no nonsense there. Elsewhere its tables
+    /// may not exist, and who asks need not know that somebody said it.
+    pub fn is_proven(&self, route: usize) -> bool {
+        self.proven.load(Ordering::Relaxed) == route
     }
 
-    /// A server has prepared it.
-    pub fn prove(&self) {
-        self.proven.store(true, Ordering::Relaxed);
+    /// A server of this route, which is not 0, has prepared it.
+    pub fn prove(&self, route: usize) {
+        self.proven.store(route, Ordering::Relaxed);
     }
 
     /// Must it not be prepared any more? See [`Statements::retire`].
@@ -204,7 +205,7 @@ impl Statements {
     fn fresh(&self, hash: u64, body: &[u8]) -> Interned {
         let number = self.shards.next.fetch_add(1, Ordering::Relaxed);
         let home = Arc::clone(&self.shards);
-        let (retired, proven) = (AtomicBool::new(false), AtomicBool::new(false));
+        let (retired, proven) = (AtomicBool::new(false), AtomicUsize::new(0));
         Interned(Arc::new(Statement { number, hash, body: body.into(), retired, proven, home }))
     }
 }

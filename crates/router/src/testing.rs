@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use config::{
-    AddressSelector, Authentication, ConnectionType, Name, PoolMode, Rule, Storage, StorageKind,
-    TlsMode, UserName,
+    AddressSelector, Authentication, ConnectionType, GroupQuery, Name, PoolMode, PoolRouting, Rule,
+    Storage, StorageKind, TlsMode, UserName,
 };
 
-/// `database user [address/prefix] [connection]`; `*` is default, `+name` a group.
+/// `database user [address/prefix | host] [connection] [internal] [block]`; `*` is default, `+name`
+/// a group, whose query is its name.
 pub(crate) fn rule(line: &str) -> Rule {
     let mut words = line.split_whitespace();
     let database = match words.next().unwrap() {
@@ -21,23 +22,38 @@ pub(crate) fn rule(line: &str) -> Rule {
             None => UserName::Named(name.to_owned()),
         },
     };
+    let query = match &user {
+        UserName::Group(name) => Some(name.clone()),
+        UserName::Named(_) | UserName::Default => None,
+    };
     let mut rule = blank(database, user);
+    rule.group = query.map(|query| GroupQuery {
+        query,
+        user: "checker".to_owned(),
+        database: "postgres".to_owned(),
+    });
     for word in words {
         match word {
             "local" => rule.connection = ConnectionType::Local,
             "host" => rule.connection = ConnectionType::Host,
             "hostssl" => rule.connection = ConnectionType::HostSsl,
             "hostnossl" => rule.connection = ConnectionType::HostNoSsl,
-            network => {
-                let (address, prefix) = network.split_once('/').unwrap();
-                rule.address = AddressSelector::Network {
-                    address: address.parse().unwrap(),
-                    prefix: prefix.parse().unwrap(),
-                };
-            }
+            "internal" => rule.routing = PoolRouting::Internal,
+            "block" => rule.authentication = Authentication::Block,
+            place => rule.address = address(place),
         }
     }
     rule
+}
+
+fn address(place: &str) -> AddressSelector {
+    match place.split_once('/') {
+        Some((address, prefix)) => AddressSelector::Network {
+            address: address.parse().unwrap(),
+            prefix: prefix.parse().unwrap(),
+        },
+        None => AddressSelector::Host { name: place.to_owned() },
+    }
 }
 
 fn blank(database: Name, user: UserName) -> Rule {
@@ -49,6 +65,9 @@ fn blank(database: Name, user: UserName) -> Rule {
         user,
         address: AddressSelector::All,
         connection: ConnectionType::Any,
+        routing: PoolRouting::ClientVisible,
+        group: None,
+        target_session_attrs: None,
         authentication: Authentication::None,
         password: None,
         role: None,

@@ -5,6 +5,7 @@
 //! The text is bytes in an unknown encoding, without the NUL behind it. PostgreSQL parses the
 //! whole text before it runs any of it, so a text it would refuse may be read in any way.
 
+mod about;
 mod heads;
 mod inside;
 mod lexer;
@@ -20,6 +21,7 @@ use inside::Inside;
 use lexer::{Kind, Lexer, Reading, Token};
 use words::Words;
 
+pub use about::{About, about};
 pub use quick::is_remarkable;
 
 /// One statement of a text, or a part of it that is told apart: a call of `set_config` does not

@@ -1,9 +1,9 @@
-//! The address selector of a rule: a network such as `10.0.0.0/8`.
+//! The address selector of a rule: a network such as `10.0.0.0/8`, or the name of a host.
 
 use std::net::IpAddr;
 
 use crate::diagnostic::{Complaints, Place};
-use crate::model::{AddressSelector, masked};
+use crate::model::AddressSelector;
 
 const HOST_NAME_BYTES_MAX: usize = 255;
 
@@ -18,11 +18,10 @@ pub(super) fn parse(
         None => (text, None),
     };
     let Ok(address) = host.parse::<IpAddr>() else {
-        let message = match is_host_name(host) {
-            true => format!("a host name as address ('{text}') is not built yet"),
-            false => format!("invalid address or hostname: '{text}'"),
-        };
-        complaints.error(place, message);
+        if is_host_name(text) {
+            return Some(AddressSelector::Host { name: text.to_owned() });
+        }
+        complaints.error(place, format!("invalid address or hostname: '{text}'"));
         return None;
     };
     let Some(length) = length else {
@@ -33,12 +32,13 @@ pub(super) fn parse(
         complaints.error(place, format!("invalid network prefix length in '{text}'"));
         return None;
     };
-    let network = AddressSelector::Network { address: masked(address, prefix), prefix };
-    if masked(address, prefix) != address {
+    let selector = AddressSelector::Network { address, prefix };
+    let network = selector.masked();
+    if network != selector {
         // Odyssey never matches such a rule.
         complaints.warning(place, format!("address '{text}' has host bits set, {network} is used"));
     }
-    Some(network)
+    Some(selector)
 }
 
 /// Odyssey takes a negative length for 0.

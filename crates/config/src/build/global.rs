@@ -8,17 +8,20 @@ use std::time::Duration;
 use crate::diagnostic::Complaints;
 use crate::fields::Fields;
 use crate::model::Global;
-use crate::raw::Value;
+use crate::options::Scope;
+use crate::raw::{Block, Value};
 
 pub(crate) const PAGE_BYTES: usize = 4096;
 const STACK_PAGES_MIN: usize = 16; // 64 KiB: less does not carry a TLS handshake
 const LOG_QUEUE_DEPTH: usize = 30_000; // Odyssey's, also for 0 and less
+const GROUP_INTERVAL_MIN: Duration = Duration::from_millis(100); // a query each time
 const ZONE_BYTES_MAX: usize = 15; // Odyssey's
 
 pub(super) fn read(fields: Fields<'_>, complaints: &mut Complaints) -> Global {
     check(fields, complaints);
     let workers = workers(fields, complaints);
     let cancel_timeout = fields.time_limit("cancel_timeout_ms");
+    let parses = parses_queries(fields.block);
     Global {
         workers,
         resolvers: at_least_one("resolvers", fields, complaints),
@@ -46,10 +49,12 @@ pub(super) fn read(fields: Fields<'_>, complaints: &mut Complaints) -> Global {
         disable_nolinger: fields.flag("disable_nolinger"),
         bindwith_reuseport: fields.flag("bindwith_reuseport"),
         smart_search_path_enquoting: fields.flag("smart_search_path_enquoting"),
-        virtual_transaction: fields.flag("virtual_transaction"),
+        virtual_transaction: parses && fields.flag("virtual_transaction"),
+        virtual_processing: parses && fields.flag("virtual_processing"),
         client_max: fields.limit("client_max"),
         client_max_routing: fields.limit("client_max_routing").unwrap_or(workers * 64),
         sequential_routing: fields.flag("sequential_routing"),
+        group_checker_interval: group_checker_interval(fields, complaints),
         backend_connect_timeout: fields.duration("backend_connect_timeout_ms"),
         server_login_retry: fields.duration("server_login_retry"),
         cancel_timeout,
@@ -58,6 +63,26 @@ pub(super) fn read(fields: Fields<'_>, complaints: &mut Complaints) -> Global {
         max_sigterms_to_die: fields.count("max_sigterms_to_die"),
         graceful_shutdown_timeout: fields.time_limit("graceful_shutdown_timeout_ms"),
     }
+}
+
+/// `query_parsing { mode disabled }`: no query is answered here. What a session's settings hang on
+/// is read all the same.
+fn parses_queries(root: &Block) -> bool {
+    let section = root.sections("query_parsing").next();
+    let mode = section.and_then(|block| Fields::new(Scope::QueryParsing, block).text("mode"));
+    mode != Some("disabled")
+}
+
+/// Odyssey asks without a pause if it is 0.
+fn group_checker_interval(fields: Fields<'_>, complaints: &mut Complaints) -> Duration {
+    let name = "group_checker_interval";
+    let interval = fields.duration(name);
+    if interval >= GROUP_INTERVAL_MIN {
+        return interval;
+    }
+    let message = format!("{name} is too short, {} ms is used", GROUP_INTERVAL_MIN.as_millis());
+    complaints.warning(fields.place(name), message);
+    GROUP_INTERVAL_MIN
 }
 
 /// What has no field of its own, or is about two of them.

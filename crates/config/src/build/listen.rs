@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{Known, check_session_attrs, tls};
+use super::{Known, session_attrs, tls};
 use crate::diagnostic::Complaints;
 use crate::fields::Fields;
 use crate::model::Listen;
@@ -38,7 +38,6 @@ pub(super) fn read(
             complaints.error(&setting.place, format!("unknown storage '{name}'"));
         }
     }
-    check_session_attrs(fields, complaints);
     Listen {
         host: fields.string("host"),
         port: u16::try_from(fields.integer("port")).unwrap_or(0),
@@ -48,5 +47,6 @@ pub(super) fn read(
         tls_ca_file: fields.path("tls_ca_file"),
         tls_key_file: fields.path("tls_key_file"),
         tls_cert_file: fields.path("tls_cert_file"),
+        target_session_attrs: session_attrs(fields, complaints),
     }
 }

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use super::{Known, address, rule_check};
+use super::{Known, address, group, rule_check, session_attrs};
 use crate::diagnostic::Complaints;
 use crate::fields::Fields;
 use crate::model::{
-    AddressSelector, Authentication, Name, PoolMode, Role, Rule, SessionState, SharedPool, Storage,
-    StorageKind, UserName,
+    AddressSelector, Authentication, Name, PoolMode, PoolRouting, Role, Rule, SessionState,
+    SharedPool, Storage, StorageKind, UserName,
 };
 use crate::options::Scope;
 use crate::raw::{Block, Value};
@@ -17,8 +17,6 @@ use crate::secret::Secret;
 pub(super) enum Outcome {
     /// It may still have been complained about.
     Rule(Box<Rule>),
-    /// It is for clients inside the pooler, of which there are none yet.
-    Internal,
     /// A complaint left nothing to make a rule of.
     Broken,
 }
@@ -56,14 +54,8 @@ pub(super) fn read(
         address: address.unwrap_or(AddressSelector::All),
         complaints,
     };
-    let internal = reading.is_internal();
     match reading.rule(known) {
-        Some(rule) if !broken => {
-            if internal {
-                return Outcome::Internal;
-            }
-            Outcome::Rule(Box::new(rule))
-        }
+        Some(rule) if !broken => Outcome::Rule(Box::new(rule)),
         _ => Outcome::Broken,
     }
 }
@@ -72,6 +64,7 @@ impl Reading<'_> {
     /// Everything is read and checked before a missing part ends it, so that all complaints are
     /// made.
     fn rule(&mut self, known: &Known<'_>) -> Option<Rule> {
+        let routing = self.routing();
         let storage = self.storage(known);
         let pool = self.pool();
         let authentication = self.authentication();
@@ -80,6 +73,8 @@ impl Reading<'_> {
         let reserve = self.reserve_prepared_statement(pool);
         let (pool_discard, pool_smart_discard) = self.discards(reserve);
         let min_pool_size = self.min_pool_size();
+        let group = group::read(self);
+        let target_session_attrs = session_attrs(self.fields, self.complaints);
         let fields = self.fields;
         let place = &fields.block.place;
         Some(Rule {
@@ -90,6 +85,9 @@ impl Reading<'_> {
             user: self.user.clone(),
             address: self.address.clone(),
             connection: fields.block.connection,
+            routing,
+            group,
+            target_session_attrs,
             authentication: authentication?,
             password: fields.text("password").map(Secret::new),
             role,
@@ -210,19 +208,18 @@ impl Reading<'_> {
         }
     }
 
-    fn is_internal(&mut self) -> bool {
+    fn routing(&mut self) -> PoolRouting {
         match self.fields.text("pool_routing") {
             Some("internal") => {
                 if self.fields.block.address.is_some() {
                     self.error("pool_routing", "internal rules must have default address_range");
                 }
-                self.warning("pool_routing", "internal rules are accepted but serve nobody yet");
-                true
+                PoolRouting::Internal
             }
-            Some("client_visible") | None => false,
+            Some("client_visible") | None => PoolRouting::ClientVisible,
             Some(_) => {
                 self.error("pool_routing", "unknown pool routing mode");
-                false
+                PoolRouting::ClientVisible
             }
         }
     }
@@ -306,7 +303,6 @@ impl Reading<'_> {
         rule_check::references(self, known);
         rule_check::passwords(self, authentication);
         rule_check::pool(self, pool);
-        rule_check::group(self, authentication);
         rule_check::values(self);
     }
 

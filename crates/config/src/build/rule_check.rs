@@ -1,8 +1,8 @@
 //! What a rule must not say, and in which words Odyssey says so.
 
+use super::Known;
 use super::rule::Reading;
-use super::{Known, check_session_attrs};
-use crate::model::{Authentication, PoolMode, UserName};
+use crate::model::{Authentication, PoolMode};
 
 /// Names of other sections.
 pub(super) fn references(reading: &mut Reading<'_>, known: &Known<'_>) {
@@ -80,39 +80,9 @@ pub(super) fn pool(reading: &mut Reading<'_>, pool: Option<PoolMode>) {
     }
 }
 
-/// Groups need a query for their members. As nobody is asked yet, a group that keeps people out
-/// keeps nobody out.
-pub(super) fn group(reading: &mut Reading<'_>, authentication: Option<Authentication>) {
-    let options = ["group_query", "group_query_user", "group_query_db"];
-    let place = &reading.fields.block.place;
-    let UserName::Group(name) = &reading.user else {
-        for option in options.into_iter().filter(|option| reading.fields.is_set(option)) {
-            let message = format!(
-                "{option} is not allowed outside group, rule {}.{}",
-                reading.database, reading.user
-            );
-            reading.complaints.error(reading.fields.place(option), message);
-        }
-        return;
-    };
-    if authentication == Some(Authentication::Block) {
-        let message = format!("blocking members of group '{name}' is not built yet");
-        reading.complaints.error(place, message);
-    } else {
-        let message = format!("group '{name}' is accepted but has no members yet");
-        reading.complaints.warning(place, message);
-    }
-    for option in options {
-        if !reading.fields.is_set(option) {
-            reading.error(option, &format!("{option} is not set"));
-        }
-    }
-}
-
 /// Values of options that are not built: typos are told all the same.
 pub(super) fn values(reading: &mut Reading<'_>) {
     let fields = reading.fields;
-    check_session_attrs(fields, reading.complaints);
     if let Some(list) = fields.text("quantiles") {
         let is_quantile =
             |text: &str| text.trim().parse().is_ok_and(|it| (0.0..=1.0).contains(&it));

@@ -39,8 +39,12 @@ pub struct Global {
 
     /// A `search_path` given at startup is sent as `SET` would write it, not as it came.
     pub smart_search_path_enquoting: bool,
-    /// A plain BEGIN takes no server before the transaction does something.
+    /// A plain BEGIN takes no server before the transaction does something; already off where
+    /// `query_parsing` is.
     pub virtual_transaction: bool,
+    /// SHOW and SET of `odyssey.target_session_attrs` are answered here; already off where
+    /// `query_parsing` is.
+    pub virtual_processing: bool,
 
     /// Fork into the background.
     pub daemonize: bool,
@@ -74,6 +78,8 @@ pub struct Global {
     pub client_max_routing: usize,
     /// File order decides between rules, not their specificity.
     pub sequential_routing: bool,
+    /// Between two questions for the members of a group.
+    pub group_checker_interval: Duration,
 
     /// For each attempt to connect to a server.
     pub backend_connect_timeout: Duration,

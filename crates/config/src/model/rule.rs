@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{SharedPool, Storage};
+use super::{SessionAttrs, SharedPool, Storage};
 use crate::Secret;
 
 /// One `user` or `group` block inside a `database` block.
@@ -27,6 +27,12 @@ pub struct Rule {
     pub address: AddressSelector,
     /// Over what.
     pub connection: ConnectionType,
+    /// Whether clients meet it at all.
+    pub routing: PoolRouting,
+    /// Who tells the members of the group; always set where `user` is a group, never elsewhere.
+    pub group: Option<GroupQuery>,
+    /// Which of several servers; None = any, unless the listener or the client says otherwise.
+    pub target_session_attrs: Option<SessionAttrs>,
 
     /// How a client proves who it is.
     pub authentication: Authentication,
@@ -153,7 +159,7 @@ pub enum UserName {
     Named(String),
     /// The bare word `default`.
     Default,
-    /// Members of a group; nobody is a member yet.
+    /// Members of a group, whom its query names.
     Group(String),
 }
 
@@ -168,6 +174,27 @@ impl fmt::Display for UserName {
     }
 }
 
+/// For whom a rule is (`pool_routing`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum PoolRouting {
+    /// For clients.
+    #[default]
+    ClientVisible,
+    /// For queries of the pooler's own: who is in a group, which password somebody has.
+    Internal,
+}
+
+/// Where the members of a group stand.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct GroupQuery {
+    /// Its rows are the names of the members: one column of text. It gets no parameters.
+    pub query: String,
+    /// As whom it is asked: an internal rule leads there.
+    pub user: String,
+    /// In which database.
+    pub database: String,
+}
+
 /// From where clients of a rule come.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum AddressSelector {
@@ -175,28 +202,70 @@ pub enum AddressSelector {
     All,
     /// A network; unix sockets never match.
     Network {
-        /// Host bits are zero.
+        /// As written: host bits may be set, and mean nothing.
         address: IpAddr,
         /// 0..=32 or 0..=128.
         prefix: u8,
     },
+    /// A host by its name; unix sockets never match.
+    Host {
+        /// As written; a leading dot stands for all names that end so.
+        name: String,
+    },
 }
 
 impl AddressSelector {
-    /// Whether a client from there is meant; None is a unix socket. Families must be equal.
+    /// Whether a client from there is meant; None is a unix socket. Families must be equal. What
+    /// asks for a name, [`AddressSelector::names`] tells.
     pub fn contains(&self, client: Option<IpAddr>) -> bool {
         match (self, client) {
             (AddressSelector::All, _) => true,
             (AddressSelector::Network { address, prefix }, Some(client)) => {
-                client.is_ipv4() == address.is_ipv4() && masked(client, *prefix) == *address
+                client.is_ipv4() == address.is_ipv4()
+                    && masked(client, *prefix) == masked(*address, *prefix)
             }
-            (AddressSelector::Network { .. }, None) => false,
+            (AddressSelector::Network { .. } | AddressSelector::Host { .. }, _) => false,
+        }
+    }
+
+    /// Whether a host of that name is meant.
+    pub fn names(&self, host: &str) -> bool {
+        let AddressSelector::Host { name } = self else { return false };
+        match (name.starts_with('.'), host.len().checked_sub(name.len())) {
+            (_, None) => false,
+            (true, Some(before)) => {
+                host.is_char_boundary(before) && host[before..].eq_ignore_ascii_case(name)
+            }
+            (false, Some(_)) => host.eq_ignore_ascii_case(name),
+        }
+    }
+
+    /// Whether both mean the same clients, however they are written.
+    pub fn is_same(&self, other: &AddressSelector) -> bool {
+        match (self, other) {
+            (AddressSelector::Network { .. }, AddressSelector::Network { .. }) => {
+                self.masked() == other.masked()
+            }
+            (AddressSelector::Host { name }, AddressSelector::Host { name: other }) => {
+                name.eq_ignore_ascii_case(other)
+            }
+            _ => self == other,
+        }
+    }
+
+    /// Without host bits.
+    pub(crate) fn masked(&self) -> AddressSelector {
+        match self {
+            AddressSelector::Network { address, prefix } => {
+                AddressSelector::Network { address: masked(*address, *prefix), prefix: *prefix }
+            }
+            other => other.clone(),
         }
     }
 }
 
 /// The address with everything behind the prefix zeroed.
-pub(crate) fn masked(address: IpAddr, prefix: u8) -> IpAddr {
+fn masked(address: IpAddr, prefix: u8) -> IpAddr {
     match address {
         IpAddr::V4(v4) => {
             let mask = u32::MAX.checked_shl(32 - u32::from(prefix.min(32))).unwrap_or(0);
@@ -209,12 +278,13 @@ pub(crate) fn masked(address: IpAddr, prefix: u8) -> IpAddr {
     }
 }
 
-/// `all` or `address/prefix`.
+/// `all`, `address/prefix` or the name.
 impl fmt::Display for AddressSelector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             AddressSelector::All => f.write_str("all"),
             AddressSelector::Network { address, prefix } => write!(f, "{address}/{prefix}"),
+            AddressSelector::Host { name } => f.write_str(name),
         }
     }
 }

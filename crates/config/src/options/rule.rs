@@ -73,7 +73,7 @@ pub(super) const ROWS: &[Row] = &[
     text("pool_routing")
         .words(&["client_visible", "internal"])
         .default("client_visible")
-        .doc("internal: not for clients."),
+        .doc("internal: not for clients, but for queries such as group_query."),
     natural("pool_size", "0").doc("Servers per route; 0 = unlimited."),
     natural("min_pool_size", "0")
         .doc("Servers kept open; not in default rules, not with shared_pool."),
@@ -107,9 +107,9 @@ pub(super) const ROWS: &[Row] = &[
         .unit("s")
         .doc("Idle clients inside a transaction are disconnected; 0 = never."),
     // groups only, but refused elsewhere by name
-    text("group_query").harmless().doc("Its rows are the members of the group."),
-    text("group_query_user").harmless().doc("As which user it runs."),
-    text("group_query_db").harmless().doc("In which database it runs."),
+    text("group_query").doc("Its rows are the members of the group."),
+    text("group_query_user").doc("As which user it runs: an internal rule leads there."),
+    text("group_query_db").doc("In which database it runs."),
 ];
 
 pub(super) const WATCHDOG: &[Row] = &[

@@ -117,8 +117,7 @@ pub(super) const SOFT_OOM_DROP: &[Row] = &[
 pub(super) const QUERY_PARSING: &[Row] = &[
     row("mode", Kind::Bare(&["disabled", "minimal", "full"]))
         .default("minimal")
-        .harmless()
-        .doc("Which statements are recognised; full does not exist."),
+        .doc("disabled: no query is answered by the pooler itself; full does not exist."),
     row("mem_limit", Kind::Size)
         .default("1m")
         .harmless()

@@ -102,9 +102,9 @@ pub(super) const ROWS: &[Row] = &[
     flag("sequential_routing", "no").doc("File order decides between rules, not specificity."),
     flag("smart_search_path_enquoting", "no")
         .doc("A search_path given at startup is shown as SET would write it."),
-    flag("virtual_processing", "no").later(&["no"]).doc("SHOW and SET of odyssey's variables."),
+    flag("virtual_processing", "no").doc("SHOW and SET of odyssey.target_session_attrs."),
     flag("virtual_transaction", "yes").doc("BEGIN is sent with what follows it."),
-    integer("group_checker_interval", "7000").unit("ms").harmless().doc("Period of group queries."),
+    integer("group_checker_interval", "7000").unit("ms").doc("Between two group_query."),
     // authentication
     text("external_auth_socket_path")
         .restart()

@@ -242,10 +242,7 @@ fn rules_are_rewritten() {
          database \"c\" { user \"u\" { storage \"l\" pool \"session\" authentication \"none\" } }",
         "f:2:16: warning: rule 'c.u all': force stat role for local storage",
     );
-    rule(
-        "pool \"session\" pool_routing \"internal\"",
-        "f:3:16: warning: rule 'd.u all': internal rules are accepted but serve nobody yet",
-    );
+    rule("pool \"session\" pool_routing \"internal\"", "ok");
 }
 
 /// What is written of LISTEN, even Odyssey's default, is not what is left out.
@@ -296,7 +293,9 @@ fn selectors() {
     with("\"10.0.0.5\"", "f:1:25: expected network mask in '10.0.0.5'");
     with("\"10.0.0.5/33\"", "f:1:25: invalid network prefix length in '10.0.0.5/33'");
     with("\"::1/129\"", "f:1:25: invalid network prefix length in '::1/129'");
-    with("\".example.org\"", "f:1:25: a host name as address ('.example.org') is not built yet");
+    with("\".example.org\"", "ok");
+    with("\"localhost\" host", "ok");
+    with("\"example.org/8\"", "f:1:25: invalid address or hostname: 'example.org/8'");
     with("\"what is this\"", "f:1:25: invalid address or hostname: 'what is this'");
     with("host host", "f:1:30: syntax error, unexpected host, expecting '{'");
     with(
@@ -309,7 +308,17 @@ fn selectors() {
 
 #[test]
 fn the_same_rule_twice() {
-    let user = "user \"u\" { storage \"pg\" pool \"session\" authentication \"none\" }";
+    let rest = "{ storage \"pg\" pool \"session\" authentication \"none\" }";
+    let user = &format!("user \"u\" {rest}");
+    check(
+        Conf,
+        &format!(
+            "database \"d\" {{\nuser \"u\" \"10.0.0.0/8\" {rest}\n\
+             user \"u\" \"10.0.0.1/8\" {rest} }}"
+        ),
+        "f:3:1: warning: rule 'd.u 10.0.0.1/8' is redefined, the first one at line 2 is used\n\
+         f:3:10: warning: address '10.0.0.1/8' has host bits set, 10.0.0.0/8 is used",
+    );
     check(
         Conf,
         &format!("database \"d\" {{\n{user}\n{user} }}"),
@@ -326,13 +335,19 @@ fn groups() {
         check(Conf, &text, expected);
     };
     let asks = "group_query \"q\" group_query_user \"u\" group_query_db \"d\"";
-    group(
-        &format!("authentication \"none\" {asks}"),
-        "f:1:16: warning: group 'g' is accepted but has no members yet",
-    );
+    let service = "} user default { storage \"pg\" pool \"session\" authentication \"none\" \
+                   pool_routing \"internal\"";
+    for method in ["none", "block"] {
+        group(&format!("authentication \"{method}\" {asks} {service}"), "ok");
+    }
+    let lonely = "rule 'd.group_g all': no internal rule for d.u, so the group has no members";
+    group(&format!("authentication \"none\" {asks}"), &format!("f:1:16: warning: {lonely}"));
     group(
         &format!("authentication \"block\" {asks}"),
-        "f:1:16: blocking members of group 'g' is not built yet",
+        &format!(
+            "f:1:16: {lonely}\n\
+             \x20 hint: a rule with pool_routing \"internal\" says how group_query gets to a server"
+        ),
     );
     group(
         "authentication \"none\" group_query_db \"d\"",

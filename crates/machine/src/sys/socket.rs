@@ -3,14 +3,16 @@
 
 use super::{check, own};
 use crate::io::address::Address;
-use std::ffi::OsStr;
+use std::ffi::{CStr, OsStr};
 use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::os::fd::{OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::ptr;
+
+const NAME_BYTES_MAX: usize = 1025; // NI_MAXHOST
 
 /// An address as the kernel reads it.
 enum RawAddress {
@@ -117,6 +119,27 @@ impl AddressRoom {
         let bytes = unix.sun_path.map(|c| c as u8);
         let len = bytes.iter().position(|&b| b == 0).unwrap_or(bytes.len());
         Address::Unix(PathBuf::from(OsStr::from_bytes(&bytes[..len])))
+    }
+}
+
+/// The name the resolver has for an address; None if it has none. Blocks.
+pub(crate) fn name_of(address: IpAddr) -> io::Result<Option<String>> {
+    let raw = RawAddress::new(&Address::Tcp(SocketAddr::new(address, 0)))?;
+    let (pointer, len) = raw.as_ptr();
+    let mut name = [0u8; NAME_BYTES_MAX];
+    let (to, room) = (name.as_mut_ptr().cast(), NAME_BYTES_MAX as libc::socklen_t);
+    let flags = libc::NI_NAMEREQD;
+    // SAFETY: `raw` holds an address of `len` bytes, `name` has room for `room` bytes, and no
+    // service is asked for.
+    let code = unsafe { libc::getnameinfo(pointer, len, to, room, ptr::null_mut(), 0, flags) };
+    match code {
+        0 => {
+            let text = CStr::from_bytes_until_nul(&name).map_err(io::Error::other)?;
+            Ok(text.to_str().ok().map(str::to_owned))
+        }
+        libc::EAI_NONAME => Ok(None),
+        libc::EAI_SYSTEM => Err(io::Error::last_os_error()),
+        code => Err(io::Error::other(format!("the resolver failed with {code}"))),
     }
 }
 

@@ -24,6 +24,8 @@ const UNSETTABLE: [&str; 6] = [
 
 /// What a server holds.
 pub struct Holdings {
+    /// The route it is of, see [`Home::number`](super::Home::number).
+    route: usize,
     /// What is set beyond what it came with.
     pub settings: Arc<Settings>,
     /// What may have changed since.
@@ -46,6 +48,8 @@ pub struct Holdings {
     pub suspicion: Suspicion,
     /// Requests whose fate changes any of this, in the order in which they were sent.
     ledger: VecDeque<Op>,
+    /// The DEALLOCATEs under way by SQL, in their order: of which shared statement, if of one.
+    leaving: VecDeque<Option<(Box<[u8]>, Interned)>>,
     /// A preamble was refused: what is to be done until the client may go on.
     pub refusal: Refusal,
     /// Something was set whose name nobody knows: its settings are reset before another client
@@ -55,8 +59,8 @@ pub struct Holdings {
     pub findings: Vec<Finding>,
     /// How an inquiry stands.
     pub asking: Asking,
-    /// A preamble is under way.
-    deploying: bool,
+    /// Steps of a preamble that are under way and noted.
+    deploying: usize,
     /// The transaction that the preamble ends in is the client's.
     pub begins: bool,
 }
@@ -86,12 +90,18 @@ pub enum Op {
     Unnamed,
     /// A client's Close: it too became a Close of nothing; others may use the statement.
     Forget { name: Box<[u8]>, statement: Interned },
-    /// Makes room.
-    Evict,
+    /// The unnamed statement of a client again, or none for a client that has none.
+    Renew,
+    /// Closes a statement to make room.
+    Evict(Interned),
+    /// Closes one that may be there.
+    Sweep,
     /// Prepares the last statement of our own.
     Equip,
-    /// The last step of a preamble.
+    /// The step of a preamble that commits its settings.
     Deploy(Arc<Settings>),
+    /// The last step of a preamble: the client's BEGIN.
+    Begin,
 }
 
 /// The ways of a preamble that the server refused.
@@ -139,6 +149,13 @@ pub enum Reset {
     No,
     /// To what the session began with.
     Yes,
+}
+
+impl Op {
+    /// Is it a noted step of a preamble?
+    fn deploys(&self) -> bool {
+        matches!(self, Op::Deploy(_) | Op::Begin)
+    }
 }
 
 impl Touched {
@@ -194,7 +211,7 @@ impl Touched {
         self.confirmed |= asked.confirmed;
         for (name, reset) in asked.names {
             if !self.names.iter().any(|(known, _)| *known == name) {
-                self.names.push((name, reset));
+                self.touch(&name, reset);
             }
         }
     }
@@ -272,8 +289,9 @@ impl Touched {
 
 impl Holdings {
     /// What a new server holds: nothing.
-    pub fn new(reported: Arc<Parameters>) -> Self {
+    pub fn new(reported: Arc<Parameters>, route: usize) -> Self {
         Self {
+            route,
             settings: Arc::default(),
             touched: Touched::default(),
             asked: Touched::default(),
@@ -285,11 +303,12 @@ impl Holdings {
             equipped: false,
             suspicion: Suspicion::NONE,
             ledger: VecDeque::new(),
+            leaving: VecDeque::new(),
             refusal: Refusal::None,
             unclean: false,
             findings: Vec::new(),
             asking: Asking::No,
-            deploying: false,
+            deploying: 0,
             begins: false,
         }
     }
@@ -310,20 +329,20 @@ impl Holdings {
 
     /// A request was sent as noted: what it changes when it is done.
     pub fn note(&mut self, op: Op) {
-        self.deploying |= matches!(op, Op::Deploy(_));
+        self.deploying += usize::from(op.deploys());
         self.ledger.push_back(op);
     }
 
     /// The oldest noted request is done.
     pub fn done(&mut self) -> Option<Op> {
         let op = self.ledger.pop_front()?;
+        self.deploying -= usize::from(op.deploys());
         match &op {
-            Op::Deploy(settings) => {
-                self.settings = Arc::clone(settings);
-                self.deploying = false;
-            }
+            Op::Deploy(settings) => self.settings = Arc::clone(settings),
             Op::Equip => self.equipped = true,
-            Op::Prepare(statement) | Op::Parse { statement, .. } => statement.prove(),
+            Op::Prepare(statement) | Op::Parse { statement, .. } => {
+                statement.prove(self.route);
+            }
             _ => {}
         }
         Some(op)
@@ -336,14 +355,19 @@ impl Holdings {
         let mut lost: Vec<Op> = self.ledger.drain(..count).collect();
         lost.reverse();
         for op in &lost {
+            self.deploying -= usize::from(op.deploys());
             match op {
                 Op::Prepare(statement) | Op::Parse { statement, .. } => {
                     self.prepared.remove(statement);
                 }
-                Op::Unnamed => self.unnamed = None,
-                Op::Evict => self.doubtful = true,
-                Op::Deploy(_) => self.deploying = false,
-                Op::Pretend { .. } | Op::Forget { .. } | Op::Equip => {}
+                Op::Unnamed | Op::Renew => self.unnamed = None,
+                // What was prepared in its place has just been taken back.
+                Op::Evict(statement) => {
+                    self.doubtful |= self.prepared.insert(statement.clone()).is_some()
+                }
+                Op::Sweep => self.doubtful = true,
+                Op::Pretend { .. } | Op::Forget { .. } => {}
+                Op::Equip | Op::Deploy(_) | Op::Begin => {}
             }
         }
         lost
@@ -362,12 +386,44 @@ impl Holdings {
 
     /// Is a preamble under way?
     pub fn is_deploying(&self) -> bool {
-        self.deploying || self.refusal != Refusal::None
+        self.deploying > 0 || self.refusal != Refusal::None
     }
 
     /// Is an inquiry under way whose answer may change what the client's next request needs?
     pub fn is_asking_for_resets(&self) -> bool {
         self.asking != Asking::No && self.asked.any_reset()
+    }
+
+    /// A DEALLOCATE by SQL will come to pass unless something fails before: of a shared statement
+    /// and the client's name of it, or of another.
+    pub fn foresee_deallocate(&mut self, shared: Option<(Box<[u8]>, Interned)>) {
+        self.leaving.push_back(shared);
+    }
+
+    /// A DEALLOCATE is done: of this name of a shared statement, if it was one and its client does
+    /// not give the name again behind it.
+    pub fn deallocated_one(&mut self) -> Option<(Box<[u8]>, Interned)> {
+        let Some(foreseen) = self.leaving.pop_front() else {
+            // Some statement is gone, nobody knows which.
+            self.prepared.clear();
+            self.doubtful = true;
+            return None;
+        };
+        let (name, statement) = foreseen?;
+        let prepares = |op: &Op| match op {
+            Op::Prepare(one) | Op::Parse { statement: one, .. } => *one == statement,
+            _ => false,
+        };
+        if !self.ledger.iter().any(prepares) {
+            self.prepared.remove(&statement);
+        }
+        let again = self.pending().iter().any(|(given, _)| *given == name);
+        (!again).then_some((name, statement))
+    }
+
+    /// All that its client asked for is answered: what has not come to pass will not.
+    pub fn answered(&mut self) {
+        self.leaving.clear();
     }
 
     /// All its prepared statements are gone.
@@ -414,5 +470,82 @@ impl Holdings {
     /// Another client may have it as it is: its settings are known, and nothing else was left.
     pub fn is_spotless(&self) -> bool {
         !self.suspicion.is_any() && !self.touched.any() && !self.unclean
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use router::Statements;
+
+    use super::*;
+
+    fn holdings() -> Holdings {
+        Holdings::new(Arc::default(), 1)
+    }
+
+    fn settings() -> Arc<Settings> {
+        let mut settings = Settings::new();
+        settings.set(b"geqo", b"off").unwrap();
+        Arc::new(settings)
+    }
+
+    /// Seen to fail: settings that are believed with the last step of a preamble, when a time-out
+    /// hits the client's BEGIN behind the COMMIT.
+    #[test]
+    fn what_a_preamble_committed_is_believed_though_its_begin_fails() {
+        let mut holdings = holdings();
+        holdings.note(Op::Deploy(settings()));
+        holdings.note(Op::Begin);
+        assert!(holdings.done().is_some() && holdings.is_deploying());
+        assert_eq!(holdings.lost(1).len(), 1);
+        assert_eq!(holdings.settings, settings());
+        assert!(!holdings.is_deploying());
+    }
+
+    #[test]
+    fn a_preamble_that_fails_leaves_what_was() {
+        let mut holdings = holdings();
+        holdings.note(Op::Deploy(settings()));
+        holdings.note(Op::Begin);
+        assert_eq!(holdings.lost(2).len(), 2);
+        assert_eq!(holdings.settings, Arc::default());
+        assert!(!holdings.is_deploying());
+    }
+
+    /// Seen to fail: names that are asked about again on top of as many new ones. An inquiry has
+    /// more answers then than a conversation takes.
+    #[test]
+    fn what_is_asked_about_is_bounded_though_it_is_asked_again() {
+        let mut asked = Touched::default();
+        let mut touched = Touched::default();
+        for number in 0..TOUCHED_MAX {
+            asked.touch(format!("asked.n{number}").as_bytes(), Reset::No);
+            touched.touch(format!("touched.n{number}").as_bytes(), Reset::No);
+        }
+        assert!(!touched.all());
+        touched.ask_again(asked);
+        assert_eq!(touched.names().count(), TOUCHED_MAX);
+        assert!(touched.all(), "the rest is asked about as a whole");
+    }
+
+    #[test]
+    fn a_deallocate_that_nobody_foresaw_may_have_hit_anything() {
+        let statements = Statements::new();
+        let [one, two] = [b"one", b"two"].map(|text| statements.intern(text));
+        let mut holdings = holdings();
+        let prepare = |holdings: &mut Holdings| {
+            for statement in [&one, &two] {
+                assert_eq!(holdings.prepared.insert(statement.clone()), None);
+            }
+        };
+        prepare(&mut holdings);
+        holdings.foresee_deallocate(Some((b"s".as_slice().into(), one.clone())));
+        holdings.foresee_deallocate(None);
+        assert_eq!(holdings.deallocated_one(), Some((b"s".as_slice().into(), one.clone())));
+        assert_eq!((holdings.prepared.has(&one), holdings.prepared.has(&two)), (false, true));
+        assert_eq!(holdings.deallocated_one(), None);
+        assert!(holdings.prepared.has(&two), "it was another's name");
+        assert_eq!(holdings.deallocated_one(), None);
+        assert!(holdings.prepared.is_empty() && holdings.doubtful);
     }
 }

@@ -94,6 +94,11 @@ impl Home {
         }
     }
 
+    /// Tells the routes that there are from each other; not 0.
+    pub fn number(&self) -> usize {
+        Arc::as_ptr(&self.route).addr()
+    }
+
     /// Decides something about the pool, and runs the errands that follow from it.
     pub(super) fn decide<R>(&self, decide: impl FnOnce(&mut Pool) -> R) -> R {
         let answer = self.route.with(decide);

@@ -34,6 +34,8 @@ pub enum Event<'a> {
     Error(wire::NoticeView<'a>, bool),
     /// A request of the client is answered in full.
     Ready,
+    /// A DEALLOCATE of the client took this name from this statement.
+    DeallocatedOne(Box<[u8]>, Interned),
     /// DEALLOCATE ALL of the client is done; these names it gives again behind it.
     Deallocated(Vec<(Box<[u8]>, Interned)>),
     /// DISCARD ALL likewise.
@@ -105,6 +107,12 @@ impl Inflow {
     /// The first `bytes` of it have passed (or are not wanted).
     pub fn passed(&mut self, bytes: usize) {
         self.passage.passed(bytes);
+    }
+
+    /// Puts whole messages of ours behind what may pass, which ends at the end of a message.
+    pub fn inject(&mut self, messages: &[u8]) {
+        debug_assert!(self.ends_at_boundary(), "not in the middle of a message of the server");
+        self.passage.insert(messages);
     }
 
     /// Every byte that came was examined, and no message is half here.
@@ -182,10 +190,7 @@ impl Inflow {
         let ours = matches!(owner, Owner::Ours(_));
         let ahead = self.passage.ahead();
         let Some(body) = ahead.get(HEADER_BYTES..header.frame_bytes()) else {
-            if header.tag == tag::COMMAND_COMPLETE {
-                core.holdings.suspicion.add(Suspicion::UNKNOWN);
-            }
-            return Ok(!ours);
+            return Ok(too_long(core, header.tag, owner));
         };
         match (header.tag, owner) {
             (tag::ERROR_RESPONSE, _) => {
@@ -204,6 +209,11 @@ impl Inflow {
                 match tag {
                     b"DISCARD ALL" => ear.hear(Event::Discarded(core.holdings.pending())),
                     b"DEALLOCATE ALL" => ear.hear(Event::Deallocated(core.holdings.pending())),
+                    b"DEALLOCATE" => {
+                        if let Some((name, statement)) = core.holdings.deallocated_one() {
+                            ear.hear(Event::DeallocatedOne(name, statement));
+                        }
+                    }
                     _ => {}
                 }
             }
@@ -240,7 +250,8 @@ impl Inflow {
         const SHARED: &[u8] = b"odyssey_pstmt_";
         let ahead = self.passage.ahead();
         if let Some(at) = ahead.windows(ALIEN.len()).position(|window| window == ALIEN) {
-            return self.replace(at, ALIEN.len(), b"");
+            self.passage.amend(at, ALIEN.len(), b"");
+            return;
         }
         let Some(at) = ahead.windows(SHARED.len()).position(|window| window == SHARED) else {
             return;
@@ -250,18 +261,21 @@ impl Inflow {
             (number.wrapping_mul(10).wrapping_add(u64::from(digit - b'0')), count + 1)
         });
         let Some(name) = ear.name_of(number.0) else { return };
-        self.replace(at, SHARED.len() + number.1, name);
+        self.passage.amend(at, SHARED.len() + number.1, name);
     }
+}
 
-    /// Changes what stands `at` bytes into the message ahead.
-    fn replace(&mut self, at: usize, removed: usize, inserted: &[u8]) {
-        let ahead = self.passage.ahead();
-        let bytes = u32::from_be_bytes([ahead[1], ahead[2], ahead[3], ahead[4]]);
-        let bytes = u32::try_from(bytes as usize + inserted.len() - removed);
-        self.passage.splice(at, removed, inserted);
-        let bytes = bytes.expect("an error that was looked into is short");
-        self.passage.ahead_mut()[1..HEADER_BYTES].copy_from_slice(&bytes.to_be_bytes());
+/// A message that is not looked into: may it pass?
+fn too_long(core: &mut Core, message: u8, owner: Owner) -> bool {
+    match message {
+        tag::ERROR_RESPONSE => {
+            core.holdings.touched.undo();
+            return is_the_clients(core, owner);
+        }
+        tag::COMMAND_COMPLETE => core.holdings.suspicion.add(Suspicion::UNKNOWN),
+        _ => {}
     }
+    matches!(owner, Owner::Client)
 }
 
 /// ReadyForQuery; may it pass?
@@ -275,6 +289,7 @@ fn ready(core: &mut Core, body: &[u8], ear: &mut dyn Ear) -> Result<bool, Nonsen
     let passes = matches!(owner, Owner::Client | Owner::Ours(Purpose::Excuse));
     if passes {
         core.holdings.refusal = Refusal::None;
+        core.holdings.answered();
     }
     if status == TransactionStatus::Idle {
         core.holdings.touched.settle();

@@ -3,6 +3,7 @@
 //! what clients send.
 
 mod cancel;
+mod column;
 mod greet;
 mod holdings;
 mod home;
@@ -25,6 +26,7 @@ use wire::startup::CancelKey;
 use crate::id::Id;
 
 pub use cancel::forward;
+pub use column::Column;
 pub use holdings::{Asking, Finding, Holdings, Op, Refusal, Reset, Touched};
 pub use home::{Checkout, Home, NoServer, Route, Routes};
 pub use inflow::{ALIEN, Ear, Event, Inflow};

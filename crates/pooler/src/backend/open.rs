@@ -156,7 +156,7 @@ impl Home {
             target: Arc::new(Target { address, key }),
             conversation: Conversation::new(),
             dying: false,
-            holdings: Holdings::new(base),
+            holdings: Holdings::new(base, self.number()),
             born: machine::now(),
         };
         Ok(Server { stream, core: Box::new(core) })

@@ -4,9 +4,9 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use config::{Authentication, StorageKind};
+use config::{Authentication, Rule, SessionAttrs, StorageKind};
 use machine::{Address, Buffer, Deadline, Notified, Parcel, Seat, Stream};
-use router::{Asker, ClientId, ClientKey, Parameters, Refusal};
+use router::{Asker, ClientId, ClientKey, Parameters};
 use wire::backend::TransactionStatus;
 use wire::frame::Side;
 use wire::settings::Settings;
@@ -14,11 +14,12 @@ use wire::settings::search_path::as_set_writes;
 use wire::startup::{MAJOR, MINOR_MAX, Replication, Startup, StartupMessage};
 use wire::{CancelKey, Notice, encode};
 
+use super::attrs::{self, Attrs};
 use super::auth::Candidate;
 use super::belongings::{Belongings, shown, with_suffix};
 use super::idle::Idleness;
 use super::replication::Pipe;
-use super::{Places, Session, Standing, Voice, farewell};
+use super::{Places, Session, Standing, Voice, farewell, routing};
 use crate::backend::{self, Checkout, Home, Lease, Own};
 use crate::dialog::{Dialog, Patience};
 use crate::ending::{Asked, Ending};
@@ -51,8 +52,8 @@ pub fn welcome(shared: &Arc<Shared>, arrival: Arrival) {
     let _ = client.set_options(&shared.stream_options());
     let timeout = shared.config.listens[listen].client_login_timeout;
     let deadline = timeout.map_or(Deadline::NEVER, Deadline::after);
-    let mut login =
-        Login { shared, client, voice, deadline, since: machine::now(), forwards: false };
+    let since = machine::now();
+    let mut login = Login { shared, client, voice, listen, deadline, since, forwards: false };
     match login.run(seat, permit) {
         Ok(Some(admitted)) => login.start(admitted),
         Ok(None) => {}
@@ -65,12 +66,14 @@ const SEARCH_PATH: &[u8] = b"search_path";
 
 /// Parameters of a startup packet that Odyssey takes for itself, and no server knows.
 const NEVER_DEPLOYED: [&[u8]; 3] =
-    [b"compression", b"odyssey.target_session_attrs", b"odyssey_catchup_timeout"];
+    [b"compression", attrs::NAME.as_bytes(), b"odyssey_catchup_timeout"];
 
 struct Login<'a> {
     shared: &'a Arc<Shared>,
     client: Stream,
     voice: Voice,
+    /// Which `listen` it came through, by index.
+    listen: usize,
     deadline: Deadline,
     since: Instant,
     /// The rule wants a server's refusal forwarded; known once there is a rule.
@@ -135,13 +138,14 @@ impl Login<'_> {
         drop(permit);
         let route =
             home.route.admit().map_err(|refusal| Ending::Refused(refusal, asked.clone()))?;
-        let startup = match replication {
+        let (startup, attrs) = match replication {
             Replication::No => self.settings(&home, &negotiated.message)?,
-            _ => Arc::default(), // its server reads them
+            _ => Default::default(), // its server reads them
         };
         let rest = self.authenticate(&home, &asked, &negotiated)?;
         let (notified, client) = (Notified::new(), self.client_id());
         let mut own = Box::new(Belongings::new(client, home.route.rule(), startup));
+        own.attrs = attrs;
         if home.route.rule().application_name_add_host {
             own.suffix_application_name(self.host_suffix().into());
         }
@@ -217,17 +221,8 @@ impl Login<'_> {
         asked_ssl: bool,
         replication: Replication,
     ) -> Result<Arc<Home>, Ending> {
-        let address = match &self.voice.address {
-            Address::Tcp(address) => Some(address.ip().to_canonical()),
-            Address::Unix(_) => None,
-        };
+        let rule = &routing::rule_of(self.shared, &self.voice, asked, asked_ssl, self.deadline)?;
         let Asked { database, user } = asked;
-        let question = router::Ask { database, user, address, asked_ssl };
-        let Some(rule) = self.shared.rules.find(&question) else {
-            let Asked { database, user } = asked.clone();
-            let refusal = Refusal::NoRoute { database, user };
-            return Err(Ending::Refused(refusal, asked.clone()));
-        };
         self.voice.shows_id = rule.client_show_id;
         self.forwards = rule.client_fwd_error;
         self.voice.logs_queries = self.shared.config.global.log_query || rule.log_query;
@@ -244,15 +239,17 @@ impl Login<'_> {
         Ok(self.shared.home(route))
     }
 
-    /// What the client set in its startup packet, and what its rule sets over that.
-    fn settings(&self, home: &Home, message: &StartupMessage) -> Result<Arc<Settings>, Ending> {
+    /// What the client set in its startup packet, and what its rule sets over that; apart from it
+    /// what is not for servers.
+    fn settings(
+        &self,
+        home: &Home,
+        message: &StartupMessage,
+    ) -> Result<(Arc<Settings>, Attrs), Ending> {
         let refused = |code, text: String| Ending::Login(Notice::fatal(code, text));
         let rule = home.route.rule();
         let mut settings = wire::startup::settings_of(message)
             .map_err(|error| refused(error.code(), error.to_string()))?;
-        for name in NEVER_DEPLOYED {
-            settings.remove(name);
-        }
         for (name, value) in &rule.options {
             let set = settings.set(name.as_bytes(), value.as_bytes());
             set.map_err(|error| refused("53400", error.to_string()))?;
@@ -263,13 +260,31 @@ impl Login<'_> {
             let set = settings.set(SEARCH_PATH, &list);
             set.map_err(|error| refused("53400", error.to_string()))?;
         }
+        let attrs = self.attrs(rule, settings.get(attrs::NAME.as_bytes()));
+        for name in NEVER_DEPLOYED {
+            settings.remove(name);
+        }
         if rule.application_name_add_host {
             let name = settings.get(APPLICATION_NAME).unwrap_or_default();
             let name = with_suffix(name, &self.host_suffix());
             let set = settings.set(APPLICATION_NAME, &name);
             set.map_err(|error| refused("53400", error.to_string()))?;
         }
-        Ok(self.shared.settings.intern(Arc::new(settings)))
+        Ok((self.shared.settings.intern(Arc::new(settings)), attrs))
+    }
+
+    /// Which of several servers the client is to get; what it says wins over the listener, which
+    /// wins over the rule.
+    fn attrs(&self, rule: &Rule, said: Option<&[u8]>) -> Attrs {
+        let listen = &self.shared.config.listens[self.listen];
+        let by_default = listen.target_session_attrs.or(rule.target_session_attrs);
+        let own = said.and_then(attrs::parse);
+        if let Some(word) = said.filter(|_| own.is_none()) {
+            let word = String::from_utf8_lossy(word);
+            let name = attrs::NAME;
+            self.voice.error("startup", format_args!("invalid value for {name}: \"{word}\""));
+        }
+        Attrs { by_default: by_default.unwrap_or(SessionAttrs::Any), own }
     }
 
     /// What `application_name_add_host` puts behind the name.

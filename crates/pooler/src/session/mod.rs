@@ -1,6 +1,7 @@
 //! Sessions: a client's life between its login and its end, as straight-line code. A session that
 //! has nothing to do and holds no server is parked: a small struct without a stack or a buffer.
 
+mod attrs;
 mod auth;
 mod belongings;
 mod idle;
@@ -10,7 +11,9 @@ mod preamble;
 mod relay;
 mod remark;
 mod replication;
+mod routing;
 mod settle;
+mod spoken;
 mod stop;
 mod translate;
 mod virtually;

@@ -10,7 +10,7 @@ use wire::{Fault, Malformed};
 
 use super::belongings::Belongings;
 use super::translate::{Step, Translation};
-use super::{Voice, preamble};
+use super::{Voice, attrs, preamble};
 use crate::backend::Core;
 use crate::ending::Ending;
 use crate::nonsense::Nonsense;
@@ -33,6 +33,16 @@ pub struct Outflow {
     hold: Hold,
     /// The client said goodbye behind what it asked for: nothing more will come.
     terminated: bool,
+    /// The message ahead is about what no server knows.
+    for_us: bool,
+}
+
+/// Who is to answer a message.
+enum Whose {
+    Servers,
+    Ours,
+    /// That hangs on what the server will say to what is before it.
+    Unclear,
 }
 
 /// Until when nothing more of the client passes.
@@ -55,7 +65,7 @@ impl Outflow {
 
     /// These bytes have come already.
     pub fn with(buffer: Buffer) -> Self {
-        Self { passage: Passage::with(buffer), hold: Hold::No, terminated: false }
+        Self { passage: Passage::with(buffer), hold: Hold::No, terminated: false, for_us: false }
     }
 
     /// Nothing is here.
@@ -166,6 +176,10 @@ impl Outflow {
             if header.tag == tag::TERMINATE {
                 return Ok(self.terminate(core, &header)?);
             }
+            match self.owner_of(&header, core, voice) {
+                Whose::Servers => {}
+                Whose::Ours | Whose::Unclear => return Ok(()),
+            }
             if may_begin(header.tag) && core.conversation.settled() {
                 self.prepare(&header, core, own)?;
             }
@@ -189,6 +203,40 @@ impl Outflow {
             }
         }
         Ok(())
+    }
+
+    /// Who answers the message ahead? What is not the server's waits until all before it is
+    /// answered.
+    fn owner_of(&mut self, header: &Header, core: &Core, voice: &Voice) -> Whose {
+        self.for_us = false;
+        if !voice.processes_virtually || header.tag != tag::QUERY {
+            return Whose::Servers;
+        }
+        let conversation = &core.conversation;
+        let is_whole = self.passage.ahead().len() >= header.frame_bytes();
+        if !is_whole && header.body_bytes <= attrs::TEXT_BYTES_MAX {
+            return Whose::Unclear;
+        }
+        let is_ours = self.query().and_then(attrs::about).is_some();
+        // In a batch, and behind an error, the server says what PostgreSQL says.
+        if !is_ours || conversation.needs_sync() || conversation.is_open() {
+            return Whose::Servers;
+        }
+        match conversation.settled() {
+            false if conversation.in_copy_in() => Whose::Servers,
+            false => Whose::Unclear,
+            true if conversation.in_doubt() => Whose::Unclear,
+            true if conversation.status() == TransactionStatus::Failed => Whose::Servers,
+            true => {
+                self.for_us = true;
+                Whose::Ours
+            }
+        }
+    }
+
+    /// Is the message ahead to be answered by the pooler? Whoever asks answers it.
+    pub fn take_for_us(&mut self) -> bool {
+        std::mem::take(&mut self.for_us)
     }
 
     /// A request begins: what the server lacks for it goes in front.

@@ -92,25 +92,21 @@ pub fn preamble(core: &mut Core, own: &mut Belongings) -> Result<Vec<u8>, Nonsen
     }
     let wanted = Arc::clone(&own.wanted);
     let held = Arc::clone(&core.holdings.settings);
-    let changes = if deploys { held.changes_to(&wanted) } else { Vec::new() };
     let mut script = Script { core, purpose: Purpose::Preamble, out: Vec::new() };
     script.equip()?;
     if deploys {
         script.run(&BEGIN, &[])?;
-        for Change { name, value } in changes {
+        for Change { name, value } in held.changes_to(&wanted) {
             if name == b"datestyle" {
                 script.run(&SET, &[Some(name), None])?; // half a style is added to what is there
             }
             script.run(&SET, &[Some(name), value])?;
         }
+        script.run_noted(&COMMIT, Op::Deploy(Arc::clone(&wanted)))?;
     }
-    if deploys && own.begun {
-        script.run(&COMMIT, &[])?;
+    if own.begun {
+        script.run_noted(&BEGIN, Op::Begin)?;
     }
-    let last = if own.begun { &BEGIN } else { &COMMIT };
-    script.bind(last, &[])?;
-    script.send_noted(tag::EXECUTE, Op::Deploy(if deploys { wanted } else { held }))?;
-    encode::execute(&mut script.out, "", 0);
     script.core.holdings.begins = std::mem::take(&mut own.begun);
     Ok(script.out)
 }
@@ -207,6 +203,13 @@ impl Script<'_> {
     fn run(&mut self, tool: &Tool, values: &[Option<&[u8]>]) -> Result<(), Nonsense> {
         self.bind(tool, values)?;
         self.send(tag::EXECUTE)?;
+        encode::execute(&mut self.out, "", 0);
+        Ok(())
+    }
+
+    fn run_noted(&mut self, tool: &Tool, op: Op) -> Result<(), Nonsense> {
+        self.bind(tool, &[])?;
+        self.send_noted(tag::EXECUTE, op)?;
         encode::execute(&mut self.out, "", 0);
         Ok(())
     }

@@ -38,7 +38,8 @@ impl Session {
             turns.round();
             self.listen_to_client(flows)?;
             self.tell_server(flows)?;
-            let heard = self.listen_to_server(flows)?;
+            let mut heard = self.listen_to_server(flows)?;
+            heard |= self.answer_in_between(flows);
             self.release_if_done(flows)?;
             self.tell_client(flows)?;
             if self.lease.is_none() && flows.down.passable().is_empty() {
@@ -291,6 +292,9 @@ impl Ear for Hearing<'_> {
                 self.voice.server_error(self.server, &error);
             }
             Event::Discarded(pending) => self.own.discarded(pending),
+            Event::DeallocatedOne(name, statement) => {
+                self.own.deallocated_one(&name, &statement);
+            }
             Event::Deallocated(pending) => self.own.deallocated(pending),
             Event::Lost(op) => self.own.lost(op),
             Event::Stale => self.own.heal(self.voice.statements()),

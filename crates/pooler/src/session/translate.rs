@@ -3,17 +3,18 @@
 //! ever made up: a Parse of what the server has becomes a Close of nothing, whose answer has the
 //! length of a ParseComplete and comes, or fails to come, exactly where the other would.
 
-use router::{Interned, NAME_BYTES_MAX, Statements};
+use router::{Interned, Statements, significant_name};
 use wire::backend::TransactionStatus;
 use wire::conversation::{Owner, Purpose, Sent};
 use wire::encode;
 use wire::frame::{HEADER_BYTES, Header};
 use wire::frontend::Target;
-use wire::scan::{self, Head};
+use wire::scan;
 use wire::tag::frontend as tag;
 use wire::{Fault, Malformed};
 
 use super::belongings::Belongings;
+use super::spoken::names_in;
 use super::virtually::opens_transaction;
 use crate::backend::{ALIEN, Asking, Core, Op, Reset, Suspicion};
 use crate::nonsense::Nonsense;
@@ -26,9 +27,11 @@ const SHARED_BYTES_MAX: usize = 1 << 20;
 /// A prepared statement of this name is never made.
 const NOTHING: &[u8] = b"odyssey_nothing";
 /// Names that begin so are ours.
-const RESERVED: &[u8] = b"odyssey_";
-/// Answers due to what may be put in front of one message.
-const FRONT_MAX: usize = 4;
+pub(super) const RESERVED: &[u8] = b"odyssey_";
+/// Answers due to what is put in front of one message for each statement that it speaks of.
+pub(super) const FRONT_MAX: usize = 3;
+/// A value of a Bind that is longer is no name of a setting.
+const SETTING_NAME_BYTES_MAX: usize = 256;
 
 /// What became of the message ahead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -133,11 +136,15 @@ impl Translation<'_> {
                 let text = body.strip_suffix(b"\0").unwrap_or(body);
                 if watchful || scan::is_remarkable(text) {
                     let text = text.to_vec();
+                    let names = names_in(&text);
+                    if !self.has_room_for(&names) {
+                        return Ok(Step::Wait);
+                    }
                     let due = self.core.conversation.outstanding();
                     barrier = self.remark(&text);
                     bytes = match self.own.suffixed(&text) {
-                        Some(text) => self.replace_query(&text),
-                        None => self.rename_in_text(header, &text, 0, Purpose::Query)?,
+                        Some(new) => self.passage.amend(HEADER_BYTES, text.len(), &new),
+                        None => self.rename_in_text(header, names, 0, Purpose::Query)?,
                     };
                     barrier |= self.core.conversation.outstanding() > due;
                 }
@@ -147,72 +154,9 @@ impl Translation<'_> {
         Ok(if barrier && step == Step::Passed { Step::Barrier } else { step })
     }
 
-    /// The query ahead gets another text. Returns its length now.
-    fn replace_query(&mut self, text: &[u8]) -> usize {
-        let mut message = Vec::with_capacity(text.len() + HEADER_BYTES + 1);
-        encode::query(&mut message, text);
-        let ahead = self.passage.ahead();
-        let length = u32::from_be_bytes([ahead[1], ahead[2], ahead[3], ahead[4]]);
-        self.passage.splice(0, 1 + length as usize, &message);
-        message.len()
-    }
-
     /// The client has left something in its server, or may have: each text may take it away.
     pub(super) fn is_watchful(&self) -> bool {
         self.own.pinned.is_some() || self.core.holdings.asking != Asking::No
-    }
-
-    /// Names of shared statements in a text: DEALLOCATE and EXECUTE by SQL speak of what a Parse
-    /// has prepared, too. Returns the length of the message now.
-    fn rename_in_text(
-        &mut self,
-        header: &Header,
-        text: &[u8],
-        text_at: usize,
-        purpose: Purpose,
-    ) -> Result<usize, Nonsense> {
-        let mut bytes = header.frame_bytes();
-        let failed = self.core.conversation.status() == TransactionStatus::Failed;
-        if failed {
-            return Ok(bytes); // a failed transaction says so, whatever the name
-        }
-        let found: Vec<_> = scan::statements(text)
-            .filter_map(|statement| match statement.head {
-                Head::Deallocate { name } => Some((name, true)),
-                // That a name is taken the server shall say.
-                Head::Execute { name } | Head::Prepare { name } => Some((name, false)),
-                _ => None,
-            })
-            .collect();
-        for (name, deallocates) in found.into_iter().rev() {
-            let at = HEADER_BYTES + text_at + name.range.start;
-            if name.folded.is_empty() {
-                // Written with escapes: it may be one of ours.
-                (self.core.holdings.equipped, self.core.holdings.doubtful) = (false, true);
-            } else if name.folded.starts_with(RESERVED) {
-                let alien = [b"\"", ALIEN, &*name.folded, b"\""].concat();
-                self.passage.splice(at, name.range.len(), &alien);
-                bytes = bytes + alien.len() - name.range.len();
-                continue;
-            }
-            let shared = self.own.manner.shares_statements;
-            let known = self.own.names.get(&name.folded).filter(|_| shared).cloned();
-            let Some(statement) = known else { continue };
-            self.ensure(&statement, purpose)?;
-            if !deallocates && scan::is_remarkable(statement_text(&statement)) {
-                self.own.decides |= self.remark(statement_text(&statement));
-            }
-            if deallocates {
-                self.own.names.unbind(&name.folded);
-                self.core.holdings.prepared.remove(&statement);
-                self.core.holdings.doubtful = true;
-            }
-            let shared = statement.name();
-            self.passage.splice(at, name.range.len(), &shared);
-            bytes = bytes + shared.len() - name.range.len();
-        }
-        self.relength(bytes);
-        Ok(bytes)
     }
 
     // Statements.
@@ -263,10 +207,12 @@ impl Translation<'_> {
             return Ok(Step::Transaction);
         }
         if self.is_watchful() || scan::is_remarkable(text) {
-            self.own.decides |= self.remark(text);
-            if name.is_empty() {
-                bytes = self.rename_in_text(header, text, 1, Purpose::Statement)?;
+            let names = if name.is_empty() { names_in(text) } else { Vec::new() };
+            if !self.has_room_for(&names) {
+                return Ok(Step::Wait);
             }
+            self.own.decides |= self.remark(text);
+            bytes = self.rename_in_text(header, names, 1, Purpose::Statement)?;
         }
         if name.is_empty() {
             self.core.holdings.unnamed = Some(self.own.keep_unnamed(Some(behind), true));
@@ -285,11 +231,10 @@ impl Translation<'_> {
     fn parse_named(&mut self, name: &[u8], behind: &[u8]) -> Result<Step, Nonsense> {
         // Behind a DEALLOCATE ALL of its own batch nobody knows what the server will have.
         let certain = !self.own.decides;
-        let taken = self.own.names.get(name).filter(|_| certain).cloned();
+        let taken = if certain { self.ensure(name, Purpose::Statement)? } else { None };
         if let Some(statement) = taken {
             // The server shall say that it exists.
             self.own.speak_of(name);
-            self.ensure(&statement, Purpose::Statement)?;
             let bytes = self.rename(0, name.len(), &statement.name());
             return self.send_as(tag::PARSE, bytes);
         }
@@ -301,15 +246,18 @@ impl Translation<'_> {
         let statement = self.statements.intern(behind);
         let known = self.own.names.bind(name, statement.clone());
         if known.is_err() {
-            // More names than anybody needs: as one that is too long.
+            // More than anybody needs: as one that is too long.
             self.core.holdings.suspicion.add(Suspicion::STATEMENT);
             return self.send_as(tag::PARSE, HEADER_BYTES + name.len() + 1 + behind.len());
         }
         let whole_name = name.len();
-        let name: Box<[u8]> = name[..name.len().min(NAME_BYTES_MAX)].into();
+        let name: Box<[u8]> = significant_name(name).into();
         let holdings = &mut self.core.holdings;
-        let failed = self.core.conversation.status() == TransactionStatus::Failed;
-        if certain && !failed && holdings.prepared.touch(&statement) {
+        // In a failed transaction a Close would succeed.
+        let conversation = &self.core.conversation;
+        let may_fail =
+            conversation.status_may_change() || conversation.status() == TransactionStatus::Failed;
+        if certain && !may_fail && holdings.prepared.touch(&statement) {
             let mut message = Vec::with_capacity(32);
             encode::close(&mut message, Target::Statement, NOTHING);
             let whole = HEADER_BYTES + whole_name + 1 + behind.len();
@@ -317,7 +265,7 @@ impl Translation<'_> {
             let op = Op::Pretend { name, statement };
             return self.send_noted(tag::CLOSE, message.len(), op);
         }
-        self.make_room(&statement, failed || !certain, Purpose::Statement)?;
+        self.make_room(&statement, may_fail || !certain, Purpose::Statement)?;
         let bytes = self.rename(0, whole_name, &statement.name());
         self.send_noted(tag::PARSE, bytes, Op::Parse { name, statement })
     }
@@ -367,8 +315,9 @@ impl Translation<'_> {
         let Some(body) = self.body(header) else { return self.core.holdings.touched.touch_all() };
         let Ok(bind) = wire::frontend::bind(body) else { return };
         let is_name = |value: &&[u8]| {
-            (1..=NAME_BYTES_MAX).contains(&value.len())
-                && value.iter().all(|b| b.is_ascii_alphanumeric() || b"_.$".contains(b))
+            (1..=SETTING_NAME_BYTES_MAX).contains(&value.len())
+                && value.iter().all(|b| b.is_ascii_alphanumeric() || b"_.$".contains(b) || *b > 127)
+                && std::str::from_utf8(value).is_ok()
         };
         let values: Vec<_> = bind.values().flatten().filter(is_name).map(<[u8]>::to_vec).collect();
         for value in values {
@@ -403,11 +352,15 @@ impl Translation<'_> {
             return self.send(header, bytes);
         }
         let Some(statement) = self.own.names.unbind(&name) else {
-            let bytes = self.refer(header, 1, &name, false)?; // one that does not exist
+            // One that does not exist, or one that ties its client to this server.
+            if self.own.pinned.is_some() {
+                self.core.holdings.suspicion.add(Suspicion::STATEMENT);
+            }
+            let bytes = self.refer(header, 1, &name, false)?;
             return self.send(header, bytes);
         };
         let bytes = self.rename(1, name.len(), NOTHING);
-        let name = name[..name.len().min(NAME_BYTES_MAX)].into();
+        let name = significant_name(&name).into();
         self.send_noted(tag::CLOSE, bytes, Op::Forget { name, statement })
     }
 
@@ -426,18 +379,20 @@ impl Translation<'_> {
                 let text = self.own.unnamed().map_or(&b""[..], |(_, body)| body).to_vec();
                 match text.is_empty() {
                     true => self.unseen(),
-                    false => self.own.decides |= self.remark(&text),
+                    false => self.own.decides |= self.remark(statement_query(&text)),
+                }
+                if header.tag == tag::BIND {
+                    self.foresee_deallocate(statement_query(&text));
                 }
             }
             self.ensure_unnamed()?;
             return Ok(header.frame_bytes());
         }
-        if let Some(statement) = self.own.names.get(name).cloned() {
+        if let Some(statement) = self.ensure(name, Purpose::Statement)? {
             if self.is_watchful() || remarkable {
                 self.own.decides |= self.remark(statement_text(&statement));
             }
             self.own.speak_of(name);
-            self.ensure(&statement, Purpose::Statement)?;
             return Ok(self.rename(at, name.len(), &statement.name()));
         }
         if name.starts_with(RESERVED) {
@@ -447,15 +402,27 @@ impl Translation<'_> {
         Ok(header.frame_bytes())
     }
 
-    /// The server has this statement when the message ahead comes.
-    fn ensure(&mut self, statement: &Interned, purpose: Purpose) -> Result<(), Nonsense> {
-        if self.core.holdings.prepared.touch(statement) || statement.is_retired() {
-            return Ok(()); // the server says what is to be said
+    /// The client's statement of this name, which the server has when the message ahead comes. One
+    /// that is not prepared any more, and not here, is gone: the server says so, and the name is
+    /// free.
+    pub(super) fn ensure(
+        &mut self,
+        name: &[u8],
+        purpose: Purpose,
+    ) -> Result<Option<Interned>, Nonsense> {
+        let Some(statement) = self.own.names.get(name).cloned() else { return Ok(None) };
+        if self.core.holdings.prepared.touch(&statement) {
+            return Ok(Some(statement));
         }
-        self.make_room(statement, false, purpose)?;
+        if statement.is_retired() {
+            self.own.names.unbind(name);
+            return Ok(None);
+        }
+        self.make_room(&statement, false, purpose)?;
         let mut front = Vec::with_capacity(statement.body().len() + 48);
         encode::parse_renamed(&mut front, &*statement.name(), statement.body());
-        self.put_in_front(tag::PARSE, purpose, Op::Prepare(statement.clone()), &front)
+        self.put_in_front(tag::PARSE, purpose, Op::Prepare(statement.clone()), &front)?;
+        Ok(Some(statement))
     }
 
     /// The server counts as having this statement; what it has to close before is in front.
@@ -468,12 +435,12 @@ impl Translation<'_> {
         let mut front = Vec::with_capacity(48);
         if may_be_there || self.core.holdings.doubtful {
             encode::close(&mut front, Target::Statement, &*statement.name());
-            self.put_in_front(tag::CLOSE, purpose, Op::Evict, &front)?;
+            self.put_in_front(tag::CLOSE, purpose, Op::Sweep, &front)?;
         }
         if let Some(evicted) = self.core.holdings.prepared.insert(statement.clone()) {
             front.clear();
             encode::close(&mut front, Target::Statement, &*evicted.name());
-            self.put_in_front(tag::CLOSE, purpose, Op::Evict, &front)?;
+            self.put_in_front(tag::CLOSE, purpose, Op::Evict(evicted), &front)?;
         }
         Ok(())
     }
@@ -485,14 +452,15 @@ impl Translation<'_> {
             Some((which, _)) if self.core.holdings.unnamed == Some(which) => Ok(()),
             Some((which, body)) if !body.is_empty() => {
                 encode::parse_renamed(&mut front, "", body);
-                self.put_in_front(tag::PARSE, Purpose::Statement, Op::Unnamed, &front)?;
+                self.put_in_front(tag::PARSE, Purpose::Statement, Op::Renew, &front)?;
                 self.core.holdings.unnamed = Some(which);
                 Ok(())
             }
             _ => {
                 // What is there is somebody else's.
                 encode::close(&mut front, Target::Statement, "");
-                self.put_in_front(tag::CLOSE, Purpose::Statement, Op::Evict, &front)
+                self.core.holdings.unnamed = None;
+                self.put_in_front(tag::CLOSE, Purpose::Statement, Op::Renew, &front)
             }
         }
     }
@@ -504,35 +472,32 @@ impl Translation<'_> {
         op: Op,
         bytes: &[u8],
     ) -> Result<(), Nonsense> {
-        let owner = Owner::Ours(purpose);
-        if self.core.conversation.sent_noted(message, owner)? == Sent::Forward {
-            self.core.holdings.note(op);
-            self.passage.insert(bytes);
-        }
+        let sent = self.core.conversation.sent_noted(message, Owner::Ours(purpose))?;
+        assert_eq!(
+            sent,
+            Sent::Forward,
+            "there is room, and nothing is skipped: both were looked at"
+        );
+        self.core.holdings.note(op);
+        self.passage.insert(bytes);
         Ok(())
     }
 
     /// Changes a name of `name_bytes` that begins `at` bytes into the body of the message ahead.
     /// Returns the length of the message now.
     fn rename(&mut self, at: usize, name_bytes: usize, name: &[u8]) -> usize {
-        let ahead = self.passage.ahead();
-        let length = u32::from_be_bytes([ahead[1], ahead[2], ahead[3], ahead[4]]);
-        let bytes = 1 + length as usize + name.len() - name_bytes;
-        self.passage.splice(HEADER_BYTES + at, name_bytes, name);
-        self.relength(bytes);
-        bytes
-    }
-
-    /// The message ahead has this length now.
-    fn relength(&mut self, bytes: usize) {
-        let length = u32::try_from(bytes - 1).expect("a frame's length fits, and names are short");
-        self.passage.ahead_mut()[1..HEADER_BYTES].copy_from_slice(&length.to_be_bytes());
+        self.passage.amend(HEADER_BYTES + at, name_bytes, name)
     }
 }
 
 /// The query of a statement.
-fn statement_text(statement: &Interned) -> &[u8] {
-    statement.body().split(|&byte| byte == 0).next().unwrap_or_default()
+pub(super) fn statement_text(statement: &Interned) -> &[u8] {
+    statement_query(statement.body())
+}
+
+/// The query in what follows the name in a Parse.
+pub(super) fn statement_query(behind: &[u8]) -> &[u8] {
+    behind.split(|&byte| byte == 0).next().unwrap_or_default()
 }
 
 /// The string that begins `at` bytes into the body.

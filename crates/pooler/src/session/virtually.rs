@@ -1,20 +1,25 @@
 //! What a client without a server is answered by the pooler itself: a plain BEGIN, which takes no
 //! server before the transaction does something; a Parse of what servers have prepared for others;
-//! and the refusal of transactions where a server goes back after each statement.
+//! the setting that no server knows; and the refusal of transactions where a server goes back after
+//! each statement.
 
 use machine::Deadline;
 use wire::backend::TransactionStatus;
+use wire::encode;
 use wire::scan::{self, Head};
-use wire::{Notice, encode};
 
-use super::Session;
 use super::outflow::Outflow;
-use crate::ending::Ending;
+use super::relay::Flows;
+use super::{Session, attrs};
+use crate::ending::{Ending, transaction_refused};
 
 impl Session {
     /// Answers the request ahead if no server is needed for it. True when it did.
     pub(super) fn answer_virtually(&mut self, up: &mut Outflow) -> Result<bool, Ending> {
         let manner = self.own.manner;
+        if self.voice.processes_virtually && self.answer_about_attrs(up)? {
+            return Ok(true);
+        }
         if manner.shares_statements && self.answer_parse(up)? {
             return Ok(true);
         }
@@ -43,6 +48,39 @@ impl Session {
         Ok(true)
     }
 
+    /// SHOW and SET of the setting that no server knows.
+    fn answer_about_attrs(&mut self, up: &mut Outflow) -> Result<bool, Ending> {
+        let Some(about) = up.query().and_then(attrs::about) else { return Ok(false) };
+        let status = self.begun_status();
+        let answer = attrs::answer(&about, &mut self.own.attrs, status);
+        up.drop_front();
+        self.client.write_all(&answer, Deadline::NEVER).map_err(|_| Ending::ClientGone)?;
+        Ok(true)
+    }
+
+    /// The same for a client that has a server, between two of its requests: the answer goes
+    /// behind what the server said.
+    pub(super) fn answer_in_between(&mut self, flows: &mut Flows) -> bool {
+        let Some(lease) = &self.lease else { return false };
+        let status = lease.server().core.conversation.status();
+        if !(flows.up.take_for_us() && flows.down.ends_at_boundary()) {
+            return false;
+        }
+        let Some(about) = flows.up.query().and_then(attrs::about) else { return false };
+        let answer = attrs::answer(&about, &mut self.own.attrs, status);
+        flows.up.drop_front();
+        flows.down.inject(&answer);
+        true
+    }
+
+    /// What a client without a server believes of its transaction.
+    fn begun_status(&self) -> TransactionStatus {
+        match self.own.begun {
+            true => TransactionStatus::InTransaction,
+            false => TransactionStatus::Idle,
+        }
+    }
+
     /// Prepares a statement that a server has prepared for somebody, without a server: whoever
     /// executes it gets it there. (pgbench waits for this answer with transactions of its own open:
     /// if it took a server, all could wait for each other.)
@@ -55,16 +93,15 @@ impl Session {
         }
         let statement = self.voice.statements().intern(behind);
         let single = self.own.manner.single; // it might begin a transaction
-        if single || !statement.is_proven() || self.own.names.bind(name, statement).is_err() {
+        if single
+            || !statement.is_proven(self.home.number())
+            || self.own.names.bind(name, statement).is_err()
+        {
             return Ok(false);
         }
         let mut answer = Vec::new();
         encode::parse_complete(&mut answer);
-        let status = match self.own.begun {
-            true => TransactionStatus::InTransaction,
-            false => TransactionStatus::Idle,
-        };
-        encode::ready_for_query(&mut answer, status);
+        encode::ready_for_query(&mut answer, self.begun_status());
         up.drop_front();
         up.drop_front();
         self.client.write_all(&answer, Deadline::NEVER).map_err(|_| Ending::ClientGone)?;
@@ -84,9 +121,4 @@ fn is_candidate(any: bool, text: &[u8]) -> bool {
 /// Would such a statement begin a transaction?
 pub(super) fn opens_transaction(head: &Head<'_>) -> bool {
     matches!(head, Head::BeginPlain | Head::Begin)
-}
-
-/// What a client of a statement pool reads when it wants a transaction.
-pub(super) fn transaction_refused() -> Notice {
-    Notice::error("0A000", "transaction blocks not allowed in statement pooling mode")
 }

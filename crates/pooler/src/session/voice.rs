@@ -30,13 +30,17 @@ pub struct Voice {
     pub logs_queries: bool,
     /// Errors carry the id (`client_show_id`).
     pub shows_id: bool,
+    /// SHOW and SET of `odyssey.target_session_attrs` are answered here (`virtual_processing`).
+    pub processes_virtually: bool,
 }
 
 impl Voice {
     /// A client nobody knows yet.
     pub fn new(shared: Arc<Shared>, id: Id, address: Address) -> Self {
         let (user, database) = (String::new(), String::new());
-        Self { shared, id, user, database, address, logs_queries: false, shows_id: true }
+        let processes_virtually = shared.config.global.virtual_processing;
+        let (logs_queries, shows_id) = (false, true);
+        Self { shared, id, user, database, address, logs_queries, shows_id, processes_virtually }
     }
 
     /// An ordinary event in the life of a client, for `log_session`.

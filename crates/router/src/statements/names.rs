@@ -8,6 +8,10 @@ use super::Interned;
 /// Names a client may have. Drivers keep some hundreds; who reaches this one never closes any.
 pub const NAMES_MAX: usize = 65_536;
 
+/// Bytes of all names and texts of a client, each text counted for each name it has. Drivers keep
+/// some hundreds of KB; texts that others prepare too are kept once, however many count them.
+pub const NAMED_BYTES_MAX: usize = 16 << 20;
+
 /// Bytes of a name that count: PostgreSQL takes two names for one when these are the same.
 pub const NAME_BYTES_MAX: usize = 63;
 
@@ -18,15 +22,21 @@ pub struct Names {
     unnamed: Option<Interned>,
     /// Clients choose the names, so their hashes are keyed.
     named: HashMap<Box<[u8]>, Interned>,
+    /// Of `named`, names and texts.
+    bytes: usize,
 }
 
-/// A client has [`NAMES_MAX`] names already.
+/// A client has [`NAMES_MAX`] names already, or [`NAMED_BYTES_MAX`] bytes of names and texts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NamesFull;
 
 impl fmt::Display for NamesFull {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "a client may have no more than {NAMES_MAX} prepared statements")
+        write!(
+            f,
+            "a client may have no more than {NAMES_MAX} prepared statements of {NAMED_BYTES_MAX} \
+             bytes"
+        )
     }
 }
 
@@ -41,33 +51,48 @@ impl Names {
     /// Gives `name` to `statement`, and returns whose it was. The empty name is one like others.
     ///
     /// # Errors
-    /// [`NamesFull`] when the name is new and one too many; nothing has changed then.
+    /// [`NamesFull`] when the name is new and one too many, or the text too long; nothing has
+    /// changed then.
     pub fn bind(
         &mut self,
         name: &[u8],
         statement: Interned,
     ) -> Result<Option<Interned>, NamesFull> {
-        let name = significant(name);
+        let name = significant_name(name);
+        if !name.is_empty() {
+            let before = self.named.get(name).map_or(0, |bound| weight(name, bound));
+            let bytes = self.bytes - before + weight(name, &statement);
+            if bytes > NAMED_BYTES_MAX || (before == 0 && self.named.len() >= NAMES_MAX) {
+                return Err(NamesFull);
+            }
+        }
+        Ok(self.restore(name, statement))
+    }
+
+    /// As [`Names::bind`] for a name that was there when what is undone began: it has room, for no
+    /// more is undone than was under way.
+    pub fn restore(&mut self, name: &[u8], statement: Interned) -> Option<Interned> {
+        let name = significant_name(name);
         if name.is_empty() {
-            return Ok(self.unnamed.replace(statement));
+            return self.unnamed.replace(statement);
         }
-        if let Some(bound) = self.named.get_mut(name) {
-            return Ok(Some(std::mem::replace(bound, statement)));
-        }
-        if self.named.len() == NAMES_MAX {
-            return Err(NamesFull);
-        }
-        self.named.insert(name.into(), statement);
-        Ok(None)
+        self.bytes += weight(name, &statement);
+        let replaced = match self.named.get_mut(name) {
+            Some(bound) => Some(std::mem::replace(bound, statement)),
+            None => self.named.insert(name.into(), statement),
+        };
+        self.bytes -= replaced.as_ref().map_or(0, |replaced| weight(name, replaced));
+        replaced
     }
 
     /// Takes the name away, and returns whose it was.
     pub fn unbind(&mut self, name: &[u8]) -> Option<Interned> {
-        let name = significant(name);
+        let name = significant_name(name);
         if name.is_empty() {
             return self.unnamed.take();
         }
         let unbound = self.named.remove(name);
+        self.bytes -= unbound.as_ref().map_or(0, |unbound| weight(name, unbound));
         // A quarter, so that it is seldom: who closed all but a few waits with a small table.
         if self.named.len() < self.named.capacity() / 4 {
             self.named.shrink_to(self.named.len() * 2);
@@ -82,7 +107,7 @@ impl Names {
 
     /// The statement of that name.
     pub fn get(&self, name: &[u8]) -> Option<&Interned> {
-        match significant(name) {
+        match significant_name(name) {
             [] => self.unnamed.as_ref(),
             name => self.named.get(name),
         }
@@ -105,8 +130,13 @@ impl Names {
     }
 }
 
-fn significant(name: &[u8]) -> &[u8] {
+/// What counts of a name: PostgreSQL looks at no more.
+pub fn significant_name(name: &[u8]) -> &[u8] {
     &name[..name.len().min(NAME_BYTES_MAX)]
+}
+
+fn weight(name: &[u8], statement: &Interned) -> usize {
+    name.len() + statement.body().len()
 }
 
 #[cfg(test)]
@@ -157,6 +187,33 @@ mod tests {
         assert_eq!(names.bind(b"", statement.clone()), Ok(None), "takes no room");
         assert!(names.unbind(b"s1").is_some());
         assert_eq!(names.bind(b"more", statement), Ok(None));
+    }
+
+    /// Seen to fail: names that are counted and not weighed.
+    #[test]
+    fn long_texts_fill_the_names_too() {
+        let statements = Statements::new();
+        let text = |byte: u8| statements.intern(&vec![byte; 1 << 20]);
+        let mut names = Names::new();
+        for n in 0..15_u8 {
+            assert_eq!(names.bind(&[b's', n], text(n)), Ok(None));
+        }
+        assert_eq!(names.bind(b"more", statements.intern(&vec![9; 1 << 20])), Err(NamesFull));
+        assert_eq!((names.len(), names.get(b"more")), (15, None));
+        assert_eq!(names.bind(b"short", statements.intern(b"select 1")), Ok(None));
+        assert!(names.bind(&[b's', 1], text(99)).unwrap().is_some(), "instead of another");
+        assert_eq!(names.bind(b"", text(100)), Ok(None), "takes no room");
+        let kept = names.unbind(&[b's', 2]).unwrap();
+        assert_eq!(names.bind(b"more", text(101)), Ok(None));
+        assert_eq!(names.restore(&[b's', 2], kept), None, "what was there comes back");
+        for n in 0..15_u8 {
+            names.unbind(&[b's', n]);
+        }
+        names.unbind(b"short");
+        names.unbind(b"more");
+        assert_eq!(names.bytes, 0);
+        names.clear();
+        assert_eq!(names.bytes, 0);
     }
 
     /// PostgreSQL answers 42P05 to the second of two names that differ in their 64th byte only.

@@ -369,6 +369,13 @@ impl Conversation {
         self.status
     }
 
+    /// May what is sent next meet another status than [`Conversation::status`] says? A request is
+    /// under way whose end tells.
+    pub fn status_may_change(&self) -> bool {
+        let tells = |entry: &Entry| !entry.kind.is_extended() && entry.kind != Kind::CopyEnd;
+        self.in_doubt() || self.expected.iter().any(tells)
+    }
+
     /// How many answers are due, at most [`OUTSTANDING_MAX`].
     #[inline]
     pub fn outstanding(&self) -> usize {

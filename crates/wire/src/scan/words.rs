@@ -150,7 +150,7 @@ pub(super) fn lower(name: Cow<'_, [u8]>) -> Cow<'_, [u8]> {
 }
 
 /// `"a ""name"""` without its quotes.
-fn unquoted(bytes: &[u8]) -> Cow<'_, [u8]> {
+pub(super) fn unquoted(bytes: &[u8]) -> Cow<'_, [u8]> {
     let inner = &bytes[1..];
     let inner = inner.strip_suffix(b"\"").unwrap_or(inner);
     if !inner.contains(&b'"') {

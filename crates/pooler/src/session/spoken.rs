@@ -1,0 +1,149 @@
+//! Names of prepared statements in texts: EXECUTE, PREPARE and DEALLOCATE by SQL speak of what a
+//! Parse has prepared, too, and get the names that it has at the server. What a DEALLOCATE takes
+//! away is gone when the server says so, not when the text is read.
+
+use std::collections::BTreeSet;
+
+use router::{Interned, significant_name};
+use wire::backend::TransactionStatus;
+use wire::conversation::Purpose;
+use wire::frame::{HEADER_BYTES, Header};
+use wire::scan::{self, Head, Name};
+
+use super::translate::{FRONT_MAX, RESERVED, Translation, statement_text};
+use crate::backend::ALIEN;
+use crate::nonsense::Nonsense;
+
+/// Statements of a client that one text may speak of; it has no others then. A server keeps more
+/// than that. As many answers and some need not be awaited in an open batch, where nothing makes a
+/// server send what is less than its buffer: 8 KiB are 1,638 answers of 5 bytes.
+const NAMES_IN_TEXT_MAX: usize = 256;
+
+/// A name of a prepared statement in a text.
+pub(super) struct Spoken<'t> {
+    name: Name<'t>,
+    verb: Verb,
+}
+
+/// What is said of it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Verb {
+    Execute,
+    /// That a name is taken the server shall say.
+    Prepare,
+    Deallocate,
+}
+
+/// What the names of one text have meant so far.
+#[derive(Default)]
+struct Met {
+    /// Different statements, by their numbers.
+    statements: BTreeSet<u64>,
+    /// Names that the text has taken away.
+    gone: Vec<Box<[u8]>>,
+}
+
+impl Met {
+    /// May the next name of the text mean this statement?
+    fn takes(&mut self, name: &[u8], statement: &Interned) -> bool {
+        if self.gone.iter().any(|gone| **gone == *significant_name(name)) {
+            return false;
+        }
+        let has_room = self.statements.len() < NAMES_IN_TEXT_MAX;
+        self.statements.contains(&statement.number())
+            || (has_room && self.statements.insert(statement.number()))
+    }
+}
+
+/// The names of prepared statements in a text, in their order.
+pub(super) fn names_in(text: &[u8]) -> Vec<Spoken<'_>> {
+    let mut names = Vec::new();
+    for statement in scan::statements(text) {
+        let (name, verb) = match statement.head {
+            Head::Deallocate { name } => (name, Verb::Deallocate),
+            Head::Execute { name } => (name, Verb::Execute),
+            Head::Prepare { name } => (name, Verb::Prepare),
+            _ => continue,
+        };
+        names.push(Spoken { name, verb });
+    }
+    names
+}
+
+impl Translation<'_> {
+    /// Names of shared statements in a text: DEALLOCATE and EXECUTE by SQL speak of what a Parse
+    /// has prepared, too. Returns the length of the message now.
+    pub(super) fn rename_in_text(
+        &mut self,
+        header: &Header,
+        names: Vec<Spoken<'_>>,
+        text_at: usize,
+        purpose: Purpose,
+    ) -> Result<usize, Nonsense> {
+        let mut bytes = header.frame_bytes();
+        if self.core.conversation.status() == TransactionStatus::Failed {
+            return Ok(bytes); // a failed transaction says so, whatever the name
+        }
+        let mut met = Met::default();
+        let mut renamed = Vec::with_capacity(names.len());
+        for spoken in names {
+            let new = self.name_at_server(&spoken, &mut met, purpose)?;
+            renamed.extend(new.map(|new| (spoken.name.range, new)));
+        }
+        for (range, new) in renamed.into_iter().rev() {
+            bytes = self.passage.amend(HEADER_BYTES + text_at + range.start, range.len(), &new);
+        }
+        Ok(bytes)
+    }
+
+    /// What a name in a text is called at the server, if not so.
+    fn name_at_server(
+        &mut self,
+        spoken: &Spoken<'_>,
+        met: &mut Met,
+        purpose: Purpose,
+    ) -> Result<Option<Vec<u8>>, Nonsense> {
+        let name = &*spoken.name.folded;
+        if name.is_empty() {
+            // Written with escapes: it may be one of ours.
+            (self.core.holdings.equipped, self.core.holdings.doubtful) = (false, true);
+        } else if name.starts_with(RESERVED) {
+            return Ok(Some([b"\"", ALIEN, name, b"\""].concat()));
+        }
+        let known = self.own.names.get(name).filter(|_| self.own.manner.shares_statements);
+        let found = match known.is_some_and(|known| met.takes(name, known)) {
+            true => self.ensure(name, purpose)?,
+            false => None,
+        };
+        let deallocates = spoken.verb == Verb::Deallocate;
+        if deallocates && purpose == Purpose::Query {
+            let shared = found.clone().map(|statement| (significant_name(name).into(), statement));
+            self.core.holdings.foresee_deallocate(shared);
+        }
+        let Some(statement) = found else { return Ok(None) };
+        if deallocates {
+            met.gone.push(significant_name(name).into());
+        } else if scan::is_remarkable(statement_text(&statement)) {
+            self.own.decides |= self.remark(statement_text(&statement));
+        }
+        Ok(Some(statement.name().to_vec()))
+    }
+
+    /// The unnamed statement is about to be executed: the name it takes away.
+    pub(super) fn foresee_deallocate(&mut self, text: &[u8]) {
+        if let Some(Head::Deallocate { name }) = scan::only(text).map(|only| only.head) {
+            let name = significant_name(&name.folded);
+            let known = self.own.names.get(name).cloned();
+            let shared = known.map(|statement| (name.into(), statement));
+            self.core.holdings.foresee_deallocate(shared);
+        }
+    }
+
+    /// Is there room for all that a text with these names may need in front? Nothing has changed
+    /// if not.
+    pub(super) fn has_room_for(&self, names: &[Spoken<'_>]) -> bool {
+        let known = |spoken: &&Spoken<'_>| self.own.names.get(&spoken.name.folded).is_some();
+        let known = names.iter().filter(known).count().clamp(1, NAMES_IN_TEXT_MAX);
+        self.core.conversation.room() > FRONT_MAX * known
+    }
+}

@@ -1,0 +1,79 @@
+//! What there may be too much of: bytes of a client's statements, statements that one text speaks
+//! of. Beyond a bound a client is served all the same, or told; nobody else notices.
+
+use super::wire;
+use crate::support::{Client, Setup, Wire};
+
+/// Of each statement: as many as a client's 16 MiB hold, and two more.
+const LONG: usize = 1_000_000;
+const FITTING: usize = 16;
+
+fn name(number: usize) -> String {
+    format!("s{number}")
+}
+
+fn run(client: &mut Client, number: usize) {
+    client.send(&wire().run(&name(number), &[]).sync());
+    let answer = client.until_ready();
+    assert_eq!(answer.column(), [number.to_string()], "{:?}", answer.error());
+}
+
+/// Seen to fail: a pooler that counts statements and does not weigh them; and one that pins a
+/// client for good though it has closed what it was pinned for.
+#[test]
+fn who_prepares_too_many_bytes_keeps_its_server_until_it_closes_them() {
+    let pooler = Setup::transaction(1).start();
+    let (mut client, mut other) = (pooler.client(), pooler.client());
+    let comment = "x".repeat(LONG);
+    for number in 0..FITTING {
+        client
+            .send(&wire().parse(&name(number), &format!("select {number} /* {comment} */")).sync());
+        assert_eq!(client.until_ready().shape(), "1 Z/I");
+    }
+    assert_eq!(other.scalar("select 'free'"), "free");
+    assert!(!pooler.log().contains("pinned to server"));
+    for number in FITTING..FITTING + 2 {
+        client
+            .send(&wire().parse(&name(number), &format!("select {number} /* {comment} */")).sync());
+        assert_eq!(client.until_ready().shape(), "1 Z/I");
+    }
+    pooler.wait_for_line("pinned to server");
+    (0..FITTING + 2).rev().for_each(|number| run(&mut client, number));
+    let close = |number| wire().close_statement(&name(number)).sync();
+    for number in FITTING..FITTING + 2 {
+        client.send(&close(number));
+        assert_eq!(client.until_ready().shape(), "3 Z/I");
+    }
+    assert_eq!(other.scalar("select 'free again'"), "free again");
+    client.send(&wire().run(&name(FITTING), &[]).sync());
+    assert_eq!(client.until_ready().code(), "26000");
+    run(&mut client, 0);
+    pooler.stop_with(vec![client, other]);
+}
+
+/// Seen to fail: a pooler that goes on when its table of answers is full: it believes then that the
+/// server has statements that were never sent.
+#[test]
+fn a_text_that_speaks_of_thousands_of_statements_is_told_where_it_ends() {
+    const STATEMENTS: usize = 3000;
+    const SPOKEN_OF: usize = 2100;
+    const KNOWN_MAX: usize = 256;
+    let pooler = Setup::transaction(1).start();
+    let (mut client, mut other) = (pooler.client(), pooler.client());
+    let parse = |number| wire().parse(&name(number), &format!("select {number}")).0;
+    client.send(&Wire((0..STATEMENTS).flat_map(parse).collect()).sync());
+    assert_eq!(client.until_ready().error(), None);
+
+    let execute = |number: usize| format!("execute {};", name(number));
+    let text: String = (0..SPOKEN_OF).map(execute).collect();
+    let answer = client.query(&text);
+    assert_eq!(answer.rows().len(), KNOWN_MAX);
+    let error = answer.error().expect("one text does not speak of so many");
+    assert_eq!(error.message, format!("prepared statement \"{}\" does not exist", name(KNOWN_MAX)));
+    let fitting: String = (0..KNOWN_MAX).chain(0..KNOWN_MAX).map(execute).collect();
+    assert_eq!(client.query(&fitting).rows().len(), 2 * KNOWN_MAX, "each as often as it likes");
+
+    (0..STATEMENTS).step_by(7).for_each(|number| run(&mut client, number));
+    assert_eq!(other.query("execute s1").code(), "26000", "it has none");
+    pooler.stop_with(vec![client, other]);
+}

@@ -1,0 +1,159 @@
+//! Drift: orders of messages after which a pooler believes that a server has what it has not, or
+//! the other way round.
+
+use super::wire;
+use crate::support::{Client, Login, Play, Postgres, Setup, Stage, until};
+
+fn prepares(client: &mut Client, name: &str, text: &str) {
+    client.send(&wire().parse(name, text).sync());
+    let answer = client.until_ready();
+    assert_eq!(answer.shape(), "1 Z/I", "{name}: {:?}", answer.error());
+}
+
+/// Seen to fail: a pooler that closes what a stranger left and goes on believing that it is there.
+#[test]
+fn the_unnamed_statement_outlives_the_mistake_of_another_client() {
+    let pooler = Setup::transaction(1).start();
+    let (mut a, mut b) = (pooler.client(), pooler.client());
+    prepares(&mut a, "", "select 'of a'");
+    b.send(&wire().run("", &[]).sync());
+    assert_eq!(b.until_ready().shape(), "E/26000 Z/I", "b has none");
+    a.send(&wire().run("", &[]).sync());
+    let answer = a.until_ready();
+    assert_eq!(answer.column(), ["of a"], "{:?}", answer.error());
+    pooler.stop_with(vec![a, b]);
+}
+
+/// A skipped batch prepares nothing, and takes nothing away. Seen to fail: a pooler that forgets a
+/// client's unnamed statement when the Parse that it put in front was skipped.
+#[test]
+fn an_error_in_front_of_the_unnamed_statement_takes_nothing_away() {
+    let play = Play::new("unnamed behind an error")
+        .step('a', wire().parse("", "select 'kept'").sync(), "1 Z/I")
+        .step('a', wire().run("nothing", &[]).run("", &[]).sync(), "E/26000 Z/I")
+        .step('a', wire().run("", &[]).sync(), "2 T D C Z/I")
+        .step('a', wire().run("nothing", &[]).parse("", "select 'new'").sync(), "E/26000 Z/I");
+    play.as_direct_on(&[Stage::One, Stage::Two, Stage::Roomy]);
+}
+
+/// Seen to fail: a pooler that takes the statement it meant to close for gone, though the Close was
+/// skipped with the batch it stood in.
+#[test]
+fn skipped_closes_do_not_let_statements_pile_up() {
+    const KEPT_MAX: usize = 1000;
+    const ERRORS: usize = 200;
+    let pooler = Setup::transaction(1).start();
+    let mut client = pooler.client();
+    let prepare = |client: &mut Client, numbers: std::ops::Range<usize>| {
+        let parse = |number| wire().parse(&format!("s{number}"), &format!("select {number}")).0;
+        client.send(&wire().raw(&numbers.map(parse).collect::<Vec<_>>().concat()).sync());
+        assert_eq!(client.until_ready().error(), None);
+    };
+    prepare(&mut client, 0..KEPT_MAX);
+    for number in 0..ERRORS {
+        let text = format!("select 'never', {number}");
+        client.send(&wire().run("nothing", &[]).parse("never", &text).sync());
+        assert_eq!(client.until_ready().shape(), "E/26000 Z/I");
+        prepare(&mut client, KEPT_MAX + number..KEPT_MAX + number + 1);
+    }
+    let ours = "select count(*) from pg_prepared_statements where name like 'odyssey_pstmt_%'";
+    let kept: usize = client.scalar(ours).parse().unwrap();
+    assert!(kept <= KEPT_MAX, "{kept} are kept");
+    for number in [0, ERRORS / 2, KEPT_MAX - 1, KEPT_MAX] {
+        client.send(&wire().run(&format!("s{number}"), &[]).sync());
+        assert_eq!(client.until_ready().column(), [number.to_string()]);
+    }
+    pooler.stop_with(vec![client]);
+}
+
+/// Seen to fail: a pooler that knows of the failed transaction only when it has read so.
+#[test]
+fn nothing_is_prepared_in_a_transaction_that_is_about_to_fail() {
+    let simple = wire().query("select 1/0").parse("s", "select 'known'").sync();
+    let bind = wire().run("nothing", &[]).sync().parse("s", "select 'known'").sync();
+    Play::new("about to fail")
+        .step('a', wire().parse("t", "select 'known'").sync(), "1 Z/I")
+        .lines("a: begin => BEGIN /T\n a: select 1 => 1 /T")
+        .step('a', simple.query("rollback"), "E/22012 Z/E E/25P02 Z/E C Z/I")
+        .step('a', wire().run("s", &[]).sync(), "E/26000 Z/I")
+        .lines("a: begin => BEGIN /T\n a: select 1 => 1 /T")
+        .step('a', bind.query("rollback"), "E/26000 Z/E E/25P02 Z/E C Z/I")
+        .step('a', wire().run("s", &[]).sync(), "E/26000 Z/I")
+        .step('a', wire().run("t", &[]).sync(), "2 T D C Z/I")
+        .as_direct();
+}
+
+/// DEALLOCATE takes nothing back, and what was not reached was not done. Seen to fail: a pooler
+/// that forgets the name when it reads the text.
+#[test]
+fn a_deallocate_behind_an_error_did_not_happen() {
+    let parse = || wire().parse("s", "select 's'").parse("t", "select 't'").sync();
+    Play::new("deallocate behind an error")
+        .step('a', parse(), "1 1 Z/I")
+        .lines("a: select 1/0; deallocate s => !22012")
+        .step('a', wire().run("s", &[]).sync(), "2 T D C Z/I")
+        .lines("a: deallocate s; select 1/0; deallocate t => DEALLOCATE !22012")
+        .step('a', wire().run("s", &[]).sync(), "E/26000 Z/I")
+        .step('a', wire().run("t", &[]).sync(), "2 T D C Z/I")
+        .lines("a: deallocate s; deallocate t => !26000")
+        .step('a', wire().run("t", &[]).sync(), "2 T D C Z/I")
+        .lines("a: deallocate t; deallocate t => DEALLOCATE !26000")
+        .step('a', wire().run("t", &[]).sync(), "E/26000 Z/I")
+        .step('a', parse(), "1 1 Z/I")
+        .step('a', wire().run("x", &[]).extended("deallocate s", &[]).sync(), "E/26000 Z/I")
+        .step('a', wire().run("s", &[]).sync(), "2 T D C Z/I")
+        .step('a', wire().extended("deallocate s", &[]).sync(), "1 2 n C Z/I")
+        .step('a', wire().run("s", &[]).sync(), "E/26000 Z/I")
+        .as_direct();
+}
+
+/// Seen to fail: a Parse that is answered because a server of another database has prepared the
+/// same text.
+#[test]
+fn what_one_database_knows_proves_nothing_in_another() {
+    assert_eq!(Postgres::shared().admin().query("create table of_one ()").error(), None);
+    let pooler = Setup::transaction(1).start();
+    let mut here = pooler.client();
+    let mut there = pooler.login(&Login::new("app", "other"));
+    prepares(&mut here, "s", "select from of_one");
+    for client in [&mut there, &mut here] {
+        client.send(&wire().parse("t", "select from of_one").sync());
+    }
+    assert_eq!(there.until_ready().shape(), "E/42P01 Z/I");
+    assert_eq!(here.until_ready().shape(), "1 Z/I");
+    pooler.stop_with(vec![here, there]);
+}
+
+/// A text whose result has changed is not prepared any more. Seen to fail: a client that gives the
+/// same name to another text prepares that one under the name all others still know.
+#[test]
+fn a_text_that_is_not_prepared_any_more_gives_its_place_to_no_other() {
+    let login = Postgres::shared().role("retired");
+    let mut admin = Postgres::shared().admin();
+    let made = "create table retiring (i int); insert into retiring values (1);
+                grant select on retiring to retired";
+    assert_eq!(admin.query(made).error(), None);
+    let pooler = Setup::transaction(1).start();
+    let mut clients: Vec<Client> = (0..3).map(|_| pooler.login(&login)).collect();
+    clients.iter_mut().for_each(|client| prepares(client, "s", "select * from retiring"));
+    assert_eq!(admin.query("alter table retiring add j int default 2").error(), None);
+    clients[0].send(&wire().run("s", &[]).sync());
+    assert_eq!(clients[0].until_ready().shape(), "E/0A000 Z/I");
+    let pid = clients[0].scalar("select pg_backend_pid()");
+    admin.query(&format!("select pg_terminate_backend({pid})"));
+    until("another server", crate::support::PATIENCE, || {
+        let answer = pooler.login(&login).query("select pg_backend_pid()");
+        (answer.column().first()? != &pid).then_some(())
+    });
+
+    clients[1].send(&wire().parse("s", "select 'of another'").sync());
+    let answer = clients[1].until_ready();
+    assert!(["", "42P05"].contains(&answer.code().as_str()), "{:?}", answer.error());
+    clients[2].send(&wire().run("s", &[]).sync());
+    let answer = clients[2].until_ready();
+    assert_eq!(answer.shape(), "E/26000 Z/I", "{:?}", answer.column());
+    prepares(&mut clients[2], "s", "select * from retiring");
+    clients[2].send(&wire().run("s", &[]).sync());
+    assert_eq!(clients[2].until_ready().rows()[0].len(), 2);
+    pooler.stop_with(clients);
+}
