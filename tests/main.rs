@@ -2,9 +2,11 @@
 //! and die. One topic a file; what they stand on is in `support`.
 #![allow(clippy::unwrap_used, reason = "a test says what it expects by failing")]
 
+mod broken_files;
 mod command_line;
 mod contract;
 mod convert;
+mod daemon;
 mod drivers;
 mod duplex;
 mod endings;
@@ -21,6 +23,7 @@ mod pooling;
 mod prepared;
 mod process;
 mod queries;
+mod reload;
 mod replication;
 mod residue;
 mod routing;
@@ -28,6 +31,7 @@ mod settings;
 mod slow_reader;
 mod soak;
 mod startup_and_auth;
+mod statistics;
 mod support;
 mod timeouts;
 mod tools;

@@ -181,6 +181,12 @@ fn enough_signals_end_it_at_once() {
     pooler.wait_for_line("termination signal received");
     pooler.signal(Signal::TERM);
     assert_eq!(pooler.wait_for_exit(PATIENCE).code(), Some(1));
+
+    let mut pooler = Setup::transaction(1).global("max_sigterms_to_die 1").start();
+    let mut busy = pooler.client();
+    busy.query("start transaction");
+    pooler.signal(Signal::TERM);
+    assert_eq!(pooler.wait_for_exit(PATIENCE).code(), Some(1));
 }
 
 #[test]
@@ -217,7 +223,8 @@ fn log_lines_have_the_form_that_was_asked_for() {
     }
     let error = pooler.wait_for_line("42703");
     assert!(error.contains(" error ") && error.contains(&format!("[c{id} s")), "{error}");
-    pooler.wait_for_line("new server connection");
+    let opened = pooler.wait_for_line("new server connection");
+    assert!(opened.contains(" (connect time: ") && opened.contains(" usec, resolve time: "));
     let (on_stdout, log) = (
         pooler.log(),
         until("the file", PATIENCE, || {

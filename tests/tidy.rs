@@ -26,6 +26,7 @@ const UNSAFE_FILES: &[&str] = &[
     "crates/machine/src/overflow.rs",
     "crates/machine/src/substrate.rs",
     "crates/machine/src/sys.rs",
+    "crates/machine/src/sys/process.rs",
     "crates/machine/src/sys/socket.rs",
 ];
 

@@ -21,21 +21,14 @@ rm -rf "$2""#;
 pub struct Watched {
     pub child: Child,
     pub dir: PathBuf,
-    watchdog: Child,
+    _watchdog: Watchdog,
 }
 
 impl Watched {
     pub fn spawn(command: &mut Command, dir: PathBuf) -> Watched {
         let child = command.spawn().unwrap_or_else(|e| panic!("cannot start {command:?}: {e}"));
-        let watchdog = Command::new("sh")
-            .args(["-c", WATCH, "watchdog", &child.id().to_string()])
-            .arg(&dir)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("sh exists");
-        Watched { child, dir, watchdog }
+        let _watchdog = Watchdog::over(child.id(), &dir);
+        Watched { child, dir, _watchdog }
     }
 
     pub fn pid(&self) -> u32 {
@@ -47,10 +40,31 @@ impl Drop for Watched {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
-        if let Some(mut stdin) = self.watchdog.stdin.take() {
+    }
+}
+
+/// Removes a directory when it is dropped. If we die before, it also ends the process.
+pub struct Watchdog(Child);
+
+impl Watchdog {
+    pub fn over(pid: u32, dir: &Path) -> Watchdog {
+        let child = Command::new("sh")
+            .args(["-c", WATCH, "watchdog", &pid.to_string()])
+            .arg(dir)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn();
+        Watchdog(child.expect("sh exists"))
+    }
+}
+
+impl Drop for Watchdog {
+    fn drop(&mut self) {
+        if let Some(mut stdin) = self.0.stdin.take() {
             let _ = stdin.write_all(b"done\n");
         }
-        let _ = self.watchdog.wait();
+        let _ = self.0.wait();
     }
 }
 
@@ -77,10 +91,18 @@ pub fn free_port() -> u16 {
     }
 }
 
-/// Sends a signal to one process, which is a child of ours and therefore alive or a zombie.
+/// Sends a signal to one process, which is a child of ours (and therefore alive or a zombie) or a
+/// daemon we have started.
 pub fn signal(pid: u32, signal: Signal) {
     let pid = Pid::from_raw(pid as i32).expect("a child has a pid above zero");
     rustix::process::kill_process(pid, signal).expect("it is a child of ours");
+}
+
+/// A field of `/proc/PID/stat`, counted from 1 as in its manual; None for a process that is gone.
+pub fn stat(pid: u32, field: usize) -> Option<String> {
+    let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let (_, fields) = text.rsplit_once(") ")?; // a name may have spaces
+    fields.split_whitespace().nth(field - 3).map(str::to_owned)
 }
 
 /// A figure of `/proc/PID/status` in KiB, such as `VmRSS` or `VmHWM`.

@@ -5,6 +5,8 @@
 //! with complaints is thrown away.
 
 mod address;
+mod advice;
+mod affinity;
 mod endpoint;
 mod global;
 mod group;
@@ -12,26 +14,50 @@ mod idle;
 mod listen;
 mod rule;
 mod rule_check;
+mod shadow;
 mod storage;
 
-use std::collections::HashSet;
+pub use global::keepalive_gives_up_ms;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 
 use crate::diagnostic::{Complaints, Place};
 use crate::fields::Fields;
-use crate::model::{Config, ConnDrop, Rule, SessionAttrs, SharedPool, Storage, TlsMode};
-use crate::options::Scope;
+use crate::model::{Config, ConnDrop, Listen, Rule, SessionAttrs, SharedPool, Storage, TlsMode};
+use crate::options::{self, Scope};
 use crate::raw::Block;
 
 pub(crate) use global::PAGE_BYTES;
+use shadow::Shadows;
 pub(crate) use storage::PORT;
 
 /// What sections may refer to.
 pub(crate) struct Known<'a> {
-    pub storages: &'a [Arc<Storage>],
-    pub shared_pools: Vec<Arc<SharedPool>>,
+    pub storages: HashMap<&'a str, Arc<Storage>>,
+    pub shared_pools: HashMap<String, Arc<SharedPool>>,
     pub ldap_endpoints: HashSet<&'a str>,
+}
+
+impl Known<'_> {
+    /// Complains about the name of a section that is not there.
+    fn unknown(&self, kind: &str, name: &str, place: &Place, complaints: &mut Complaints) {
+        let message = format!("unknown {kind} '{name}'");
+        if !complaints.have_room() {
+            return complaints.error(place, message);
+        }
+        let names: Vec<&str> = match kind {
+            "storage" => self.storages.keys().copied().collect(),
+            "shared_pool" => self.shared_pools.keys().map(String::as_str).collect(),
+            _ => self.ldap_endpoints.iter().copied().collect(),
+        };
+        let hint = match options::nearest(name, names.iter().copied()) {
+            Some(near) => format!("did you mean '{near}'?"),
+            None if names.is_empty() => format!("there is no {kind} section at all"),
+            None => format!("there is no {kind} section of that name"),
+        };
+        complaints.error_with_hint(place, message, &hint);
+    }
 }
 
 /// Builds the model; it is only good if nothing was complained about.
@@ -41,7 +67,7 @@ pub(crate) fn config(root: &Block, complaints: &mut Complaints) -> Config {
     let socket_dir = global.unix_socket_dir.as_deref();
     let storages = storages(root, socket_dir, global.workers, complaints);
     let known = Known {
-        storages: &storages,
+        storages: storages.iter().map(|it| (it.name.as_str(), it.clone())).collect(),
         shared_pools: shared_pools(root, complaints),
         ldap_endpoints: idle::ldap_endpoints(root, complaints),
     };
@@ -51,9 +77,17 @@ pub(crate) fn config(root: &Block, complaints: &mut Complaints) -> Config {
         .map(|block| listen::read(block, socket_dir, &known, complaints))
         .collect();
     if listens.is_empty() {
-        complaints.error(&root.place, "no listen sections defined");
+        let hint = "such as: listen { host \"127.0.0.1\" port 6432 }";
+        complaints.error_with_hint(&root.place, "no listen sections defined", hint);
     }
-    let rules = rules(root, &known, complaints);
+    let mut rules = Rules {
+        known: &known,
+        exposed: advice::exposed(&listens).filter(|_| !fields.is_set("hba_file")),
+        shadows: Shadows::new(global.sequential_routing),
+        complaints,
+    };
+    let rules = rules.read(root);
+    advice::traps(root, complaints);
     Config { global, listens, rules, drop: conn_drop(root), storages }
 }
 
@@ -64,82 +98,95 @@ fn storages(
     complaints: &mut Complaints,
 ) -> Vec<Arc<Storage>> {
     let mut storages: Vec<Arc<Storage>> = Vec::new();
+    let mut names = HashSet::new();
     for block in root.sections("storage") {
         let storage = storage::read(block, socket_dir, workers, complaints);
-        if storages.iter().any(|other| other.name == storage.name) {
+        if storage.name.is_empty() {
+            complaints.error(&block.place, "storage name cannot be empty");
+        } else if !names.insert(block.title()) {
             let message = format!("duplicate storage definition '{}'", storage.name);
             complaints.error(&block.place, message);
         }
         storages.push(Arc::new(storage));
     }
     if storages.is_empty() {
-        complaints.error(&root.place, "no storage sections defined");
+        let hint = "such as: storage \"pg\" { type \"remote\" host \"127.0.0.1\" port 5432 }";
+        complaints.error_with_hint(&root.place, "no storage sections defined", hint);
     }
     storages
 }
 
-fn shared_pools(root: &Block, complaints: &mut Complaints) -> Vec<Arc<SharedPool>> {
-    let mut pools: Vec<Arc<SharedPool>> = Vec::new();
+fn shared_pools(root: &Block, complaints: &mut Complaints) -> HashMap<String, Arc<SharedPool>> {
+    let mut pools = HashMap::new();
     for block in root.sections("shared_pool") {
         let fields = Fields::new(Scope::SharedPool, block);
         let name = block.title().to_owned();
-        if pools.iter().any(|other| other.name == name) {
+        if name.is_empty() {
+            complaints.error(&block.place, "shared_pool name cannot be empty");
+        } else if pools.contains_key(&name) {
             let message = format!("duplicate shared_pool definition '{name}'");
             complaints.error(&block.place, message);
         }
-        pools.push(Arc::new(SharedPool { name, pool_size: fields.limit("pool_size") }));
+        if !fields.is_set("pool_size") {
+            let message = format!("pool_size is required in shared_pool '{name}'");
+            complaints.error(&block.place, message);
+        } else if fields.integer("pool_size") <= 0 {
+            let message = format!("shared_pool '{name}' pool_size must be positive");
+            complaints.error(fields.place("pool_size"), message);
+        }
+        let pool = SharedPool { name: name.clone(), pool_size: fields.limit("pool_size") };
+        pools.insert(name, Arc::new(pool));
     }
     pools
 }
 
-fn rules(root: &Block, known: &Known<'_>, complaints: &mut Complaints) -> Vec<Arc<Rule>> {
-    let mut rules: Vec<(Arc<Rule>, &Place)> = Vec::new();
-    let mut broken = false;
-    for database in root.sections("database") {
-        if database.name.is_some() && database.title().is_empty() && !is_default(database) {
-            complaints.error(&database.place, "invalid name for database");
-        }
-        // Odyssey takes the users of a block before its groups, wherever they stand in it.
-        for block in database.sections("user").chain(database.sections("group")) {
-            match rule::read(database, block, known, complaints) {
-                rule::Outcome::Rule(rule) => {
-                    warn_if_redefined(&rule, &rules, &block.place, complaints);
-                    rules.push((Arc::new(*rule), &block.place));
+/// The rules while they are read.
+struct Rules<'a> {
+    known: &'a Known<'a>,
+    /// Where clients from other machines come in, unless something else keeps them out.
+    exposed: Option<&'a Listen>,
+    shadows: Shadows,
+    complaints: &'a mut Complaints,
+}
+
+impl Rules<'_> {
+    fn read(&mut self, root: &Block) -> Vec<Arc<Rule>> {
+        let mut rules = Vec::new();
+        let mut broken = false;
+        for database in root.sections("database") {
+            if database.name.is_some() && database.title().is_empty() && !is_default(database) {
+                self.complaints.error(&database.place, "invalid name for database");
+            }
+            // Odyssey takes the users of a block before its groups, wherever they stand in it.
+            for block in database.sections("user").chain(database.sections("group")) {
+                match rule::read(database, block, self.known, self.complaints) {
+                    rule::Outcome::Rule(rule) => {
+                        rules.push((self.judged(Arc::new(*rule), block), &block.place));
+                    }
+                    rule::Outcome::Broken => broken = true,
                 }
-                rule::Outcome::Broken => broken = true,
             }
         }
+        if rules.is_empty() && !broken {
+            let hint = "clients need a database section with a user section inside";
+            self.complaints.error_with_hint(&root.place, "no rules defined", hint);
+        }
+        if !broken {
+            group::check_services(&rules, self.complaints);
+        }
+        rules.into_iter().map(|(rule, _)| rule).collect()
     }
-    if rules.is_empty() && !broken {
-        complaints.error(&root.place, "no rules defined");
+
+    fn judged(&mut self, rule: Arc<Rule>, block: &Block) -> Arc<Rule> {
+        self.shadows.note(&rule, &block.place, self.complaints);
+        let fields = Fields::new(Scope::Group, block);
+        advice::rule(&rule, fields, self.exposed, self.complaints);
+        rule
     }
-    if !broken {
-        group::check_services(&rules, complaints);
-    }
-    rules.into_iter().map(|(rule, _)| rule).collect()
 }
 
 fn is_default(block: &Block) -> bool {
     block.name == Some(crate::Name::Default)
-}
-
-/// Odyssey takes such rules in silence and uses the first one.
-fn warn_if_redefined(
-    rule: &Rule,
-    earlier: &[(Arc<Rule>, &Place)],
-    place: &Place,
-    complaints: &mut Complaints,
-) {
-    let same = |(other, _): &&(Arc<Rule>, &Place)| {
-        (&other.database, &other.user) == (&rule.database, &rule.user)
-            && (other.connection, other.routing) == (rule.connection, rule.routing)
-            && other.address.is_same(&rule.address)
-    };
-    if let Some((first, _)) = earlier.iter().find(same) {
-        let message =
-            format!("rule '{rule}' is redefined, the first one at line {} is used", first.line);
-        complaints.warning(place, message);
-    }
 }
 
 fn conn_drop(root: &Block) -> ConnDrop {
@@ -166,7 +213,8 @@ fn tls(fields: Fields<'_>, complaints: &mut Complaints) -> TlsMode {
         "verify_ca" => TlsMode::VerifyCa,
         "verify_full" => TlsMode::VerifyFull,
         _ => {
-            complaints.error(place, format!("unknown tls mode '{word}'"));
+            let hint = "disable, allow, prefer, require, verify_ca or verify_full";
+            complaints.error_with_hint(place, format!("unknown tls mode '{word}'"), hint);
             return TlsMode::Disable;
         }
     };
@@ -177,8 +225,7 @@ fn tls(fields: Fields<'_>, complaints: &mut Complaints) -> TlsMode {
                 .warning(place, format!("tls mode '{word}' is not built yet, plain text is used"));
         }
         TlsMode::Require | TlsMode::VerifyCa | TlsMode::VerifyFull => {
-            let hint = "plain text would be less secure than this file asks for";
-            complaints.error_with_hint(place, format!("tls mode '{word}' is not built yet"), hint);
+            complaints.refusal(place, format!("tls mode '{word}' is not built yet"));
         }
     }
     mode
@@ -189,7 +236,8 @@ fn session_attrs(fields: Fields<'_>, complaints: &mut Complaints) -> Option<Sess
     let known = SessionAttrs::parse(word);
     if known.is_none() {
         let message = format!("can't parse target session attrs from '{word}'");
-        complaints.error(fields.place("target_session_attrs"), message);
+        let hint = SessionAttrs::ALL.map(SessionAttrs::as_str).join(" or ");
+        complaints.error_with_hint(fields.place("target_session_attrs"), message, &hint);
     }
     known
 }

@@ -11,6 +11,7 @@ use crate::model::Name;
 use crate::options::{self, Kind, Label, Row, Scope};
 use crate::raw::{self, Block, Setting, Value};
 
+pub(crate) use lexer::settings_follow;
 use lexer::{Lexer, Token};
 
 /// Reads one file into the tree; the files it includes too.
@@ -25,7 +26,13 @@ pub(crate) fn read(
     parser.items(Scope::Top, root)?;
     match parser.token {
         Token::End => Ok(()),
-        _ => Err(parser.unexpected("end of file").into()),
+        _ => {
+            let hint = match parser.token {
+                Token::Close => "no section is open here; one brace too many?",
+                _ => "the name of an option or a section is expected",
+            };
+            Err(parser.unexpected("end of file").hint(hint.to_owned()).into())
+        }
     }
 }
 
@@ -62,7 +69,7 @@ impl Parser<'_, '_> {
                 }
                 self.expect(&Token::Open, "'{'")?;
                 self.items(scope, &mut inner)?;
-                self.expect(&Token::Close, "'}'")?;
+                self.close(row, &inner.place)?;
                 block.blocks.push(inner);
                 return Ok(());
             }
@@ -97,10 +104,24 @@ impl Parser<'_, '_> {
                 Value::Text(word.clone())
             }
             (Kind::Bare(words), _) => return Err(self.unexpected(&words.join(" or "))),
-            _ => return Err(self.unexpected(wanted)),
+            _ => return Err(self.unexpected(wanted).hint(self.mistake(wanted))),
         };
         self.advance()?;
         Ok(value)
+    }
+
+    /// What is often written instead of a value.
+    fn mistake(&self, wanted: &str) -> Option<String> {
+        let hint = match (wanted, &self.token) {
+            ("yes or no", Token::End | Token::Open | Token::Close) => return None,
+            ("yes or no", _) => "a flag is yes or no, without quotes",
+            (_, Token::Word(_)) if wanted.contains("STRING") => "strings stand in double quotes",
+            ("STRING", Token::Number(_) | Token::Size(_)) => "strings stand in double quotes",
+            ("NUMBER", Token::Text(_)) => "numbers stand without quotes",
+            ("NUMBER" | "NUMBER or STRING", Token::Size(_)) => "no suffix is allowed here",
+            _ => return None,
+        };
+        Some(hint.to_owned())
     }
 
     fn pairs(&mut self) -> Result<Value, Diagnostic> {
@@ -121,8 +142,12 @@ impl Parser<'_, '_> {
                 self.advance()?;
                 Some(Name::Default)
             }
-            (Label::NameOrDefault, _) => return Err(self.unexpected("STRING or default")),
-            (Label::Name, _) => return Err(self.unexpected("STRING")),
+            (label, _) => {
+                let default = label == Label::NameOrDefault;
+                let wanted = if default { "STRING or default" } else { "STRING" };
+                let hint = "the section's name stands here, in double quotes".to_owned();
+                return Err(self.unexpected(wanted).hint(hint));
+            }
         };
         Ok(())
     }
@@ -152,7 +177,7 @@ impl Parser<'_, '_> {
 
     fn text(&mut self) -> Result<String, Diagnostic> {
         if !matches!(self.token, Token::Text(_)) {
-            return Err(self.unexpected("STRING"));
+            return Err(self.unexpected("STRING").hint(self.mistake("STRING")));
         }
         match self.advance()? {
             (Token::Text(text), _) => Ok(text),
@@ -165,6 +190,16 @@ impl Parser<'_, '_> {
             return Err(self.unexpected(name));
         }
         self.advance().map(drop)
+    }
+
+    /// The brace at the end of a section.
+    fn close(&mut self, row: &Row, opened: &Place) -> Result<(), Diagnostic> {
+        let hint = match self.token {
+            Token::Close => return self.advance().map(drop),
+            Token::End => format!("'{}' at line {} is not closed", row.name, opened.line),
+            _ => format!("'{}' at line {} takes options and their values", row.name, opened.line),
+        };
+        Err(self.unexpected("'}'").hint(hint))
     }
 
     /// Steps over the current token and gives it away.

@@ -1,6 +1,8 @@
 //! What the table alone can judge: options given twice, ranges, and options that are not built yet.
 
-use crate::diagnostic::Complaints;
+use std::collections::{HashMap, HashSet};
+
+use crate::diagnostic::{Complaints, Place};
 use crate::options::{Kind, Row, Status};
 use crate::raw::{Block, Setting, Value};
 
@@ -16,19 +18,24 @@ struct Inspector<'a> {
 impl Inspector<'_> {
     /// `unused`: a section around it is not built yet, which has been said once and is enough.
     fn block(&mut self, block: &Block, unused: bool) {
-        for (index, setting) in block.settings.iter().enumerate() {
+        let mut seen: HashMap<&str, &Place> = HashMap::new();
+        for setting in &block.settings {
             let row = setting.row;
-            let twice = block.settings[..index].iter().any(|other| std::ptr::eq(other.row, row));
-            if twice && !row.repeats {
-                self.complaints.error(&setting.place, format!("duplicate option '{}'", row.name));
+            let first = seen.insert(row.name, &setting.place);
+            // What is ignored may be ignored twice, as in Odyssey.
+            let may_repeat = row.repeats || row.status == Status::Deprecated;
+            if let Some(first) = first.filter(|_| !may_repeat) {
+                let message = format!("duplicate option '{}'", row.name);
+                let hint = format!("it stands in {}:{} already", first.file, first.line);
+                self.complaints.error_with_hint(&setting.place, message, &hint);
             }
             self.range(setting);
             self.fate(setting, unused);
         }
-        for (index, inner) in block.blocks.iter().enumerate() {
+        let mut seen = HashSet::new();
+        for inner in &block.blocks {
             let Some(row) = inner.row else { continue };
-            let twice = block.blocks[..index].iter().any(|other| other.keyword() == row.name);
-            if twice && !row.repeats {
+            if !seen.insert(row.name) && !row.repeats {
                 let name = if row.name == "method" { "balancing method" } else { row.name };
                 self.complaints.error(&inner.place, format!("{name} is redefined"));
             }
@@ -73,9 +80,7 @@ impl Inspector<'_> {
                 self.complaints.warning(place, message);
             }
             Status::Refused { quiet } if !unused && !asks_for_nothing(row, value, quiet) => {
-                let message = format!("option '{name}' is not built yet");
-                let hint = "running without it would be less secure than this file asks for";
-                self.complaints.error_with_hint(place, message, hint);
+                self.complaints.refusal(place, format!("option '{name}' is not built yet"));
             }
             _ => {}
         }

@@ -8,8 +8,10 @@
 mod build;
 mod conf;
 mod diagnostic;
+mod diff;
 mod draft;
 mod dump;
+mod environment;
 mod fields;
 mod files;
 mod import;
@@ -17,29 +19,32 @@ mod in_force;
 mod inspect;
 mod model;
 mod options;
+mod password_file;
 mod raw;
 mod secret;
 #[cfg(test)]
 mod tests;
 mod yaml;
 
+use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
-use std::{fmt, fs};
 
-use diagnostic::{Complaints, Place};
+use diagnostic::{Complaints, Place, Purpose};
 use files::Files;
 use raw::Block;
 
-pub use diagnostic::{Diagnostic, Diagnostics, Severity};
+pub use build::keepalive_gives_up_ms;
+pub use diagnostic::{Diagnostic, Diagnostics, Excerpt, Severity};
+pub use diff::{Diff, RuleChange, diff};
 pub use draft::{Section, Setting, Word, write};
 pub use dump::{Secrets, dump};
 pub use import::{Fate, Imported, Note, Reader, Source, import};
 pub use in_force::{Effective, Origin, effective, effective_global};
 pub use model::{
-    AddressSelector, Authentication, Config, ConnDrop, ConnectionType, Endpoint, Global,
-    GroupQuery, Listen, Name, PoolMode, PoolRouting, Role, Rule, SessionAttrs, SessionState,
-    SharedPool, Storage, StorageKind, TlsMode, UserName,
+    AddressSelector, AffinityRule, Authentication, Config, ConnDrop, ConnectionType, CpuAffinity,
+    Endpoint, Global, GroupQuery, Keepalive, Listen, Name, PoolMode, PoolRouting, Quantile, Role,
+    Rule, SessionAttrs, SessionState, SharedPool, Storage, StorageKind, TlsMode, UserName,
 };
 pub use options::{page as options_page, schema as yaml_schema};
 pub use secret::Secret;
@@ -85,28 +90,60 @@ impl fmt::Debug for Written {
     }
 }
 
-/// Reads a file and everything it includes; the format follows the file's extension.
+/// Reads a file and everything it includes, to run it; the format follows the file's extension.
+///
+/// # Errors
+/// Every complaint at once, except that a file whose syntax is broken is reported alone. What asks
+/// for security that is not built yet is an error too.
+pub fn load(path: &Path) -> Result<Loaded, Diagnostics> {
+    read_file(path, Purpose::Run)
+}
+
+/// As [`load`], for those who say whether a file is right and do not run it: what a start refuses
+/// only because it is not built yet is a warning here, as Odyssey would take the file.
 ///
 /// # Errors
 /// Every complaint at once, except that a file whose syntax is broken is reported alone.
-pub fn load(path: &Path) -> Result<Loaded, Diagnostics> {
-    let name = path.display().to_string();
-    let bytes = fs::read(path).map_err(|error| {
-        let place = Place { file_index: 0, file: name.as_str().into(), line: 0, column: 0 };
-        Diagnostic::at(&place, format!("cannot read the file: {error}"))
-    })?;
-    parse(&name, &files::utf8(&name, bytes)?, Format::of(path))
+pub fn check(path: &Path) -> Result<Loaded, Diagnostics> {
+    read_file(path, Purpose::Check)
 }
 
-/// Reads a text as if it were the file `name`; the files it includes are read from disk.
+/// Reads a text, to run it, as if it were the file `name`; the files it includes are read from
+/// disk.
 ///
 /// # Errors
 /// As [`load`].
 pub fn parse(name: &str, text: &str, format: Format) -> Result<Loaded, Diagnostics> {
-    let mut complaints = Complaints::default();
-    let whole = Place { file_index: 0, file: name.into(), line: 0, column: 0 };
-    let mut root = Block::new(None, whole);
-    Files::new(&mut complaints).text(name, text, format, &mut root)?;
+    read_text(name, text, format, Purpose::Run)
+}
+
+/// As [`parse`], with the judgement of [`check`].
+///
+/// # Errors
+/// As [`check`].
+pub fn check_text(name: &str, text: &str, format: Format) -> Result<Loaded, Diagnostics> {
+    read_text(name, text, format, Purpose::Check)
+}
+
+fn read_file(path: &Path, purpose: Purpose) -> Result<Loaded, Diagnostics> {
+    let name = path.display().to_string();
+    let text = files::read(path, &name)?;
+    read_text(&name, &text, Format::of(path), purpose)
+}
+
+fn read_text(
+    name: &str,
+    text: &str,
+    format: Format,
+    purpose: Purpose,
+) -> Result<Loaded, Diagnostics> {
+    let mut complaints = Complaints::new(purpose);
+    let mut root = Block::new(None, Place::whole(name));
+    if let Err(broken) = Files::new(&mut complaints).text(name, text, format, &mut root) {
+        return Err(Diagnostics(complaints.dress(broken.0)));
+    }
+    environment::expand(&mut root, &|name| std::env::var(name).ok(), &mut complaints);
+    password_file::read(&mut root, &mut complaints);
     inspect::inspect(&root, &mut complaints);
     let config = build::config(&root, &mut complaints);
     match complaints.finish() {

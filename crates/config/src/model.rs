@@ -1,7 +1,9 @@
 //! The checked configuration: plain values the other crates read. Nothing here has an effect or
 //! knows a file format.
 
+mod affinity;
 mod global;
+mod quantile;
 mod rule;
 
 use std::fmt;
@@ -9,10 +11,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use affinity::{AffinityRule, CpuAffinity};
 pub use global::Global;
+pub use quantile::Quantile;
 pub use rule::{
-    AddressSelector, Authentication, ConnectionType, GroupQuery, Name, PoolMode, PoolRouting, Role,
-    Rule, SessionState, UserName,
+    AddressSelector, Authentication, ConnectionType, GroupQuery, Keepalive, Name, PoolMode,
+    PoolRouting, Role, Rule, SessionState, UserName,
 };
 
 /// Everything the files said, checked.

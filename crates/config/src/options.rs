@@ -156,6 +156,8 @@ const TLS_MODES: &[&str] = &["disable", "allow", "prefer", "require", "verify_ca
 
 /// Which servers a client wants.
 const SESSION_ATTRS: &[&str] = &["read-write", "read-only", "prefer-standby", "any"];
+const NAMES_MAX: usize = 1000; // to compare one with; each complaint would cost that much
+const WORD_BYTES_MAX: usize = 64; // nobody misspells an option in a word longer than this
 
 /// Words of the language that are not names of options.
 const OTHER_WORDS: &[&str] = &["yes", "no", "default", "local", "host", "hostssl", "hostnossl"];
@@ -204,12 +206,7 @@ pub(crate) fn is_keyword(word: &str) -> bool {
 
 /// What the writer of an unknown word may have meant, for a hint.
 pub(crate) fn suggestion(scope: Scope, word: &str) -> Option<String> {
-    let near = scope.rows().map(|row| (distance(word, row.name), row.name)).min();
-    // Half of the word has to be right, or `foo` would be told that it means `no`.
-    if let Some((edits, name)) = near
-        && edits <= 2
-        && edits * 2 <= word.chars().count()
-    {
+    if let Some(name) = nearest(word, scope.rows().map(|row| row.name)) {
         return Some(format!("did you mean '{name}'?"));
     }
     let homes = TABLE.iter().filter(|(_, rows)| rows.iter().any(|row| row.name == word));
@@ -217,8 +214,19 @@ pub(crate) fn suggestion(scope: Scope, word: &str) -> Option<String> {
     (!homes.is_empty()).then(|| format!("'{word}' belongs into {}", homes.join(", ")))
 }
 
+/// The name that the writer of a word may have meant.
+pub(crate) fn nearest<'a>(word: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    if word.len() > WORD_BYTES_MAX {
+        return None;
+    }
+    let comparable = names.take(NAMES_MAX).filter(|name| name.len() <= WORD_BYTES_MAX);
+    let (edits, name) = comparable.map(|name| (distance(word, name), name)).min()?;
+    // Half of the word has to be right, or `foo` would be told that it means `no`.
+    (edits <= 2 && edits * 2 <= word.chars().count()).then_some(name)
+}
+
 /// How many letters have to be inserted, deleted or replaced to make one word of the other.
-fn distance(left: &str, right: &str) -> usize {
+pub(crate) fn distance(left: &str, right: &str) -> usize {
     let right: Vec<char> = right.chars().collect();
     let mut previous: Vec<usize> = (0..=right.len()).collect();
     for (row, letter) in left.chars().enumerate() {

@@ -26,7 +26,9 @@ pub(crate) fn read(
     let document = tree::compose(source)?;
     if !is_section(&document) {
         // Nothing that follows would be worth telling.
-        return Err(Diagnostic::at(&document.place, "here a map of options is expected").into());
+        let hint = "such as 'listen: …', one option a line; is this file YAML?".to_owned();
+        let message = "here a map of options is expected";
+        return Err(Diagnostic::at(&document.place, message).hint(hint).into());
     }
     Reader { files }.body(Scope::Top, &document, root)
 }
@@ -84,9 +86,11 @@ impl Reader<'_, '_> {
 
     fn unknown(&mut self, scope: Scope, word: &str, place: &Place) {
         let message = format!("unknown directive '{word}'");
-        match options::suggestion(scope, word) {
-            Some(hint) => self.files.complaints.error_with_hint(place, message, &hint),
-            None => self.files.complaints.error(place, message),
+        let complaints = &mut self.files.complaints;
+        let suggestion = || options::suggestion(scope, word);
+        match complaints.have_room().then(suggestion).flatten() {
+            Some(hint) => complaints.error_with_hint(place, message, &hint),
+            None => complaints.error(place, message),
         }
     }
 
@@ -214,7 +218,12 @@ impl Reader<'_, '_> {
             Ok(value) => block.settings.push(Setting { row, place: place.clone(), value }),
             Err(wanted) => {
                 let message = format!("option '{}' expects {wanted}", row.name);
-                self.files.complaints.error(&node.place, message);
+                match mistake(row.kind, node) {
+                    Some(hint) => {
+                        self.files.complaints.error_with_hint(&node.place, message, hint);
+                    }
+                    None => self.files.complaints.error(&node.place, message),
+                }
             }
         }
         Ok(())
@@ -255,6 +264,21 @@ fn value(kind: Kind, node: &Node) -> Result<Value, String> {
         _ => None,
     };
     found.ok_or_else(|| wanted.to_owned())
+}
+
+/// What is often written instead.
+fn mistake(kind: Kind, node: &Node) -> Option<&'static str> {
+    match (kind, &node.kind) {
+        (Kind::Flag, NodeKind::Scalar { plain: false, .. }) => Some("write it without quotes"),
+        (_, NodeKind::Scalar { .. }) if node.is_null() => Some("nothing stands behind the colon"),
+        (_, NodeKind::List(_)) => Some("one value is expected, not a list"),
+        (Kind::Pairs, _) => None,
+        (_, NodeKind::Map(_)) => Some("one value is expected, not a map"),
+        (Kind::Integer { .. }, NodeKind::Scalar { text, .. }) if raw::size(text).is_some() => {
+            Some("no suffix is allowed here")
+        }
+        _ => None,
+    }
 }
 
 fn scalar(kind: Kind, text: &str, plain: bool) -> Option<Value> {

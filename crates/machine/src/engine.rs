@@ -28,9 +28,6 @@ const SHUTDOWN_MAX: Duration = Duration::from_secs(5);
 /// Smallest stack that is not a trap: 16 KiB hold a panic and its message, not a TLS handshake.
 const STACK_BYTES_MIN: usize = 16 * 1024;
 
-/// Free stacks a machine keeps: about 8 KiB of touched memory each.
-const CACHED_MAX: usize = 1024;
-
 /// Mappings left for everything that is not a stack.
 const OTHER_MAPPINGS: usize = 4096;
 
@@ -46,12 +43,18 @@ pub struct EngineConfig {
     pub machines: usize,
     /// Stack of every coroutine; rounded to pages.
     pub stack_bytes: usize,
+    /// Free stacks a machine keeps for the next coroutines, about 8 KiB of touched memory each.
+    /// Every session that has something to say needs one, so few make many system calls.
+    pub stacks_kept_max: usize,
     /// Ceiling of stacks, all machines together; 0 for what `vm.max_map_count` allows.
     pub coroutines_max: usize,
     /// Threads for [`crate::offload`].
     pub offload_threads: usize,
     /// Pieces of work that may wait for one of them.
     pub offload_queue_max: usize,
+    /// What threads of machines and of offload are called, in front of their number; Linux shows 15
+    /// bytes.
+    pub thread_names: (&'static str, &'static str),
     /// Hears of panics, on the machine and the small stack where they happened; must not wait.
     pub on_panic: OnPanic,
 }
@@ -61,9 +64,11 @@ impl Default for EngineConfig {
         EngineConfig {
             machines: 1,
             stack_bytes: 64 * 1024, // a TLS handshake touches 14, getaddrinfo 12
+            stacks_kept_max: 1024,
             coroutines_max: 0,
             offload_threads: 4,
             offload_queue_max: 1024,
+            thread_names: ("machine-", "offload-"),
             on_panic: Arc::new(|name, message| {
                 eprintln!("coroutine \"{name}\" panicked: {message}");
             }),
@@ -99,6 +104,8 @@ pub(crate) struct Common {
     pub(crate) stack_bytes: usize,
     /// Free stacks one machine keeps; small where the ceiling is low, or one could hoard them all.
     pub(crate) cached_max: usize,
+    /// What threads of machines are called, in front of their number.
+    pub(crate) thread_name: &'static str,
 }
 
 impl Common {
@@ -108,10 +115,15 @@ impl Common {
             max => max,
         };
         Common {
-            offload: Offload::new(config.offload_threads, config.offload_queue_max),
+            offload: Offload::new(
+                config.offload_threads,
+                config.offload_queue_max,
+                config.thread_names.1,
+            ),
             ceiling: Ceiling { used: AtomicUsize::new(0), max },
             stack_bytes: config.stack_bytes,
-            cached_max: CACHED_MAX.min(max / (2 * config.machines)),
+            cached_max: config.stacks_kept_max.min(max / (2 * config.machines)),
+            thread_name: config.thread_names.0,
             on_panic: config.on_panic,
         }
     }

@@ -33,9 +33,9 @@
 //!
 //! Where to find it: `engine` (start, end) → `reactor` (the loop) → `machine` (what one thread
 //! owns) → `coroutine`, `park`, `wait` (who runs, who waits) → `io` (sockets). `mailbox` and
-//! `notified` are what other threads see. Unsafe code is in `substrate` (stacks), `sys`, `sys/socket`
-//! (system calls) and `overflow` (one signal handler); the only static is the flag that makes a
-//! second engine an error.
+//! `notified` are what other threads see. Unsafe code is in `substrate` (stacks), `sys` and what
+//! is below it (system calls) and `overflow` (one signal handler); the only statics are the flags
+//! that make a second engine an error and let nobody claim the title of the process twice.
 
 mod buffer;
 mod clock;
@@ -78,5 +78,5 @@ pub use park::{Served, Session, Wakers, start_session};
 pub use resolve::{host_name, resolve};
 pub use signal::Signals;
 pub use stats::MachineStats;
-pub use sys::raise_file_limit;
+pub use sys::{process, raise_file_limit};
 pub use wait::{Interest, Woken, wait_any};

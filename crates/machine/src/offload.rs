@@ -7,6 +7,7 @@ use crate::error::Error;
 use crate::machine::Machine;
 use crate::notified::Notified;
 use crate::panics;
+use crate::sys::process;
 use crate::wait::{Woken, wait_any};
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -19,6 +20,10 @@ type Work = Box<dyn FnOnce() + Send>;
 pub(crate) struct Offload {
     threads: usize,
     queue_max: usize,
+    /// What the threads are called, in front of their number.
+    name: &'static str,
+    /// Where they run: a machine that is pinned to a processor would pass that on to them.
+    processors: Vec<usize>,
     state: Mutex<State>,
 }
 
@@ -29,9 +34,10 @@ enum State {
 }
 
 impl Offload {
-    pub(crate) fn new(threads: usize, queue_max: usize) -> Offload {
+    pub(crate) fn new(threads: usize, queue_max: usize, name: &'static str) -> Offload {
         let (threads, queue_max) = (threads.max(1), queue_max.max(1));
-        Offload { threads, queue_max, state: Mutex::new(State::NotStarted) }
+        let processors = process::processors().unwrap_or_default();
+        Offload { threads, queue_max, name, processors, state: Mutex::new(State::NotStarted) }
     }
 
     fn submit(&self, work: Work) -> Result<(), Error> {
@@ -49,9 +55,12 @@ impl Offload {
     fn start(&self) -> Result<Sender<Work>, Error> {
         let (sender, receiver) = bounded::<Work>(self.queue_max);
         for i in 0..self.threads {
-            let receiver = receiver.clone();
-            let builder = thread::Builder::new().name(format!("offload-{i}"));
-            builder.spawn(move || work_off(&receiver))?;
+            let (receiver, processors) = (receiver.clone(), self.processors.clone());
+            let builder = thread::Builder::new().name(format!("{}{i}", self.name));
+            builder.spawn(move || {
+                let _ = process::pin(&processors); // or it runs where the machine does
+                work_off(&receiver);
+            })?;
         }
         Ok(sender)
     }

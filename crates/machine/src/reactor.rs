@@ -43,7 +43,8 @@ pub(crate) type Hello = SyncSender<io::Result<(usize, ThreadId)>>;
 /// Body of the reactor coroutine of one machine. Never returns, or never says hello.
 pub(crate) fn run(shared: Arc<Shared>, common: Arc<Common>, epoll: OwnedFd, hello: Hello) {
     let index = shared.index;
-    let name = CString::new(format!("machine-{index}")).expect("no zero byte in it");
+    let name = format!("{}{index}", common.thread_name);
+    let name = CString::new(name).expect("no zero byte in it");
     sys::name_thread(&name);
     overflow::enter("reactor", common.stack_bytes);
     let machine = Machine::settle(shared, common);

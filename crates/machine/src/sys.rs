@@ -1,6 +1,8 @@
-//! The system calls of the event loop, each as a safe function that returns `io::Result`. Sockets
-//! are in `sys/socket.rs`. No policy, no retries (except for EINTR), no state.
+//! The system calls of the event loop, each as a safe function that returns `io::Result`. Those of
+//! sockets are in `sys/socket.rs`, of the whole process in `sys/process.rs`. No policy, no retries
+//! (except for EINTR), no state.
 
+pub mod process;
 pub(crate) mod socket;
 
 use std::io;

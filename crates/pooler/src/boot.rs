@@ -1,18 +1,26 @@
 //! Boot: from a checked configuration to a running pooler, and to its exit status. The order
-//! matters: signals are blocked before there are threads, listeners are bound before anybody is
-//! told.
+//! matters: a daemon forks before there are threads, what threads inherit is set before them, and
+//! nobody is told (by the pid file, by a daemon's parent) before listeners are bound.
 
-use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use config::Config;
+use config::{Config, Format, Loaded, Secrets, dump};
 use crossbeam_channel::{Sender, bounded};
+use machine::process::{self, Title};
 use machine::{Engine, EngineConfig, MachineHandle, Signals};
 
+use crate::daemon::{self, Role};
+use crate::face::{Face, STAGES, Stage};
+use crate::listener::Listeners;
 use crate::log::{Level, Log, Options, Who};
 use crate::shared::Shared;
-use crate::{groups, janitor, listener, shutdown, stats};
+use crate::world::Origin;
+use crate::{descriptors, groups, host, janitor, reload, shutdown, stats};
+
+/// Fewer stacks than this are not kept, whatever `cache_coroutine` says: here a client that says
+/// something takes one, and Odyssey's new clients only.
+const STACKS_KEPT_MIN: usize = 256;
 
 /// How the process ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,32 +44,56 @@ impl From<Exit> for ExitCode {
 }
 
 /// Runs the pooler until it is told to stop.
-pub(crate) fn run(config: Config, file: &Path) -> ExitCode {
+pub(crate) fn run(loaded: Loaded, origin: Origin) -> ExitCode {
+    let title = Title::claim();
+    let config = &loaded.config;
+    let word = match config.global.daemonize.then(daemon::detach).transpose() {
+        Ok(None) => None,
+        Ok(Some(Role::Daemon(word))) => Some(word),
+        Ok(Some(Role::Starter(status))) => return status,
+        Err(error) => return refuse(&format!("failed to become a daemon: {error}")),
+    };
     if let Err(error) = Signals::block(&shutdown::SIGNALS) {
-        eprintln!("pooler: signals cannot be blocked: {error}");
-        return ExitCode::FAILURE;
+        return refuse(&format!("signals cannot be blocked: {error}"));
     }
-    // The usual soft limit of 1024 is meant for `select`, not for us.
-    if let Err(error) = machine::raise_file_limit() {
-        eprintln!("pooler: the limit of open files cannot be raised: {error}");
-    }
-    let log = match open_log(&config) {
+    let remarks = ask_the_kernel(config);
+    let log = match open_log(config) {
         Ok(log) => log,
-        Err(text) => {
-            crate::cli::early(Level::Error, "init", &text);
-            return ExitCode::FAILURE;
-        }
+        Err(text) => return refuse(&text),
     };
-    let shared = Arc::new(Shared::new(config, log));
-    let exit = match PidFile::write(shared.config.global.pid_file.as_deref()) {
-        Ok(_kept) => run_engine(&shared, file),
-        Err(text) => {
-            shared.log.error("init", &Who::default(), format_args!("{text}"));
-            Exit::Failed
-        }
-    };
+    let shown = config.global.log_config.then(|| dump(&loaded, Format::Conf, Secrets::Masked));
+    let shared = Arc::new(Shared::new(loaded.config, origin, log));
+    introduce(&shared, &remarks);
+    for line in shown.iter().flat_map(|text| text.lines()) {
+        shared.log.info("config", &Who::default(), format_args!("{line}"));
+    }
+    let exit = run_engine(&shared, Face::new(title, word));
     shared.log.close();
     exit.into()
+}
+
+/// An end before there is a log.
+fn refuse(text: &str) -> ExitCode {
+    crate::cli::early(Level::Error, "init", text);
+    ExitCode::FAILURE
+}
+
+/// What threads inherit and therefore has to come before them. Returns what was refused, and what
+/// the operator should know.
+fn ask_the_kernel(config: &Config) -> Vec<String> {
+    let mut remarks = Vec::new();
+    if let Some(priority) = config.global.priority
+        && let Err(error) = process::set_priority(priority)
+    {
+        let text = format!("failed to set process priority: {error}; priority {priority} ignored");
+        remarks.push(text);
+    }
+    // The usual soft limit of 1024 is meant for `select`, not for us.
+    match machine::raise_file_limit() {
+        Ok(allowed) => remarks.extend(descriptors::complaint(config, allowed)),
+        Err(error) => remarks.push(format!("the limit of open files cannot be raised: {error}")),
+    }
+    remarks
 }
 
 fn open_log(config: &Config) -> Result<Log, String> {
@@ -78,60 +110,71 @@ fn open_log(config: &Config) -> Result<Log, String> {
     })
 }
 
-/// The file with our process id, for as long as we run.
-struct PidFile<'a>(Option<&'a Path>);
-
-impl<'a> PidFile<'a> {
-    fn write(path: Option<&'a Path>) -> Result<Self, String> {
-        if let Some(path) = path {
-            std::fs::write(path, format!("{}\n", std::process::id()))
-                .map_err(|error| format!("pid_file {}: {error}", path.display()))?;
-        }
-        Ok(Self(path))
-    }
-}
-
-impl Drop for PidFile<'_> {
-    fn drop(&mut self) {
-        let Some(path) = self.0 else { return };
-        // Another process may have taken the file over.
-        let ours = format!("{}\n", std::process::id());
-        if std::fs::read_to_string(path).is_ok_and(|text| text == ours) {
-            let _ = std::fs::remove_file(path);
-        }
-    }
-}
-
-fn run_engine(shared: &Arc<Shared>, file: &Path) -> Exit {
+fn introduce(shared: &Shared, remarks: &[String]) {
     let who = Who::default();
     shared.log.info("startup", &who, format_args!("Starting Odyssey"));
     shared.log.info("init", &who, format_args!("{}", crate::cli::version()));
-    let file = file.display();
+    let file = shared.origin.file().display();
     shared.log.info("init", &who, format_args!("using configuration file '{file}'"));
+    for remark in remarks {
+        shared.log.error("init", &who, format_args!("{remark}"));
+    }
+}
+
+fn run_engine(shared: &Arc<Shared>, mut face: Face) -> Exit {
     let engine = match Engine::start(engine_config(shared)) {
         Ok(engine) => engine,
         Err(error) => {
-            shared.log.error("init", &who, format_args!("engine: {error}"));
+            shared.log.error("init", &Who::default(), format_args!("engine: {error}"));
             return Exit::Failed;
         }
     };
-    let (done, exit) = bounded(1);
-    let system = System { shared: Arc::clone(shared), machines: engine.machines().into(), done };
+    pin(shared, engine.machines());
+    let (stages, told) = bounded(STAGES);
+    let system = System { shared: Arc::clone(shared), machines: engine.machines().into(), stages };
     let spawned = engine.machines()[0].spawn("system", move || system.run());
-    // A system coroutine that dies drops its sender: that ends the process too.
     let exit = match spawned {
-        Ok(()) => exit.recv().unwrap_or(Exit::Failed),
+        Ok(()) => face.follow(shared, &told),
         Err(_) => Exit::Failed,
     };
     engine.shutdown();
     exit
 }
 
+/// Puts workers where `cpu_affinity` wants them.
+fn pin(shared: &Arc<Shared>, machines: &[MachineHandle]) {
+    let allowed = process::processors().unwrap_or_default();
+    for machine in machines {
+        let index = machine.index();
+        let Some(processors) = shared.config().global.cpu_affinity.of(index, &allowed) else {
+            continue;
+        };
+        let shared = Arc::clone(shared);
+        let _ = machine.spawn("pin", move || {
+            let (who, list) = (Who::default(), words(&processors));
+            let text = format_args!("pin worker {index} to cpu {list}");
+            shared.log.info("worker_init", &who, text);
+            if let Err(error) = process::pin(&processors) {
+                let text = format_args!("can't set worker cpu affinity: {error}");
+                shared.log.error("worker_init", &who, text);
+            }
+        });
+    }
+}
+
+/// `0,2,3`.
+fn words(numbers: &[usize]) -> String {
+    numbers.iter().map(usize::to_string).collect::<Vec<_>>().join(",")
+}
+
 fn engine_config(shared: &Arc<Shared>) -> EngineConfig {
-    let global = &shared.config.global;
+    let config = shared.config();
+    let global = &config.global;
     let log = Arc::clone(shared);
     EngineConfig {
         machines: global.workers,
+        stacks_kept_max: global.cache_coroutine.max(STACKS_KEPT_MIN),
+        thread_names: ("worker: ", "resolver: "),
         stack_bytes: global.coroutine_stack_bytes,
         offload_threads: global.resolvers,
         on_panic: Arc::new(move |name, message| {
@@ -146,35 +189,51 @@ fn engine_config(shared: &Arc<Shared>) -> EngineConfig {
 struct System {
     shared: Arc<Shared>,
     machines: Arc<[MachineHandle]>,
-    done: Sender<Exit>,
+    stages: Sender<Stage>,
 }
 
 impl System {
     fn run(self) {
         let exit = self.serve();
-        let _ = self.done.send(exit);
+        let _ = self.stages.try_send(Stage::Over(exit)); // there is room for all that are told
     }
 
     fn serve(&self) -> Exit {
         let Ok(signals) = Signals::new(&shutdown::SIGNALS) else { return Exit::Failed };
-        let acceptors = listener::open_all(&self.shared, &self.machines);
-        if acceptors.is_empty() {
-            let who = Who::default();
-            self.shared.log.error(
-                "server",
-                &who,
-                format_args!("failed to bind any listen address"),
-            );
+        let Some(listeners) = self.listen() else {
+            let text = format_args!("failed to bind any listen address");
+            self.shared.log.error("server", &Who::default(), text);
             return Exit::Failed;
-        }
-        let [one, two, three] = [(); 3].map(|()| Arc::clone(&self.shared));
+        };
+        let [one, two, three, four] = std::array::from_fn(|_| Arc::clone(&self.shared));
         let machines = Arc::clone(&self.machines);
-        let kept = machine::spawn("janitor", move || janitor::run(&one));
-        let counted = machine::spawn("stats", move || stats::run(&two, &machines));
-        let asked = machine::spawn("groups", move || groups::run(&three));
-        if kept.is_err() || counted.is_err() || asked.is_err() {
+        let started = [
+            machine::spawn("janitor", move || janitor::run(&one)),
+            machine::spawn("stats", move || stats::run(&two, &machines)),
+            machine::spawn("host-watcher", move || host::run(&three)),
+            machine::spawn("groups", move || groups::run(&four)),
+        ];
+        if started.iter().any(Result::is_err) {
             return Exit::Failed;
         }
-        shutdown::wait(&self.shared, &self.machines, &signals, acceptors)
+        let reloads = Arc::clone(&self.shared);
+        let Ok(serving) = machine::spawn("reload", move || reload::serve(&reloads, listeners))
+        else {
+            return Exit::Failed;
+        };
+        let _ = self.stages.try_send(Stage::Listening);
+        shutdown::wait(&self.shared, &self.machines, &signals, serving, &self.stages)
+    }
+
+    /// Opens every `listen` of the configuration. What cannot be bound is logged and left out.
+    fn listen(&self) -> Option<Listeners> {
+        let mut listeners = Listeners::new(&self.shared, &self.machines);
+        let prepared = listeners.prepare(&self.shared.config());
+        let mut complaints = prepared.complaints.clone();
+        complaints.extend(listeners.commit(prepared));
+        for line in complaints {
+            self.shared.log.error("server", &Who::default(), format_args!("{line}"));
+        }
+        (!listeners.is_empty()).then_some(listeners)
     }
 }

@@ -19,13 +19,15 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::process::ExitCode;
 
-use config::{Diagnostic, Diagnostics, Global};
+use config::{Diagnostics, Global};
 
 use crate::boot;
 use crate::log::{Format, Level, Who};
 use commands::{Command, Given};
 use flags::{Call, Flags};
 use texts::Face;
+
+use crate::world::Origin;
 
 pub(crate) use texts::version;
 
@@ -120,7 +122,9 @@ fn start(flags: Flags, program: &str) -> ExitCode {
         early(Level::Info, "init", &format!("usage: {program} <config_file>"));
         return ExitCode::FAILURE;
     };
-    let loaded = match config::load(file) {
+    // What only a start refuses is no mistake of the file.
+    let read = if flags.test { config::check } else { config::load };
+    let loaded = match read(file) {
         Ok(loaded) => loaded,
         Err(diagnostics) => {
             complain(&diagnostics);
@@ -128,7 +132,7 @@ fn start(flags: Flags, program: &str) -> ExitCode {
         }
     };
     for warning in &loaded.warnings {
-        early(Level::Info, "config", &worded(warning));
+        early(Level::Info, "config", &warning.line());
     }
     if flags.test {
         early(Level::Info, "config", "config is valid");
@@ -139,9 +143,10 @@ fn start(flags: Flags, program: &str) -> ExitCode {
         early(Level::Info, "startup", "silent and verbose option both specified");
         return ExitCode::FAILURE;
     }
-    let mut config = loaded.config;
-    apply(&flags, &mut config.global);
-    boot::run(config, file)
+    let (mut loaded, file) = (loaded, file.clone());
+    let origin = Origin::new(file, move |global| apply(&flags, global));
+    origin.overrule(&mut loaded.config.global);
+    boot::run(loaded, origin)
 }
 
 /// Flags win over the file.
@@ -156,19 +161,14 @@ fn apply(flags: &Flags, global: &mut Global) {
     if flags.log_to_stdout {
         global.log_to_stdout = true;
     }
+    if flags.console {
+        global.daemonize = false;
+    }
 }
 
 fn complain(diagnostics: &Diagnostics) {
     for diagnostic in &diagnostics.0 {
-        early(Level::Error, "config", &worded(diagnostic));
-    }
-}
-
-/// The complaint and, in the same line, how it could be mended.
-fn worded(diagnostic: &Diagnostic) -> String {
-    match &diagnostic.hint {
-        Some(hint) => format!("{diagnostic}; hint: {hint}"),
-        None => diagnostic.to_string(),
+        early(Level::Error, "config", &diagnostic.line());
     }
 }
 

@@ -84,7 +84,7 @@ pub(crate) fn run(shared: &Arc<Shared>) {
     let _ = shared.groups.bell.set(notified.notifier());
     let mut watches: Vec<Watch> = Vec::new();
     loop {
-        let groups: Vec<_> = shared.rules.groups().map(Arc::clone).collect();
+        let groups: Vec<_> = shared.world().rules.groups().map(Arc::clone).collect();
         watches.retain(|watch| groups.iter().any(|group| Arc::ptr_eq(group, &watch.group)));
         for group in groups {
             if !watches.iter().any(|watch| Arc::ptr_eq(&group, &watch.group)) {
@@ -126,7 +126,7 @@ impl Watch {
         if let Some(asking) = self.asking.take_if(|asking| asking.is_finished()) {
             let answered = asking.join(Deadline::at(now)).unwrap_or(false);
             self.failures = if answered { 0 } else { self.failures.saturating_add(1) };
-            self.due = now + pause(shared.config.global.group_checker_interval, self.failures);
+            self.due = now + pause(shared.config().global.group_checker_interval, self.failures);
         }
         if self.asking.is_some() {
             self.due = now + QUESTION_MAX; // its end rings, unless it was a panic
@@ -186,12 +186,14 @@ fn ask(shared: &Arc<Shared>, group: &Arc<Group>) -> bool {
 fn column(shared: &Arc<Shared>, group: &Group) -> Result<Column, String> {
     let query = group.rule().group.as_ref().ok_or("the rule has no query")?;
     let GroupQuery { query, user, database } = query;
-    let rule = shared.rules.service(database, user);
+    let world = shared.world();
+    let rule = world.rules.service(database, user).map(Arc::clone);
+    drop(world); // it is not to be held over a wait
     let rule = rule.ok_or_else(|| format!("no internal rule for {database}.{user}"))?;
     if rule.storage.kind == StorageKind::Local {
         return Err(format!("the internal rule '{rule}' leads to the console"));
     }
-    let route = shared.routes.get_or_create(rule, database, user, Replication::No);
+    let route = shared.routes.get_or_create(&rule, database, user, Replication::No);
     let home = shared.home(route.map_err(|refusal| refusal.to_string())?);
     home.column(query, QUESTION_MAX)
 }

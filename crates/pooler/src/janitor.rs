@@ -11,6 +11,7 @@ use wire::startup::Replication;
 
 use crate::backend::Home;
 use crate::shared::Shared;
+use crate::world::World;
 
 /// Not more often than this, however many servers expire one after the other: Odyssey's period.
 const ROUND: Duration = Duration::from_secs(1);
@@ -33,16 +34,16 @@ struct Kept {
 pub(crate) fn run(shared: &Arc<Shared>) {
     let notified = Notified::new();
     let _ = shared.janitor.set(notified.notifier());
-    let mut kept: Vec<Kept> =
-        shared.config.rules.iter().filter_map(|rule| Kept::of(shared, rule)).collect();
+    let (mut kept, mut world) = (Vec::new(), None);
     loop {
+        keep_what_is_in_force(shared, &mut kept, &mut world);
         let homes = shared.homes();
-        homes.iter().for_each(|home| home.expire());
+        homes.iter().for_each(|home| look_after(home));
         kept.iter_mut().for_each(Kept::fill);
-        shared.routes.collect(machine::now());
         let expiries = homes.iter().filter_map(|home| next_round(home));
         let next = expiries.chain(kept.iter().filter_map(Kept::next_round)).min();
-        drop(homes);
+        drop(homes); // a route is collected when nobody has it
+        shared.routes.collect(machine::now());
         if machine::wait_any(&[], Some(&notified), next.map_or(Deadline::NEVER, Deadline::at))
             .is_err()
         {
@@ -52,6 +53,50 @@ pub(crate) fn run(shared: &Arc<Shared>) {
         if machine::sleep(ROUND).is_err() {
             return;
         }
+    }
+}
+
+/// After a reload other rules keep servers.
+fn keep_what_is_in_force(
+    shared: &Arc<Shared>,
+    kept: &mut Vec<Kept>,
+    seen: &mut Option<Arc<World>>,
+) {
+    let world = Arc::clone(&shared.world());
+    if seen.as_ref().is_some_and(|seen| Arc::ptr_eq(seen, &world)) {
+        return;
+    }
+    kept.retain(Kept::is_in_force);
+    for rule in &world.config.rules {
+        let Some(home) = home_to_keep(shared, rule) else { continue };
+        if !kept.iter().any(|one| Arc::ptr_eq(&one.home, &home)) {
+            kept.push(Kept { home, opening: None, failures: 0, retry_at: None });
+        }
+    }
+    *seen = Some(world);
+}
+
+/// The home of a rule that keeps servers; None when it keeps nothing. Its route lives as long as
+/// the rule does.
+fn home_to_keep(shared: &Arc<Shared>, rule: &Arc<Rule>) -> Option<Arc<Home>> {
+    let (Name::Named(database), UserName::Named(user)) = (&rule.database, &rule.user) else {
+        return None;
+    };
+    let serves =
+        rule.storage.kind == StorageKind::Remote && rule.authentication != Authentication::Block;
+    if rule.min_pool_size == 0 || !serves {
+        return None;
+    }
+    let route = shared.routes.get_or_create(rule, database, user, Replication::No).ok()?;
+    Some(shared.home(route))
+}
+
+/// Closes what is to be closed.
+fn look_after(home: &Home) {
+    if home.route.is_retired() && home.route.clients() == 0 {
+        home.retune();
+    } else {
+        home.expire();
     }
 }
 
@@ -66,19 +111,10 @@ fn next_round(home: &Home) -> Option<Instant> {
 }
 
 impl Kept {
-    /// None when the rule keeps nothing. Its route lives as long as the rule does.
-    fn of(shared: &Arc<Shared>, rule: &Arc<Rule>) -> Option<Kept> {
-        let (Name::Named(database), UserName::Named(user)) = (&rule.database, &rule.user) else {
-            return None;
-        };
-        let serves = rule.storage.kind == StorageKind::Remote
-            && rule.authentication != Authentication::Block;
-        if rule.min_pool_size == 0 || !serves {
-            return None;
-        }
-        let route = shared.routes.get_or_create(rule, database, user, Replication::No).ok()?;
-        let home = shared.home(route);
-        Some(Kept { home, opening: None, failures: 0, retry_at: None })
+    fn is_in_force(&self) -> bool {
+        let rule = self.home.route.rule();
+        let serves = rule.authentication != Authentication::Block;
+        !self.home.route.is_retired() && rule.min_pool_size > 0 && serves
     }
 
     /// Begins to open a server, if one is missing and none is on its way.

@@ -1,92 +1,240 @@
-//! Listeners: one socket an address, one acceptor coroutine a socket. An accepted client travels as
+//! Listeners: the `listen` sections with their sockets, one socket an address, one acceptor
+//! coroutine a socket. They come and go and are re-tuned by a reload. An accepted client travels as
 //! a parcel to the machine with the fewest clients; the acceptor never reads a byte of it.
 
+use std::cell::RefCell;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use config::Listen;
+use config::{Config, Global, Listen};
 use machine::{Address, Deadline, JoinHandle, ListenOptions, Listener, MachineHandle, Parcel};
 
 use crate::log::Who;
 use crate::session::{Arrival, welcome};
 use crate::shared::Shared;
 
-/// Names in `listen` are resolved once, at boot.
+/// Names in `listen` are resolved once, when the section appears.
 const RESOLVE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// After an accept that failed (no descriptors left): clients leave, then it works again.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Opens every `listen` of the configuration and starts its acceptors. What cannot be bound is
-/// logged and left out.
-pub(crate) fn open_all(
-    shared: &Arc<Shared>,
-    machines: &Arc<[MachineHandle]>,
-) -> Vec<JoinHandle<()>> {
-    let mut acceptors = Vec::new();
-    for (index, listen) in shared.config.listens.iter().enumerate() {
-        match addresses(shared, listen) {
-            Ok(addresses) => {
-                let opened = addresses.iter().filter_map(|at| open(shared, machines, index, at));
-                acceptors.extend(opened);
+/// An acceptor that is told to end has nothing to wait for.
+const END_TIMEOUT: Duration = Duration::from_millis(20);
+
+/// All `listen` sections. They live on the machine that made them.
+pub(crate) struct Listeners {
+    shared: Arc<Shared>,
+    machines: Arc<[MachineHandle]>,
+    sections: Vec<Section>,
+}
+
+/// One section with its sockets; none if nothing could be bound.
+struct Section {
+    /// For whom a reload takes it.
+    place: Place,
+    listen: Rc<RefCell<Arc<Listen>>>,
+    sockets: Vec<Socket>,
+}
+
+/// What makes it the same section.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Place {
+    host: Option<String>,
+    port: u16,
+    /// Of the unix socket, if it is one.
+    directory: Option<PathBuf>,
+}
+
+struct Socket {
+    listener: Rc<Listener>,
+    acceptor: JoinHandle<()>,
+}
+
+/// Sections that are bound and accept nobody yet; dropped, they were never there.
+pub(crate) struct Prepared {
+    sections: Vec<Coming>,
+    /// What could not be bound.
+    pub(crate) complaints: Vec<String>,
+    /// A section that was not there before has no socket.
+    pub(crate) is_failure: bool,
+}
+
+struct Coming {
+    place: Place,
+    listen: Arc<Listen>,
+    options: ListenOptions,
+    /// The section it is now.
+    known: Option<usize>,
+    bound: Vec<Listener>,
+}
+
+impl Listeners {
+    /// None yet.
+    pub(crate) fn new(shared: &Arc<Shared>, machines: &Arc<[MachineHandle]>) -> Self {
+        let (shared, machines) = (Arc::clone(shared), Arc::clone(machines));
+        Self { shared, machines, sections: Vec::new() }
+    }
+
+    /// Whether nobody can come.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.sections.iter().all(|section| section.sockets.is_empty())
+    }
+
+    /// Binds what this configuration wants and is not there; nothing else happens yet.
+    pub(crate) fn prepare(&self, config: &Config) -> Prepared {
+        let mut prepared =
+            Prepared { sections: Vec::new(), complaints: Vec::new(), is_failure: false };
+        let mut taken = vec![false; self.sections.len()];
+        for listen in &config.listens {
+            let place = Place::of(listen, &config.global);
+            let free = |at: &usize| !taken[*at] && self.sections[*at].place == place;
+            let known = (0..taken.len()).find(free);
+            if let Some(at) = known {
+                taken[at] = true;
             }
-            Err(error) => {
-                let host = listen.host.as_deref().unwrap_or_default();
-                shared.log.error("server", &Who::default(), format_args!("listen {host}: {error}"));
+            let options = options(listen, &config.global);
+            let missing = known.is_none_or(|at| self.sections[at].sockets.is_empty());
+            let mut bound = Vec::new();
+            if missing {
+                bound = bind(&place, &options, &mut prepared.complaints);
+                prepared.is_failure |= known.is_none() && bound.is_empty();
+            }
+            let listen = Arc::new(listen.clone());
+            prepared.sections.push(Coming { place, listen, options, known, bound });
+        }
+        prepared
+    }
+
+    /// Lets in who comes to the new sections, gives the others what they say now, and closes those
+    /// that are gone. What could not be done, in lines.
+    pub(crate) fn commit(&mut self, prepared: Prepared) -> Vec<String> {
+        let mut before: Vec<Option<Section>> = self.sections.drain(..).map(Some).collect();
+        let mut complaints = Vec::new();
+        for coming in prepared.sections {
+            let Coming { place, listen, options, known, bound } = coming;
+            let section = known.and_then(|at| before[at].take()).unwrap_or_else(|| Section {
+                place,
+                listen: Rc::new(RefCell::new(Arc::clone(&listen))),
+                sockets: Vec::new(),
+            });
+            *section.listen.borrow_mut() = listen;
+            for socket in &section.sockets {
+                if let Err(error) = socket.listener.retune(&options) {
+                    complaints.push(format!("listener {}: {error}", socket.listener.local()));
+                }
+            }
+            self.sections.push(section);
+            for listener in bound {
+                let at = listener.local();
+                if let Err(error) = self.accept(listener) {
+                    complaints.push(format!("listener {at}: {error}"));
+                }
+            }
+        }
+        before.into_iter().flatten().for_each(|gone| self.end(gone));
+        complaints
+    }
+
+    /// Nobody comes any more.
+    pub(crate) fn close(mut self) {
+        let sections: Vec<Section> = self.sections.drain(..).collect();
+        for section in &sections {
+            section.sockets.iter().for_each(|socket| socket.acceptor.cancel());
+        }
+        sections.into_iter().for_each(|section| self.end(section));
+    }
+
+    /// Starts an acceptor for the newest section.
+    fn accept(&mut self, listener: Listener) -> Result<(), machine::Error> {
+        let section = self.sections.last_mut().expect("a section was put there");
+        let listener = Rc::new(listener);
+        let acceptor = Acceptor {
+            shared: Arc::clone(&self.shared),
+            machines: Arc::clone(&self.machines),
+            listen: Rc::clone(&section.listen),
+            listener: Rc::clone(&listener),
+        };
+        let acceptor = machine::spawn("acceptor", move || acceptor.run())?;
+        let text = format_args!("listening on {}", listener.local());
+        self.shared.log.info("server", &Who::default(), text);
+        section.sockets.push(Socket { listener, acceptor });
+        Ok(())
+    }
+
+    /// The socket closes with its acceptor; the file of a unix socket goes.
+    fn end(&self, section: Section) {
+        for Socket { listener, acceptor } in section.sockets {
+            let text = format_args!("no longer listening on {}", listener.local());
+            self.shared.log.info("server", &Who::default(), text);
+            drop(listener);
+            acceptor.cancel();
+            let _ = acceptor.join(Deadline::after(END_TIMEOUT));
+        }
+    }
+}
+
+impl Place {
+    fn of(listen: &Listen, global: &Global) -> Self {
+        let directory = || global.unix_socket_dir.clone().unwrap_or_default();
+        let host = listen.host.clone();
+        Self { directory: host.is_none().then(directory), host, port: listen.port }
+    }
+
+    /// `*` is every address of both families, a name its first address.
+    fn addresses(&self) -> Result<Vec<Address>, machine::Error> {
+        let port = self.port;
+        let any = |ip: IpAddr| Address::Tcp(SocketAddr::new(ip, port));
+        match (self.host.as_deref(), &self.directory) {
+            (None, directory) => {
+                let directory = directory.clone().unwrap_or_default();
+                Ok(vec![Address::Unix(directory.join(format!(".s.PGSQL.{port}")))])
+            }
+            (Some("*"), _) => {
+                Ok(vec![any(Ipv4Addr::UNSPECIFIED.into()), any(Ipv6Addr::UNSPECIFIED.into())])
+            }
+            (Some(host), _) => {
+                let found = machine::resolve(host, port, Deadline::after(RESOLVE_TIMEOUT))?;
+                Ok(found.into_iter().take(1).map(Address::Tcp).collect())
             }
         }
     }
-    acceptors
 }
 
-/// Where a `listen` listens: `*` is every address of both families, a name its first address.
-fn addresses(shared: &Shared, listen: &Listen) -> Result<Vec<Address>, machine::Error> {
-    let port = listen.port;
-    let any = |ip: IpAddr| Address::Tcp(SocketAddr::new(ip, port));
-    match listen.host.as_deref() {
-        None => {
-            let directory = shared.config.global.unix_socket_dir.clone().unwrap_or_default();
-            Ok(vec![Address::Unix(directory.join(format!(".s.PGSQL.{port}")))])
-        }
-        Some("*") => Ok(vec![any(Ipv4Addr::UNSPECIFIED.into()), any(Ipv6Addr::UNSPECIFIED.into())]),
-        Some(host) => {
-            let found = machine::resolve(host, port, Deadline::after(RESOLVE_TIMEOUT))?;
-            Ok(found.into_iter().take(1).map(Address::Tcp).collect())
-        }
+fn options(listen: &Listen, global: &Global) -> ListenOptions {
+    ListenOptions {
+        backlog: i32::try_from(listen.backlog).unwrap_or(i32::MAX),
+        reuseport: global.bindwith_reuseport,
+        unix_mode: global.unix_socket_mode,
     }
 }
 
-fn open(
-    shared: &Arc<Shared>,
-    machines: &Arc<[MachineHandle]>,
-    listen: usize,
-    address: &Address,
-) -> Option<JoinHandle<()>> {
-    let who = Who::default();
-    let options = ListenOptions {
-        backlog: i32::try_from(shared.config.listens[listen].backlog).unwrap_or(i32::MAX),
-        reuseport: shared.config.global.bindwith_reuseport,
-        unix_mode: shared.config.global.unix_socket_mode,
-    };
-    let listener = match Listener::bind(address, &options) {
-        Ok(listener) => listener,
-        Err(error) => {
-            shared.log.error("server", &who, format_args!("bind to {address} failed: {error}"));
-            return None;
+/// What can be bound of a section.
+fn bind(place: &Place, options: &ListenOptions, complaints: &mut Vec<String>) -> Vec<Listener> {
+    let addresses = place.addresses().unwrap_or_else(|error| {
+        let host = place.host.as_deref().unwrap_or_default();
+        complaints.push(format!("listen {host}: {error}"));
+        Vec::new()
+    });
+    let mut bound = Vec::new();
+    for address in addresses {
+        match Listener::bind(&address, options) {
+            Ok(listener) => bound.push(listener),
+            Err(error) => complaints.push(format!("bind to {address} failed: {error}")),
         }
-    };
-    shared.log.info("server", &who, format_args!("listening on {}", listener.local()));
-    let acceptor =
-        Acceptor { shared: Arc::clone(shared), machines: Arc::clone(machines), listen, listener };
-    machine::spawn("acceptor", move || acceptor.run()).ok()
+    }
+    bound
 }
 
 struct Acceptor {
     shared: Arc<Shared>,
     machines: Arc<[MachineHandle]>,
-    listen: usize,
-    listener: Listener,
+    /// The section as it is now.
+    listen: Rc<RefCell<Arc<Listen>>>,
+    listener: Rc<Listener>,
 }
 
 impl Acceptor {
@@ -111,14 +259,14 @@ impl Acceptor {
     /// waits, and so do the clients in the kernel's queue.
     fn hand_over(&self, parcel: Parcel, address: Address) {
         let who = Who { address: Some(&address), ..Who::default() };
-        let patience = self.shared.config.listens[self.listen].client_login_timeout;
-        let Ok(permit) = self.shared.logins.acquire(patience) else {
+        let listen = Arc::clone(&self.listen.borrow());
+        let Ok(permit) = self.shared.logins.acquire(listen.client_login_timeout) else {
             let text = "routing slot wait timed out, connection rejected";
             return self.shared.log.error("startup", &who, format_args!("{text}"));
         };
         let least = self.machines.iter().min_by_key(|machine| machine.load());
         let machine = least.expect("an engine has machines");
-        let (seat, listen) = (machine.seat(), self.listen);
+        let seat = machine.seat();
         let arrival = Arrival { parcel, address: address.clone(), seat, listen, permit };
         let shared = Arc::clone(&self.shared);
         if let Err(error) = machine.spawn("client", move || welcome(&shared, arrival)) {

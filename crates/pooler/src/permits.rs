@@ -16,7 +16,10 @@ pub struct Permits {
 }
 
 struct State {
-    free: usize,
+    /// All there are; while more were given out, a permit that comes back is gone.
+    size: usize,
+    /// Given out.
+    used: usize,
     next: u64,
     /// Who waits, oldest first.
     line: VecDeque<(u64, Notifier)>,
@@ -30,7 +33,8 @@ pub struct Permit(Arc<Permits>);
 impl Permits {
     /// So many at once.
     pub fn new(permits: usize) -> Self {
-        let state = State { free: permits, next: 0, line: VecDeque::new(), granted: Vec::new() };
+        let state =
+            State { size: permits, used: 0, next: 0, line: VecDeque::new(), granted: Vec::new() };
         Self { state: Mutex::new(state) }
     }
 
@@ -42,8 +46,8 @@ impl Permits {
         let notified = Notified::new();
         let ticket = {
             let mut state = self.lock();
-            if state.free > 0 {
-                state.free -= 1;
+            if state.used < state.size {
+                state.used += 1;
                 return Ok(Permit(Arc::clone(self)));
             }
             if state.line.len() >= WAITERS_MAX {
@@ -66,6 +70,16 @@ impl Permits {
         }
     }
 
+    /// So many from now on; those that are too many end as they come back.
+    pub fn resize(&self, permits: usize) {
+        let woken = {
+            let mut state = self.lock();
+            state.size = permits;
+            std::iter::from_fn(|| state.grant()).collect::<Vec<_>>()
+        };
+        woken.iter().for_each(Notifier::notify);
+    }
+
     /// Out of the line; true if the permit had been given.
     fn fetch(&self, ticket: u64) -> bool {
         let mut state = self.lock();
@@ -82,20 +96,25 @@ impl Permits {
     }
 }
 
+impl State {
+    /// A permit for the first in line, if there is one for him.
+    fn grant(&mut self) -> Option<Notifier> {
+        if self.used >= self.size {
+            return None;
+        }
+        let (ticket, notifier) = self.line.pop_front()?;
+        self.used += 1;
+        self.granted.push(ticket);
+        Some(notifier)
+    }
+}
+
 impl Drop for Permit {
     fn drop(&mut self) {
         let next = {
             let mut state = self.0.lock();
-            match state.line.pop_front() {
-                Some((ticket, notifier)) => {
-                    state.granted.push(ticket);
-                    Some(notifier)
-                }
-                None => {
-                    state.free += 1;
-                    None
-                }
-            }
+            state.used -= 1;
+            state.grant()
         };
         if let Some(notifier) = next {
             notifier.notify();

@@ -2,32 +2,40 @@
 //! boot, passed down; a second instance in the same process would disturb nobody.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 
+use arc_swap::{ArcSwap, Guard};
 use config::{Config, Rule};
 use machine::{Keepalive, Notifier, StreamOptions};
-use router::{CancelKeys, ClientId, ClientKey, ClientLimit, Parameters, Rules, Scope, Statements};
+use router::{CancelKeys, ClientId, ClientKey, ClientLimit, Parameters, Scope, Statements};
 use wire::settings::Settings;
 
 use crate::backend::{Home, Route, Routes};
 use crate::ending::Ending;
 use crate::groups::Groups;
+use crate::host::Host;
 use crate::interner::Interner;
 use crate::keyring::Keyring;
 use crate::log::Log;
+use crate::names::Names;
 use crate::permits::Permits;
+use crate::reload::Reloads;
 use crate::session::Roster;
 use crate::tally::Tally;
+use crate::world::{InForce, Origin, World};
 
 /// Keys are random: another client has the same one about never, and not so many times.
 const KEY_TRIES: usize = 16;
 
 /// Everything of one pooler.
 pub struct Shared {
-    /// What the operator wants.
-    pub config: Config,
-    /// Which client goes where.
-    pub rules: Rules,
+    /// What the operator wants, and which client goes where; another one after a reload.
+    world: ArcSwap<World>,
+    /// Where that comes from.
+    pub origin: Origin,
+    /// Who wants it to be read again.
+    pub reloads: Reloads,
     /// Where logins wait for the members of groups.
     pub groups: Groups,
     /// Where clients went so far.
@@ -48,6 +56,12 @@ pub struct Shared {
     pub cancels: Arc<Permits>,
     /// Connections between accept and the end of routing.
     pub logins: Arc<Permits>,
+    /// What the host watcher saw.
+    pub host: Host,
+    /// Connections that never said what they want, since they were printed last.
+    startup_errors: AtomicU64,
+    /// Where hosts are.
+    pub names: Names,
     /// Derived keys.
     pub keyring: Keyring,
     /// Who is here, a roster a machine.
@@ -55,6 +69,8 @@ pub struct Shared {
     /// Rings when the janitor has something to look at: a server that will grow old, or one that is
     /// missing.
     pub janitor: OnceLock<Notifier>,
+    /// Rings when the statistics are to be told otherwise.
+    pub stats: OnceLock<Notifier>,
     /// The one home of each route, by the route's address; dead ones are swept when new ones come.
     homes: Mutex<HashMap<usize, Weak<Home>>>,
 }
@@ -66,11 +82,12 @@ pub struct GivenKey {
 }
 
 impl Shared {
-    /// For this configuration, with this log.
-    pub fn new(config: Config, log: Log) -> Self {
+    /// For this configuration, which came from there, with this log.
+    pub fn new(config: Config, origin: Origin, log: Log) -> Self {
         let global = &config.global;
         Self {
-            rules: Rules::new(&config),
+            origin,
+            reloads: Reloads::default(),
             groups: Groups::default(),
             routes: Routes::new(),
             statements: Statements::new(),
@@ -80,13 +97,32 @@ impl Shared {
             clients: ClientLimit::new(Scope::Global, global.client_max),
             cancels: Arc::new(Permits::new(global.cancel_max_inflight)),
             logins: Arc::new(Permits::new(global.client_max_routing)),
+            host: Host::default(),
+            startup_errors: AtomicU64::new(0),
+            names: Names::new(global.dns_cache_ttl),
             keyring: Keyring::default(),
             rosters: (0..global.workers).map(|_| Arc::default()).collect(),
             janitor: OnceLock::new(),
+            stats: OnceLock::new(),
             homes: Mutex::default(),
             log,
-            config,
+            world: ArcSwap::from_pointee(World::new(config)),
         }
+    }
+
+    /// What is in force now: one look, one world.
+    pub fn world(&self) -> Guard<Arc<World>> {
+        self.world.load()
+    }
+
+    /// The configuration in force now.
+    pub fn config(&self) -> InForce {
+        InForce(self.world())
+    }
+
+    /// From now on this is in force.
+    pub fn publish(&self, world: World) {
+        self.world.store(Arc::new(world));
     }
 
     /// The home of a route: the same one for all its clients.
@@ -100,6 +136,7 @@ impl Shared {
         homes.retain(|_, home| home.strong_count() > 0);
         let tally = Tally::new(self.rosters.len());
         let home = Arc::new(Home { shared: Arc::clone(self), route, tally });
+        home.time();
         homes.insert(place, Arc::downgrade(&home));
         home
     }
@@ -126,19 +163,40 @@ impl Shared {
         Err(Ending::Silent("no free cancel key".into()))
     }
 
-    /// How sockets are set, clients' and servers'.
+    /// How sockets are set, servers' and those of clients that are not routed yet.
     pub fn stream_options(&self) -> StreamOptions {
-        let global = &self.config.global;
+        self.options_with(&config::Keepalive::default())
+    }
+
+    /// How the sockets of a rule's clients are set; None: as all others.
+    pub fn client_options(&self, rule: &Rule) -> Option<StreamOptions> {
+        let own = rule.keepalive != config::Keepalive::default();
+        own.then(|| self.options_with(&rule.keepalive))
+    }
+
+    /// What a rule leaves out is as for the process.
+    fn options_with(&self, rule: &config::Keepalive) -> StreamOptions {
+        let config = self.config();
+        let global = &config.global;
+        let or = |own: u32, all: u32| if own > 0 { own } else { all };
+        let keepalive = Keepalive {
+            idle_s: or(rule.idle_s, global.keepalive_s),
+            interval_s: or(rule.interval_s, global.keepalive_interval_s),
+            probes: or(rule.probes, global.keepalive_probes),
+        };
+        let user_timeout_ms = match rule.user_timeout_ms {
+            0 => global.keepalive_user_timeout_ms,
+            own if own > 0 => own,
+            _ => config::keepalive_gives_up_ms(
+                keepalive.idle_s.into(),
+                keepalive.interval_s.into(),
+                keepalive.probes.into(),
+            ),
+        };
         StreamOptions {
             nodelay: global.nodelay,
-            keepalive: (global.keepalive_s > 0).then_some(Keepalive {
-                idle_s: global.keepalive_s,
-                interval_s: global.keepalive_interval_s,
-                probes: global.keepalive_probes,
-            }),
-            user_timeout_ms: u32::try_from(global.keepalive_user_timeout_ms)
-                .ok()
-                .filter(|&ms| ms > 0),
+            keepalive: (keepalive.idle_s > 0).then_some(keepalive),
+            user_timeout_ms: u32::try_from(user_timeout_ms).ok().filter(|&ms| ms > 0),
         }
     }
 
@@ -149,9 +207,26 @@ impl Shared {
         }
     }
 
+    /// A connection ended before it said what it wants.
+    pub fn startup_failed(&self) {
+        self.startup_errors.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many did since this was asked last.
+    pub fn startup_errors(&self) -> u64 {
+        self.startup_errors.swap(0, Ordering::Relaxed)
+    }
+
+    /// The statistics are to be told otherwise.
+    pub fn ring_stats(&self) {
+        if let Some(stats) = self.stats.get() {
+            stats.notify();
+        }
+    }
+
     /// Debug lines for this rule?
     pub fn is_debug(&self, rule: &Rule) -> bool {
-        self.config.global.log_debug || rule.log_debug
+        self.config().global.log_debug || rule.log_debug
     }
 }
 

@@ -4,10 +4,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crossbeam_channel::Sender;
 use machine::{Deadline, JoinHandle, MachineHandle, Signals};
 
 use crate::backend::Home;
 use crate::boot::Exit;
+use crate::face::Stage;
+use crate::listener::Listeners;
 use crate::log::Who;
 use crate::shared::Shared;
 
@@ -18,19 +21,25 @@ pub(crate) const SIGNALS: [i32; 5] =
 /// How often the stop looks whether the last client is gone.
 const LOOK: Duration = Duration::from_millis(20);
 
+/// A reload that is told to end waits for nothing any more.
+const RELOAD_END: Duration = Duration::from_secs(1);
+
 /// Handles signals until it is time to exit.
 pub(crate) fn wait(
     shared: &Arc<Shared>,
     machines: &Arc<[MachineHandle]>,
     signals: &Signals,
-    acceptors: Vec<JoinHandle<()>>,
+    reloads: JoinHandle<Listeners>,
+    stages: &Sender<Stage>,
 ) -> Exit {
     let who = Who::default();
     loop {
         match signals.wait(Deadline::NEVER) {
             Ok(libc::SIGTERM | libc::SIGINT) => break,
             Ok(libc::SIGHUP) => {
-                shared.log.error("system", &who, format_args!("SIGHUP: reload is not built yet"));
+                if shared.reloads.post().is_err() {
+                    shared.log.error("system", &who, format_args!("SIGHUP: nobody can reload"));
+                }
             }
             Ok(libc::SIGUSR1) => {
                 let text = format_args!("SIGUSR1: reopening the log is not built yet");
@@ -45,9 +54,13 @@ pub(crate) fn wait(
     }
     let text = format_args!("termination signal received, shutting down");
     shared.log.info("system", &who, text);
-    acceptors.iter().for_each(JoinHandle::cancel);
-    for acceptor in acceptors {
-        let _ = acceptor.join(Deadline::after(LOOK)); // closes the socket, unlinks its file
+    if shared.config().global.max_sigterms_to_die <= 1 {
+        return Exit::Failed;
+    }
+    let _ = stages.try_send(Stage::Stopping);
+    reloads.cancel();
+    if let Ok(listeners) = reloads.join(Deadline::after(RELOAD_END)) {
+        listeners.close();
     }
     let ejected = Arc::clone(shared);
     let workers = machines.len();
@@ -57,17 +70,23 @@ pub(crate) fn wait(
 
 /// Until the last client is gone, the time is over, or the operator insists.
 fn linger(shared: &Shared, signals: &Signals) -> Exit {
-    let global = &shared.config.global;
-    let deadline = global.graceful_shutdown_timeout.map_or(Deadline::NEVER, Deadline::after);
+    let config = shared.config();
+    let deadline = config.global.graceful_shutdown_timeout;
+    let deadline = deadline.map_or(Deadline::NEVER, Deadline::after);
+    let sigterms_max = config.global.max_sigterms_to_die;
     let mut told = 1;
     while shared.clients.live() > 0 || is_recovering(shared) {
         let look = Deadline::after(LOOK);
         match signals.wait(look.earliest(deadline)) {
             Ok(libc::SIGTERM | libc::SIGINT) => told += 1,
+            Ok(libc::SIGHUP) => {
+                let text = format_args!("SIGHUP: shutting down, nothing is reloaded");
+                shared.log.error("system", &Who::default(), text);
+            }
             Ok(_) | Err(machine::Error::TimedOut) => {}
             Err(_) => return Exit::Failed,
         }
-        if told >= global.max_sigterms_to_die {
+        if told >= sigterms_max {
             return Exit::Failed;
         }
         if deadline.is_past(machine::now()) {
@@ -87,7 +106,7 @@ fn is_recovering(shared: &Shared) -> bool {
 
 /// Asks clients to leave, a few on each machine at a time.
 fn eject(shared: &Shared, workers: usize) {
-    let options = &shared.config.drop;
+    let options = shared.config().drop.clone();
     if !options.enabled {
         return;
     }

@@ -2,97 +2,154 @@
 //! totals; nothing is counted for them that is not counted anyway.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::fmt::Write as _;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use machine::MachineHandle;
+use machine::{Deadline, MachineHandle, Notified, Woken};
 
 use crate::backend::Home;
 use crate::log::Who;
 use crate::shared::Shared;
-use crate::tally::Totals;
+use crate::tally::{Times, Totals};
 
-/// What a route had counted when it was printed last; by the home's address.
-type Before = HashMap<usize, Totals>;
+/// What tools that read Odyssey's log look for; there are no such messages here.
+const NO_MESSAGES: &str = "msg (0 allocated, 0 cached, 0 freed, 0 cache_size)";
 
-/// Runs as a coroutine; with `log_stats no` it ends at once, so that an idle process does not wake.
+/// What a route had counted when it was printed last; by the home's address, which nobody else has
+/// as long as we know of it.
+type Before = HashMap<usize, (Weak<Home>, Reading)>;
+
+#[derive(Default)]
+struct Reading {
+    totals: Totals,
+    times: Option<Times>,
+}
+
+/// Runs as a coroutine; with `log_stats no` it sleeps until a reload says otherwise.
 pub(crate) fn run(shared: &Arc<Shared>, machines: &[MachineHandle]) {
-    let global = &shared.config.global;
-    if !global.log_stats {
-        return;
+    let notified = Notified::new();
+    let _ = shared.stats.set(notified.notifier());
+    let (mut before, mut last) = (Before::new(), machine::now());
+    let (mut known, mut due) = (None, Deadline::NEVER);
+    loop {
+        let interval = interval(shared);
+        if interval != known {
+            (known, due) = (interval, interval.map_or(Deadline::NEVER, Deadline::after));
+        }
+        match (machine::wait_any(&[], Some(&notified), due), interval) {
+            (Ok(Woken::TimedOut), Some(interval)) => {
+                print_process(shared, machines);
+                let now = machine::now();
+                let elapsed = now - std::mem::replace(&mut last, now);
+                before = print_routes(shared, &before, elapsed);
+                due = Deadline::after(interval);
+            }
+            (Ok(_), _) => _ = notified.take(),
+            (Err(_), _) => return,
+        }
     }
-    let interval = Duration::from_secs(global.stats_interval_s.max(1));
-    let mut before = Before::new();
-    while machine::sleep(interval).is_ok() {
-        print_process(shared, machines);
-        let homes = shared.homes();
-        let now: Before = homes
-            .iter()
-            .map(|home| {
-                let (place, totals) = (Arc::as_ptr(home).addr(), home.tally.totals());
-                let since = totals.since(before.get(&place).unwrap_or(&Totals::default()));
-                print_route(shared, home, &since, interval.as_secs());
-                (place, totals)
-            })
-            .collect();
-        before = now;
-    }
+}
+
+/// How often lines are printed; None: never.
+fn interval(shared: &Shared) -> Option<Duration> {
+    let global = &shared.config().global;
+    global.log_stats.then(|| Duration::from_secs(global.stats_interval_s.max(1)))
 }
 
 fn print_process(shared: &Shared, machines: &[MachineHandle]) {
-    let who = Who::default();
+    let say = |text: std::fmt::Arguments<'_>| shared.log.info("stats", &Who::default(), text);
+    let errors = shared.startup_errors();
+    say(format_args!(
+        "system worker: {NO_MESSAGES}, coroutines (0 active, 0 cached) startup errors {errors}"
+    ));
     for (index, machine) in machines.iter().enumerate() {
         let stats = machine.stats();
-        shared.log.info(
-            "stats",
-            &who,
-            format_args!(
-                "worker[{index}]: msg (0 allocated, 0 cached, 0 freed, 0 cache_size), coroutines \
-                 ({} active, {} cached), clients_processed: {}",
-                stats.coroutines_live, stats.coroutines_cached, stats.seats
-            ),
-        );
+        let (active, cached) = (stats.coroutines_live, stats.coroutines_cached);
+        let processed = shared.rosters[index].arrived();
+        say(format_args!(
+            "worker[{index}]: {NO_MESSAGES}, coroutines ({active} active, {cached} cached), \
+             clients_processed: {processed}"
+        ));
     }
     let (dropped, queued) = (shared.log.dropped(), shared.log.queued());
-    let text = format_args!("logger: dropped lines {dropped}, queue size {queued}");
-    shared.log.info("stats", &who, text);
-    shared.log.info("stats", &who, format_args!("clients {}", shared.clients.live()));
+    say(format_args!(
+        "logger: {NO_MESSAGES}, coroutines (0 active, 0 cached), dropped lines {dropped}, queue \
+         size {queued}"
+    ));
+    say(format_args!("clients {}", shared.clients.live()));
+}
+
+/// What was done on each route since `before`, which is `elapsed` ago. Returns what is known now.
+fn print_routes(shared: &Shared, before: &Before, elapsed: Duration) -> Before {
+    let nothing = Reading::default();
+    let print = |home: Arc<Home>| {
+        let place = Arc::as_ptr(&home).addr();
+        let earlier = before.get(&place).map_or(&nothing, |(_, reading)| reading);
+        let now = Reading { totals: home.tally.totals(), times: home.tally.times() };
+        print_route(shared, &home, &now.totals.since(&earlier.totals), elapsed);
+        let wanted = !home.route.rule().quantiles.is_empty();
+        if let Some(times) = now.times.as_ref().filter(|_| wanted) {
+            let earlier = earlier.times.clone().unwrap_or_default();
+            print_times(shared, &home, &times.since(&earlier));
+        }
+        (place, (Arc::downgrade(&home), now))
+    };
+    shared.homes().into_iter().map(print).collect()
 }
 
 /// One route: who is there and what was done, per second.
-fn print_route(shared: &Shared, home: &Home, since: &Totals, seconds: u64) {
+fn print_route(shared: &Shared, home: &Home, since: &Totals, elapsed: Duration) {
     let rule = home.route.rule();
+    let obsolete = if home.route.is_retired() { " obsolete" } else { "" };
+    let label = format!("{}.{}{obsolete}", rule.database, rule.user);
     let counts = home.route.with(|pool| pool.counts());
+    let ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX).max(1);
+    let rate = |total: u64| total.saturating_mul(1000) / ms;
     let mean = |total: u64, count: u64| total.checked_div(count).unwrap_or(0);
     shared.log.info(
         "stats",
         &Who::default(),
         format_args!(
-            "[{}.{}] {} clients, {} active servers, {} idle servers, {} transactions/sec ({} usec) \
-             {} queries/sec ({} usec) {} in bytes/sec, {} out bytes/sec",
-            rule.database,
-            rule.user,
+            "[{label}] {} clients, {} active servers, {} idle servers, {} transactions/sec ({} \
+             usec) {} queries/sec ({} usec) {} in bytes/sec, {} out bytes/sec",
             home.route.clients(),
             counts.leased,
             counts.idle,
-            since.transactions / seconds,
+            rate(since.transactions),
             mean(since.transaction_us, since.transactions),
-            since.queries / seconds,
+            rate(since.queries),
             mean(since.query_us, since.queries),
-            since.received_bytes / seconds,
-            since.sent_bytes / seconds,
+            rate(since.received_bytes),
+            rate(since.sent_bytes),
         ),
     );
     let counters = home.route.with(|pool| *pool.counters());
     let share = (counters.takes_last * 100).checked_div(counters.checkouts()).unwrap_or(0);
     let text = format_args!(
-        "[{}.{}] {} checkouts, {share}% of them of the client's own last server, {} waits, \
+        "[{label}] {} checkouts, {share}% of them of the client's own last server, {} waits, \
          {} clients pinned so far",
-        rule.database,
-        rule.user,
         counters.checkouts(),
         counters.waits,
         home.tally.pins(),
     );
+    shared.log.info("stats", &Who::default(), text);
+}
+
+/// The quantiles of a rule, over all that ended since they were printed last.
+fn print_times(shared: &Shared, home: &Home, times: &Times) {
+    let rule = home.route.rule();
+    let mut text = format!("[{}.{}]", rule.database, rule.user);
+    for quantile in &rule.quantiles {
+        let (query, transaction) =
+            (times.queries.quantile(*quantile), times.transactions.quantile(*quantile));
+        // Writing to a String cannot fail.
+        let _ = write!(
+            text,
+            " query_{quantile} {query} usec, transaction_{quantile} {transaction} usec,"
+        );
+    }
+    let (queries, transactions) = (times.queries.total(), times.transactions.total());
+    let text = format_args!("{text} of {queries} queries and {transactions} transactions");
     shared.log.info("stats", &Who::default(), text);
 }

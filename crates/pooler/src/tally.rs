@@ -1,8 +1,11 @@
 //! Tallies: what was done on a route, counted by the clients as they go and read by the statistics.
 //! Numbers only ever grow; who wants a rate remembers the last reading.
 
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+use crate::histogram::{Counts, Histogram};
 
 /// Totals of one route.
 #[derive(Debug)]
@@ -11,6 +14,8 @@ pub struct Tally {
     /// would be six a transaction.
     columns: Box<[Column]>,
     pins: AtomicU64,
+    /// Only where a rule has, or had, `quantiles`.
+    histograms: OnceLock<(Histogram, Histogram)>,
 }
 
 /// What the clients of one machine did; in a cache line of its own.
@@ -23,6 +28,15 @@ struct Column {
     transaction_us: AtomicU64,
     received_bytes: AtomicU64,
     sent_bytes: AtomicU64,
+}
+
+/// How long the queries and the transactions of one route took.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Times {
+    /// Requests, from the first byte to the ReadyForQuery.
+    pub queries: Counts,
+    /// Transactions, as in [`Totals`].
+    pub transactions: Counts,
 }
 
 /// One reading of a [`Tally`].
@@ -42,22 +56,42 @@ pub struct Totals {
     pub sent_bytes: u64,
 }
 
-/// What one client does during one lease; handed in when the lease ends, so that a query costs no
-/// shared counter.
+/// What one client does during one transaction; handed in when that is over, or each second of a
+/// long one, so that a query costs no shared counter.
 #[derive(Debug, Default)]
 pub struct Traffic {
     totals: Totals,
-    /// When the lease began; None while the client holds no server.
+    /// When the transaction began; None outside of one.
     since: Option<Instant>,
     /// When the request that is not answered yet was made.
     asked: Option<Instant>,
+    /// Requests that were answered since then, not all of them.
+    answered: u64,
+    /// Has anything of this transaction been answered? A goodbye is none.
+    real: bool,
+    /// When something was handed in last.
+    handed_in: Option<Instant>,
 }
+
+/// A transaction that takes longer than this is in the statistics before it is over.
+const HAND_IN: Duration = Duration::from_secs(1);
 
 impl Tally {
     /// Nothing yet, on any of so many machines.
     pub fn new(machines: usize) -> Self {
         let columns = (0..machines).map(|_| Column::default()).collect();
-        Self { columns, pins: AtomicU64::new(0) }
+        Self { columns, pins: AtomicU64::new(0), histograms: OnceLock::new() }
+    }
+
+    /// From now on somebody wants to know how long things take.
+    pub fn time(&self) {
+        self.histograms.get_or_init(Default::default);
+    }
+
+    /// How long things took so far; None if nobody wants to know.
+    pub fn times(&self) -> Option<Times> {
+        let (queries, transactions) = self.histograms.get()?;
+        Some(Times { queries: queries.counts(), transactions: transactions.counts() })
     }
 
     /// The totals now. Counters are read one by one: they may be a query apart.
@@ -77,7 +111,7 @@ impl Tally {
 
     /// Adds to the column of this machine.
     fn add(&self, more: &Totals) {
-        let machine = machine::current().expect("clients are served on machines");
+        let machine = machine::current().unwrap_or(0); // elsewhere are only tests
         self.columns[machine].add(more);
     }
 }
@@ -134,22 +168,35 @@ impl Totals {
     }
 }
 
+impl Times {
+    /// What came since `before`.
+    pub fn since(&self, before: &Times) -> Times {
+        Times {
+            queries: self.queries.since(&before.queries),
+            transactions: self.transactions.since(&before.transactions),
+        }
+    }
+}
+
 impl Traffic {
     /// The client got a server.
     pub fn begin(&mut self, now: Instant) {
         self.since = Some(now);
         self.asked = Some(now);
+        self.handed_in = Some(now);
     }
 
     /// The client asked for something; only the first of a pipeline starts the clock.
     pub fn asked(&mut self) {
-        self.asked.get_or_insert_with(machine::now);
+        let asked = *self.asked.get_or_insert_with(machine::now);
+        self.since.get_or_insert(asked);
     }
 
-    /// Everything asked for was answered.
-    pub fn settled(&mut self, now: Instant) {
-        if let Some(asked) = self.asked.take() {
-            self.totals.query_us += now.duration_since(asked).as_micros() as u64;
+    /// Everything asked for was answered, and a transaction is open.
+    pub fn settled(&mut self, now: Instant, tally: &Tally) {
+        self.count_queries(now, tally);
+        if self.handed_in.is_some_and(|at| now.duration_since(at) >= HAND_IN) {
+            self.hand_in(now, tally);
         }
     }
 
@@ -165,41 +212,63 @@ impl Traffic {
 
     /// A request was answered in full.
     pub fn answered(&mut self) {
-        self.totals.queries += 1;
+        self.answered += 1;
     }
 
-    /// The client gave its server back: a transaction (or a session) is over.
+    /// Everything asked for was answered, and no transaction is open; or the client is gone.
     pub fn transaction_over(&mut self, now: Instant, tally: &Tally) {
-        tally.add(&self.take(now));
+        self.count_queries(now, tally);
+        if let Some(since) = self.since.take()
+            && std::mem::take(&mut self.real)
+        {
+            let us = now.duration_since(since).as_micros() as u64;
+            self.totals.transactions += 1;
+            self.totals.transaction_us += us;
+            if let Some((_, transactions)) = tally.histograms.get() {
+                transactions.record(us, 1);
+            }
+        }
+        self.hand_in(now, tally);
     }
 
-    fn take(&mut self, now: Instant) -> Totals {
-        self.settled(now);
-        if let Some(since) = self.since.take() {
-            self.totals.transactions += 1;
-            self.totals.transaction_us += now.duration_since(since).as_micros() as u64;
+    /// Those of a pipeline count as long as the whole of it: none can be read before.
+    fn count_queries(&mut self, now: Instant, tally: &Tally) {
+        let Some(asked) = self.asked.take() else { return };
+        let count = std::mem::take(&mut self.answered);
+        if count == 0 {
+            return;
         }
-        std::mem::take(&mut self.totals)
+        let us = now.duration_since(asked).as_micros() as u64;
+        self.totals.queries += count;
+        self.totals.query_us += us;
+        self.real = true;
+        if let Some((queries, _)) = tally.histograms.get() {
+            queries.record(us, count);
+        }
+    }
+
+    fn hand_in(&mut self, now: Instant, tally: &Tally) {
+        tally.add(&std::mem::take(&mut self.totals));
+        self.handed_in = Some(now);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
 
     #[test]
     fn a_lease_is_handed_in_once() {
-        let (tally, start) = (Tally::new(2), Instant::now());
+        let (tally, start) = (Tally::new(1), Instant::now());
         let mut traffic = Traffic::default();
         traffic.begin(start);
         traffic.received(10);
         traffic.answered();
         traffic.answered();
-        tally.columns[0].add(&traffic.take(start + Duration::from_micros(70)));
+        traffic.transaction_over(start + Duration::from_micros(70), &tally);
         traffic.sent(5);
-        tally.columns[1].add(&traffic.take(start));
-        tally.columns[1].add(&traffic.take(start));
+        traffic.transaction_over(start, &tally);
+        traffic.transaction_over(start, &tally);
         let expected = Totals {
             queries: 2,
             query_us: 70,
@@ -210,5 +279,40 @@ mod tests {
         };
         assert_eq!(tally.totals(), expected);
         assert_eq!(tally.totals().since(&expected), Totals::default());
+    }
+
+    /// A client of a session pool holds one server for hours. Counted by the lease, all its work
+    /// would come when it leaves, as one transaction.
+    #[test]
+    fn each_transaction_of_a_long_lease_counts_when_it_is_over() {
+        let (tally, start) = (Tally::new(1), machine::now());
+        tally.time();
+        let at = |ms: u64| machine::now().max(start) + Duration::from_millis(ms);
+        let mut traffic = Traffic::default();
+        traffic.begin(start);
+        traffic.answered();
+        traffic.transaction_over(at(1), &tally);
+        for query in 0..3 {
+            traffic.asked();
+            traffic.answered();
+            if query < 2 {
+                traffic.settled(at(2), &tally);
+                assert_eq!(tally.totals().queries, 1, "the transaction is open and young");
+            }
+        }
+        traffic.transaction_over(at(3), &tally);
+        let counts = || (tally.totals().queries, tally.totals().transactions);
+        assert_eq!(counts(), (4, 2));
+        traffic.asked();
+        traffic.answered();
+        traffic.settled(at(5000), &tally);
+        assert_eq!(counts(), (5, 2), "a long one is in the statistics before its end");
+        traffic.transaction_over(at(5001), &tally);
+        traffic.asked();
+        traffic.transaction_over(at(6000), &tally);
+        assert_eq!(counts(), (5, 3), "a goodbye is neither a query nor a transaction");
+        let times = tally.times().unwrap();
+        assert_eq!((times.queries.total(), times.transactions.total()), counts());
+        assert_eq!(Tally::new(1).times(), None);
     }
 }

@@ -30,11 +30,12 @@ pub enum Errand {
 
 /// One amount for several pools.
 pub struct Budget {
-    /// None: no limit.
-    size: Option<usize>,
     state: Mutex<State>,
     /// Somebody is in the line: read without the lock by those who ask for errands.
     busy: AtomicBool,
+    /// More is used than there is, since it became less: read without the lock by those who come
+    /// back.
+    overspent: AtomicBool,
 }
 
 /// What a pool lets the others know.
@@ -48,6 +49,8 @@ struct Posted {
 
 #[derive(Default)]
 struct State {
+    /// None: no limit.
+    size: Option<usize>,
     used: usize,
     posted: HashMap<Member, Posted>,
     /// Members that want, the one whose client waits longest first.
@@ -60,6 +63,12 @@ struct State {
     swapped: Option<Instant>,
 }
 
+impl State {
+    fn has_room(&self) -> bool {
+        self.size.is_none_or(|size| self.used < size)
+    }
+}
+
 /// A pool's part in a budget.
 pub struct Share {
     budget: Arc<Budget>,
@@ -70,7 +79,27 @@ pub struct Share {
 impl Budget {
     /// Of that size; `None` only counts.
     pub fn new(size: Option<usize>) -> Budget {
-        Budget { size, state: Mutex::default(), busy: AtomicBool::new(false) }
+        let state = Mutex::new(State { size, ..State::default() });
+        Budget { state, busy: AtomicBool::new(false), overspent: AtomicBool::new(false) }
+    }
+
+    /// The amount is another one from now on. What is used beyond it is given back as it becomes
+    /// free; errands may follow.
+    pub fn resize(&self, size: Option<usize>) {
+        let mut state = self.lock();
+        state.size = size;
+        state.offered = None;
+        self.note_overspent(&state);
+    }
+
+    /// Whether more is used than there is.
+    pub fn is_overspent(&self) -> bool {
+        self.overspent.load(Ordering::Acquire)
+    }
+
+    fn note_overspent(&self, state: &State) {
+        let over = state.size.is_some_and(|size| state.used > size);
+        self.overspent.store(over, Ordering::Release);
     }
 
     /// What is used now, by all pools together.
@@ -80,7 +109,7 @@ impl Budget {
 
     /// The amount; `None` when there is no limit.
     pub fn size(&self) -> Option<usize> {
-        self.size
+        self.lock().size
     }
 
     /// Whether anybody waits for it.
@@ -95,7 +124,7 @@ impl Budget {
         }
         let mut state = self.lock();
         let head = state.line.first().copied()?;
-        if self.has_room(&state) {
+        if state.has_room() {
             let fresh = state.offered.replace(head) != Some(head);
             return fresh.then_some(Errand::Offer(head.1));
         }
@@ -103,10 +132,6 @@ impl Budget {
         // It posts again what it has idle when it was visited.
         state.posted.entry(holder).or_default().idle = None;
         Some(Errand::Reclaim(holder))
-    }
-
-    fn has_room(&self, state: &State) -> bool {
-        self.size.is_none_or(|size| state.used < size)
     }
 
     fn post(&self, member: Member, posted: Posted) {
@@ -150,7 +175,7 @@ impl Share {
         let limit = limit.unwrap_or(usize::MAX);
         let first = state.line.iter().find(|(_, member)| *member != self.member);
         let passes = first.is_none_or(|(other, _)| since <= *other);
-        let spent = passes && state.used < limit && self.budget.has_room(&state);
+        let spent = passes && state.used < limit && state.has_room();
         state.used += usize::from(spent);
         spent
     }
@@ -160,6 +185,9 @@ impl Share {
         debug_assert!(state.used > 0, "what is given back was spent");
         state.used = state.used.saturating_sub(1);
         state.offered = None;
+        if self.budget.is_overspent() {
+            self.budget.note_overspent(&state);
+        }
     }
 
     /// Lets the others know: since when a client waits for this budget, and whether there are idle
@@ -186,7 +214,7 @@ impl Share {
             return false;
         }
         let mut state = self.budget.lock();
-        if self.budget.has_room(&state) {
+        if state.has_room() {
             return false; // there is enough for both
         }
         let other = state.line.iter().find(|(_, member)| *member != self.member);
@@ -262,6 +290,19 @@ mod tests {
         two.give_back();
         two.post(None, Some(now));
         assert_eq!(budget.errand(), Some(Errand::Offer(Member(0))));
+    }
+
+    #[test]
+    fn a_smaller_budget_is_overspent_until_enough_came_back() {
+        let ([one, two], now) = shares(2);
+        assert!(one.try_spend(None, now) && two.try_spend(None, now));
+        let budget = one.budget().clone();
+        budget.resize(Some(1));
+        assert!(budget.is_overspent());
+        one.give_back();
+        assert!(!budget.is_overspent() && !one.try_spend(None, now));
+        budget.resize(None);
+        assert!(one.try_spend(None, now));
     }
 
     #[test]

@@ -23,11 +23,11 @@ pub use cancel::{CancelKeys, ClientKey};
 pub use limits::{Admission, ClientLimit};
 pub use pool::{
     Asker, CancelTicket, Census, Checkin, Checkout, Claim, ClientId, Full, GaveUp, Grant, Limits,
-    Pool, Shares, SlotView,
+    Pool, Retuned, Shares, SlotView,
 };
 pub use queue::Ticket;
 pub use refusal::{Refusal, Scope};
-pub use route::{Done, Parameters, ROUTES_MAX, Route, RouteKey, Routes, WAITERS_MAX};
+pub use route::{Done, Parameters, ROUTES_MAX, Route, RouteKey, Routes, RuleNow, WAITERS_MAX};
 pub use rules::{Ask, Group, Host, Members, Membership, Question, Rules, Verdict};
 pub use slot::{SlotKey, State};
 pub use statements::{

@@ -9,8 +9,8 @@ use crate::refusal::{Refusal, Scope};
 #[derive(Debug)]
 pub struct ClientLimit {
     scope: Scope,
-    /// None: no limit.
-    limit: Option<usize>,
+    /// `usize::MAX`: no limit.
+    limit: AtomicUsize,
     /// Admissions alive.
     live: Arc<AtomicUsize>,
 }
@@ -25,7 +25,13 @@ pub struct Admission {
 impl ClientLimit {
     /// A limit nobody is under yet; `None` admits everybody and only counts.
     pub fn new(scope: Scope, limit: Option<usize>) -> ClientLimit {
+        let limit = AtomicUsize::new(limit.unwrap_or(usize::MAX));
         ClientLimit { scope, limit, live: Arc::default() }
+    }
+
+    /// Another limit for those who come; nobody who is here has to go.
+    pub fn set_limit(&self, limit: Option<usize>) {
+        self.limit.store(limit.unwrap_or(usize::MAX), Ordering::Release);
     }
 
     /// Takes a place.
@@ -33,7 +39,7 @@ impl ClientLimit {
     /// # Errors
     /// [`Refusal::ClientMax`] when all places are taken.
     pub fn admit(&self) -> Result<Admission, Refusal> {
-        let max = self.limit.unwrap_or(usize::MAX);
+        let max = self.limit.load(Ordering::Acquire);
         let taken = self.live.fetch_update(Ordering::AcqRel, Ordering::Acquire, |live| {
             (live < max).then_some(live + 1)
         });
@@ -70,6 +76,20 @@ mod tests {
         drop(first);
         let _third = limit.admit().unwrap();
         assert_eq!(limit.live(), 2);
+    }
+
+    #[test]
+    fn a_lower_limit_drives_nobody_out() {
+        let limit = ClientLimit::new(Scope::Global, None);
+        let mut all: Vec<_> = (0..3).map(|_| limit.admit().unwrap()).collect();
+        limit.set_limit(Some(2));
+        assert!(limit.admit().is_err());
+        all.truncate(1);
+        all.push(limit.admit().unwrap());
+        assert!(limit.admit().is_err());
+        limit.set_limit(None);
+        all.push(limit.admit().unwrap());
+        assert_eq!(limit.live(), 3);
     }
 
     #[test]

@@ -12,6 +12,7 @@ use std::time::Instant;
 pub use cancels::CancelTicket;
 use room::Room;
 pub use room::{Full, Shares};
+pub use upkeep::Retuned;
 
 pub use answer::{
     Asker, Census, Checkin, Checkout, Claim, ClientId, GaveUp, Grant, Limits, SlotView,

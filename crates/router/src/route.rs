@@ -2,6 +2,7 @@
 //! share behind one short lock. It refuses to be waited in: the lock is held for a decision, never
 //! for I/O.
 
+mod adopt;
 mod parts;
 
 use std::collections::HashMap;
@@ -10,12 +11,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::time::{Duration, Instant};
 
+use arc_swap::{ArcSwap, Guard};
 use config::{Name, Rule, UserName};
 use wire::startup::Replication;
 
 use crate::budget::{Budget, Errand, Member};
 use crate::limits::{Admission, ClientLimit};
-use crate::pool::{Limits, Pool};
+use crate::pool::{Limits, Pool, Retuned, Shares};
 use crate::refusal::{Refusal, Scope};
 use parts::Parts;
 
@@ -31,10 +33,9 @@ pub const ROUTES_MAX: usize = 1 << 14;
 /// learned from its server would have to be learned again.
 const EMPTY_KEPT: Duration = Duration::from_secs(60);
 
-/// What makes two clients share a pool.
-#[derive(Clone, Debug)]
+/// What makes two clients of one rule share a pool.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct RouteKey {
-    rule: Arc<Rule>,
     /// The database at the server.
     pub database: String,
     /// The user at the server.
@@ -51,6 +52,8 @@ pub type Parameters = Vec<(String, String)>;
 /// `S` is an idle server, `W` wakes a waiter, `C` is what a canceller needs of a server.
 pub struct Route<S, W, C> {
     key: RouteKey,
+    /// Another one when a reload changed what can change under living servers.
+    rule: ArcSwap<Rule>,
     clients: ClientLimit,
     /// The rule is gone from the configuration; the route goes when it is empty.
     retired: AtomicBool,
@@ -81,11 +84,19 @@ pub struct Routes<S, W, C> {
 }
 
 struct Table<S, W, C> {
-    by_key: HashMap<RouteKey, Known<S, W, C>>,
+    by_key: HashMap<(SameRule, RouteKey), Known<S, W, C>>,
     by_member: HashMap<Member, Weak<Route<S, W, C>>>,
     /// Routes made so far.
     made: u64,
+    /// What took the place of rules that a reload took out of force, as long as somebody may come
+    /// with one of them; None: nothing did.
+    outdated: HashMap<SameRule, Option<Arc<Rule>>>,
 }
+
+/// A rule, which is the same one only if it is the same object: two rules that say the same have
+/// different limits to keep.
+#[derive(Clone)]
+struct SameRule(Arc<Rule>);
 
 struct Known<S, W, C> {
     route: Arc<Route<S, W, C>>,
@@ -93,62 +104,46 @@ struct Known<S, W, C> {
     empty_since: Option<Instant>,
 }
 
+/// A rule as it is now. It stays as it is in the eyes of its holder; a reload may have put another
+/// in its place meanwhile.
+pub type RuleNow = Guard<Arc<Rule>>;
+
 impl RouteKey {
     /// The rule's `storage_db` and `storage_user` win over what the client named.
-    fn new(rule: &Arc<Rule>, database: &str, user: &str, replication: Replication) -> RouteKey {
+    fn new(rule: &Rule, database: &str, user: &str, replication: Replication) -> RouteKey {
         RouteKey {
-            rule: Arc::clone(rule),
             database: rule.storage_db.as_deref().unwrap_or(database).to_owned(),
             user: rule.storage_user.as_deref().unwrap_or(user).to_owned(),
             replication,
         }
     }
+}
 
-    /// The rule, which is the same one only if it is the same object: two rules that say the same
-    /// have different limits to keep.
-    pub fn rule(&self) -> &Arc<Rule> {
-        &self.rule
+impl PartialEq for SameRule {
+    fn eq(&self, other: &SameRule) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
     }
 }
 
-impl PartialEq for RouteKey {
-    fn eq(&self, other: &RouteKey) -> bool {
-        Arc::ptr_eq(&self.rule, &other.rule)
-            && self.database == other.database
-            && self.user == other.user
-            && self.replication == other.replication
-    }
-}
+impl Eq for SameRule {}
 
-impl Eq for RouteKey {}
-
-impl Hash for RouteKey {
+impl Hash for SameRule {
     fn hash<H: Hasher>(&self, state: &mut H) {
         // The key keeps the rule alive, so no other rule can get its address.
-        Arc::as_ptr(&self.rule).hash(state);
-        self.database.hash(state);
-        self.user.hash(state);
-        self.replication.hash(state);
+        Arc::as_ptr(&self.0).hash(state);
     }
 }
 
 impl<S, W, C: Clone> Route<S, W, C> {
-    fn new(key: RouteKey, parts: &mut Parts, member: Member) -> Route<S, W, C> {
-        let limits = Limits {
-            size: key.rule.pool_size,
-            min: key.rule.min_pool_size,
-            waiters_max: WAITERS_MAX,
-            ttl: key.rule.pool_ttl,
-            lifetime: key.rule.server_lifetime,
-        };
-        let shares = parts.of(&key.rule, member);
-        let pool = Pool::sharing(limits, shares);
+    fn new(rule: Arc<Rule>, key: RouteKey, shares: Shares) -> Route<S, W, C> {
+        let pool = Pool::sharing(limits(&rule), shares);
         Route {
             budgets: pool.budgets().map(Arc::clone).collect(),
-            clients: ClientLimit::new(Scope::Route, key.rule.client_max),
+            clients: ClientLimit::new(Scope::Route, rule.client_max),
             retired: AtomicBool::new(false),
             learned: Mutex::new(None),
             pool: Mutex::new(pool),
+            rule: ArcSwap::new(rule),
             key,
         }
     }
@@ -182,8 +177,26 @@ impl<S, W, C: Clone> Route<S, W, C> {
     }
 
     /// The rule it follows.
-    pub fn rule(&self) -> &Arc<Rule> {
-        &self.key.rule
+    pub fn rule(&self) -> RuleNow {
+        self.rule.load()
+    }
+
+    /// Takes the limits of its rule, which may be another one now; see [`Pool::retune`]. As with
+    /// [`Route::with`], errands may follow.
+    pub fn retune(&self, now: Instant) -> Retuned<S, W> {
+        let rule = self.rule();
+        self.clients.set_limit(rule.client_max);
+        let mut limits = limits(&rule);
+        if self.is_retired() {
+            limits.min = 0;
+        }
+        self.with(|pool| {
+            if self.is_retired() {
+                pool.retune(limits, now).and_close(pool.retire_all())
+            } else {
+                pool.retune(limits, now)
+            }
+        })
     }
 
     /// Counts a client in for as long as the admission lives.
@@ -219,23 +232,34 @@ impl<S, W, C: Clone> Route<S, W, C> {
     }
 
     /// The rule is gone from the configuration: the route is collected as soon as it is empty.
-    pub fn retire(&self) {
+    fn retire(&self) {
         self.retired.store(true, Ordering::Release);
     }
 
-    /// Whether [`Route::retire`] was called.
+    /// Its rule is out of force: those who are here may stay, and nobody comes any more.
     pub fn is_retired(&self) -> bool {
         self.retired.load(Ordering::Acquire)
     }
 
     /// Made for a name that somebody sent rather than for one that stands in the file.
     pub fn is_dynamic(&self) -> bool {
-        self.key.rule.database == Name::Default || !matches!(self.key.rule.user, UserName::Named(_))
+        let rule = self.rule();
+        rule.database == Name::Default || !matches!(rule.user, UserName::Named(_))
     }
 
     fn is_empty(&self) -> bool {
         self.clients() == 0
             && self.with(|pool| pool.counts().servers() + pool.counts().waiting == 0)
+    }
+}
+
+fn limits(rule: &Rule) -> Limits {
+    Limits {
+        size: rule.pool_size,
+        min: rule.min_pool_size,
+        waiters_max: WAITERS_MAX,
+        ttl: rule.pool_ttl,
+        lifetime: rule.server_lifetime,
     }
 }
 
@@ -246,12 +270,12 @@ impl<S, W, C: Clone> Routes<S, W, C> {
     }
 
     pub(crate) fn with_max(max: usize) -> Routes<S, W, C> {
-        let table = Table { by_key: HashMap::new(), by_member: HashMap::new(), made: 0 };
-        Routes { max, known: Mutex::new(table), parts: Mutex::default() }
+        Routes { max, known: Mutex::new(Table::new()), parts: Mutex::default() }
     }
 
     /// The route of a client that met `rule`, named `database` and `user` and wants servers of a
-    /// kind.
+    /// kind. A rule that was taken out of force after it was met leads to where it leads now, or to
+    /// a route that is retired.
     ///
     /// # Errors
     /// [`Refusal::RoutesFull`] when it would be one too many and no empty one can go.
@@ -262,8 +286,10 @@ impl<S, W, C: Clone> Routes<S, W, C> {
         user: &str,
         replication: Replication,
     ) -> Result<Arc<Route<S, W, C>>, Refusal> {
-        let key = RouteKey::new(rule, database, user, replication);
         let mut table = lock(&self.known);
+        let (rule, in_force) = table.in_force(rule);
+        let key = RouteKey::new(&rule, database, user, replication);
+        let key = (SameRule(rule), key);
         if let Some(found) = table.by_key.get(&key) {
             return Ok(Arc::clone(&found.route));
         }
@@ -275,7 +301,11 @@ impl<S, W, C: Clone> Routes<S, W, C> {
         }
         table.made += 1;
         let member = Member(table.made);
-        let route = Arc::new(Route::new(key.clone(), &mut lock(&self.parts), member));
+        let shares = lock(&self.parts).of(&key.0.0, member);
+        let route = Arc::new(Route::new(Arc::clone(&key.0.0), key.1.clone(), shares));
+        if !in_force {
+            route.retire();
+        }
         table.by_member.insert(member, Arc::downgrade(&route));
         table.by_key.insert(key, Known { route: Arc::clone(&route), empty_since: None });
         Ok(route)
@@ -333,6 +363,7 @@ impl<S, W, C: Clone> Routes<S, W, C> {
             table.by_member.retain(|_, route| route.strong_count() > 0);
             lock(&self.parts).sweep();
         }
+        table.sweep();
         gone
     }
 }

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use config::{
-    AddressSelector, Authentication, ConnectionType, GroupQuery, Name, PoolMode, PoolRouting, Rule,
-    Storage, StorageKind, TlsMode, UserName,
+    AddressSelector, Authentication, ConnectionType, GroupQuery, Keepalive, Name, PoolMode,
+    PoolRouting, Rule, Storage, StorageKind, TlsMode, UserName,
 };
 
 /// `database user [address/prefix | host] [connection] [internal] [block]`; `*` is default, `+name`
@@ -108,6 +108,8 @@ fn blank(database: Name, user: UserName) -> Rule {
         client_max: None,
         client_show_id: false,
         client_fwd_error: false,
+        keepalive: Keepalive::default(),
+        quantiles: Vec::new(),
         log_debug: false,
         log_query: false,
     }

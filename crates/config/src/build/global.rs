@@ -1,13 +1,15 @@
 //! Options of the whole process.
 
+use std::fs::File;
 use std::num::NonZero;
 use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
+use super::affinity;
 use crate::diagnostic::Complaints;
 use crate::fields::Fields;
-use crate::model::Global;
+use crate::model::{CpuAffinity, Global};
 use crate::options::Scope;
 use crate::raw::{Block, Value};
 
@@ -24,7 +26,9 @@ pub(super) fn read(fields: Fields<'_>, complaints: &mut Complaints) -> Global {
     let parses = parses_queries(fields.block);
     Global {
         workers,
+        cpu_affinity: cpu_affinity(fields, complaints),
         resolvers: at_least_one("resolvers", fields, complaints),
+        dns_cache_ttl: fields.duration("dns_cache_ttl"),
         coroutine_stack_bytes: stack_pages(fields, complaints) * PAGE_BYTES,
         cache_coroutine: fields.count("cache_coroutine"),
         log_file: fields.path("log_file"),
@@ -38,6 +42,8 @@ pub(super) fn read(fields: Fields<'_>, complaints: &mut Complaints) -> Global {
         stats_interval_s: u64::from(fields.small("stats_interval").max(1)),
         log_queue_depth: fields.limit("log_queue_depth").unwrap_or(LOG_QUEUE_DEPTH),
         daemonize: fields.flag("daemonize"),
+        priority: i32::try_from(fields.integer("priority")).ok().filter(|&it| it != 0),
+        enable_host_watcher: fields.flag("enable_host_watcher"),
         pid_file: fields.path("pid_file"),
         unix_socket_dir: fields.path("unix_socket_dir"),
         unix_socket_mode: unix_socket_mode(fields, complaints),
@@ -99,6 +105,13 @@ fn check(fields: Fields<'_>, complaints: &mut Complaints) {
         let hint = "set enable_online_restart to no, or bindwith_reuseport to yes";
         complaints.error_with_hint(fields.place("bindwith_reuseport"), message, hint);
     }
+    if let Some(path) = fields.text("hba_file")
+        && let Err(error) = File::open(path)
+    {
+        let message = format!("can't open hba_file '{path}': {error}");
+        let hint = "a relative path is looked up in the working directory";
+        complaints.error_with_hint(fields.place("hba_file"), message, hint);
+    }
     if fields.is_set("system_coroutine_stack_size")
         && fields.integer("system_coroutine_stack_size") < 4
     {
@@ -130,6 +143,15 @@ fn workers(fields: Fields<'_>, complaints: &mut Complaints) -> usize {
         },
         _ => 1,
     }
+}
+
+fn cpu_affinity(fields: Fields<'_>, complaints: &mut Complaints) -> CpuAffinity {
+    let Some(text) = fields.text("cpu_affinity") else { return CpuAffinity::Off };
+    affinity::parse(text).unwrap_or_else(|error| {
+        let message = format!("can't parse cpu_affinity: {error}");
+        complaints.error(fields.place("cpu_affinity"), message);
+        CpuAffinity::Off
+    })
 }
 
 fn at_least_one(name: &str, fields: Fields<'_>, complaints: &mut Complaints) -> usize {
@@ -167,12 +189,18 @@ fn unix_socket_mode(fields: Fields<'_>, complaints: &mut Complaints) -> Option<u
 fn user_timeout_ms(fields: Fields<'_>) -> i64 {
     match fields.integer("keepalive_usr_timeout") {
         asked if asked >= 0 => asked,
-        _ => {
-            let probes_s =
-                fields.integer("keepalive_keep_interval") * fields.integer("keepalive_probes");
-            (1000 * (fields.integer("keepalive") + probes_s) - 500).max(0)
-        }
+        _ => keepalive_gives_up_ms(
+            fields.integer("keepalive"),
+            fields.integer("keepalive_keep_interval"),
+            fields.integer("keepalive_probes"),
+        ),
     }
+}
+
+/// Half a second less than the probes of keepalive need to give a connection up; Odyssey's formula.
+pub fn keepalive_gives_up_ms(idle_s: i64, interval_s: i64, probes: i64) -> i64 {
+    let seconds = interval_s.saturating_mul(probes).saturating_add(idle_s);
+    seconds.saturating_mul(1000).saturating_sub(500).max(0)
 }
 
 /// -1 is twice the time one cancel may take.

@@ -36,11 +36,11 @@ pub(super) fn check_services(rules: &[(Arc<Rule>, &Place)], complaints: &mut Com
             continue;
         }
         let message = format!(
-            "rule '{rule}': no internal rule for {database}.{user}, so the group has no members"
+            "rule '{rule}': no internal rule for {database}.{user}, so the group has no members; \
+             a rule with pool_routing \"internal\" says how group_query gets to a server"
         );
-        let hint = "a rule with pool_routing \"internal\" says how group_query gets to a server";
         match rule.authentication {
-            Authentication::Block => complaints.error_with_hint(place, message, hint),
+            Authentication::Block => complaints.refusal(place, message),
             _ => complaints.warning(place, message),
         }
     }

@@ -17,7 +17,9 @@ pub(super) fn ldap_endpoints<'a>(root: &'a Block, complaints: &mut Complaints) -
     let mut names = HashSet::new();
     for block in root.sections("ldap_endpoint") {
         let name = block.title();
-        if !names.insert(name) {
+        if name.is_empty() {
+            complaints.error(&block.place, "ldap_endpoint name cannot be empty");
+        } else if !names.insert(name) {
             let message = format!("duplicate ldap endpoint definition: {name}");
             complaints.error(&block.place, message);
         }
@@ -59,8 +61,9 @@ fn check_soft_oom(block: &Block, complaints: &mut Complaints) {
         let fields = Fields::new(Scope::SoftOomDrop, drop);
         let word = fields.text("signal").unwrap_or("SIGTERM").to_ascii_uppercase();
         if !SIGNALS.contains(&word.strip_prefix("SIG").unwrap_or(&word)) {
-            let message = format!("can't parse signal from '{word}'");
-            complaints.error(fields.place("signal"), message);
+            let written = fields.text("signal").unwrap_or_default();
+            let message = format!("can't parse signal from '{written}'");
+            complaints.error_with_hint(fields.place("signal"), message, &SIGNALS.join(", "));
         }
     }
 }

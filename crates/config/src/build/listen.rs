@@ -21,21 +21,24 @@ pub(super) fn read(
 ) -> Listen {
     let fields = Fields::new(Scope::Listen, block);
     if !fields.is_set("port") {
-        complaints.error(&block.place, "listen section is missing 'port'");
+        let hint = "there is no default; Odyssey's files say 6432";
+        complaints.error_with_hint(&block.place, "listen section is missing 'port'", hint);
     }
     if !fields.is_set("host") && socket_dir.is_none() {
         let message = "listen host is not set and no unix_socket_dir is specified";
-        complaints.error(&block.place, message);
+        let hint = "set host for TCP, or unix_socket_dir at the top level for a unix socket";
+        complaints.error_with_hint(&block.place, message, hint);
     }
     if let Some(method) = fields.text("balancing_method").filter(|word| !METHODS.contains(word)) {
         let message = format!("not implemented balancing method '{method}'");
-        complaints.error(fields.place("balancing_method"), message);
+        let hint = "roundrobin or leastconn";
+        complaints.error_with_hint(fields.place("balancing_method"), message, hint);
     }
     for setting in block.settings.iter().filter(|setting| setting.row.name == "storage") {
         if let Value::Text(name) = &setting.value
-            && !known.storages.iter().any(|storage| storage.name == *name)
+            && !known.storages.contains_key(name.as_str())
         {
-            complaints.error(&setting.place, format!("unknown storage '{name}'"));
+            known.unknown("storage", name, &setting.place, complaints);
         }
     }
     Listen {

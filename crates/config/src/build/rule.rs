@@ -6,12 +6,15 @@ use super::{Known, address, group, rule_check, session_attrs};
 use crate::diagnostic::Complaints;
 use crate::fields::Fields;
 use crate::model::{
-    AddressSelector, Authentication, Name, PoolMode, PoolRouting, Role, Rule, SessionState,
-    SharedPool, Storage, StorageKind, UserName,
+    AddressSelector, Authentication, Keepalive, Name, PoolMode, PoolRouting, Quantile, Role, Rule,
+    SessionState, SharedPool, Storage, StorageKind, UserName,
 };
 use crate::options::Scope;
 use crate::raw::{Block, Value};
 use crate::secret::Secret;
+
+const POOLS: &str = "session, transaction or statement";
+const METHODS: &str = "none, block, clear_text, md5, scram-sha-256, cert or external";
 
 /// What became of a block.
 pub(super) enum Outcome {
@@ -124,20 +127,45 @@ impl Reading<'_> {
             client_max: fields.limit("client_max"),
             client_show_id: fields.flag("client_show_id"),
             client_fwd_error: fields.flag("client_fwd_error"),
+            keepalive: self.keepalive(),
+            quantiles: self.quantiles(),
             log_debug: fields.flag("log_debug"),
             log_query: fields.flag("log_query"),
         })
     }
 
+    fn keepalive(&self) -> Keepalive {
+        Keepalive {
+            idle_s: self.fields.small("keepalive"),
+            interval_s: self.fields.small("keepalive_keep_interval"),
+            probes: self.fields.small("keepalive_probes"),
+            user_timeout_ms: self.fields.integer("keepalive_usr_timeout"),
+        }
+    }
+
+    /// Numbers with commas between them; Odyssey takes one more comma behind the last.
+    fn quantiles(&mut self) -> Vec<Quantile> {
+        let text = self.fields.text("quantiles").unwrap_or_default();
+        let parts = text.strip_suffix(',').unwrap_or(text).split(',').map(str::trim);
+        let parts = parts.filter(|_| !text.is_empty());
+        let parsed: Option<Vec<_>> =
+            parts.map(|part| part.parse().ok().and_then(Quantile::new)).collect();
+        parsed.unwrap_or_else(|| {
+            let message = format!("can't parse quantiles from '{text}'");
+            self.complaints.error(self.fields.place("quantiles"), message);
+            Vec::new()
+        })
+    }
+
     fn storage(&mut self, known: &Known<'_>) -> Option<Arc<Storage>> {
         let Some(name) = self.fields.text("storage") else {
-            self.error("storage", "no rule storage is specified");
+            let hint = "storage \"…\" names the storage section its servers are in";
+            self.error_with_hint("storage", "no rule storage is specified", hint);
             return None;
         };
-        let storage = known.storages.iter().find(|storage| storage.name == name);
+        let storage = known.storages.get(name);
         if storage.is_none() {
-            let message = format!("unknown storage '{name}'");
-            self.complaints.error(self.fields.place("storage"), message);
+            known.unknown("storage", name, self.fields.place("storage"), self.complaints);
         }
         storage.cloned()
     }
@@ -145,7 +173,7 @@ impl Reading<'_> {
     /// That there is one of that name is checked elsewhere.
     fn shared_pool(&self, known: &Known<'_>) -> Option<Arc<SharedPool>> {
         let name = self.fields.text("shared_pool")?;
-        known.shared_pools.iter().find(|pool| pool.name == name).cloned()
+        known.shared_pools.get(name).cloned()
     }
 
     fn pool(&mut self) -> Option<PoolMode> {
@@ -153,8 +181,8 @@ impl Reading<'_> {
             Some("session") => return Some(PoolMode::Session),
             Some("transaction") => return Some(PoolMode::Transaction),
             Some("statement") => return Some(PoolMode::Statement),
-            Some(_) => self.error("pool", "unknown pooling mode"),
-            None => self.error("pool", "pooling mode is not set"),
+            Some(_) => self.error_with_hint("pool", "unknown pooling mode", POOLS),
+            None => self.error_with_hint("pool", "pooling mode is not set", POOLS),
         }
         None
     }
@@ -169,15 +197,17 @@ impl Reading<'_> {
             Some("scram-sha-256") => Authentication::ScramSha256,
             Some(word @ ("cert" | "external")) => {
                 let message = format!("authentication '{word}' is not built yet");
-                self.complaints.error(place, message);
+                self.complaints.refusal(place, message);
                 if word == "cert" { Authentication::Cert } else { Authentication::External }
             }
             Some(_) => {
-                self.error("authentication", "has unknown authentication mode");
+                let message = "has unknown authentication mode";
+                self.error_with_hint("authentication", message, METHODS);
                 return None;
             }
             None => {
-                self.error("authentication", "authentication mode is not defined");
+                let message = "authentication mode is not defined";
+                self.error_with_hint("authentication", message, METHODS);
                 return None;
             }
         };
@@ -190,7 +220,8 @@ impl Reading<'_> {
             Some("stat") => Some(Role::Stat),
             Some("notallow") => Some(Role::NotAllow),
             Some(other) => {
-                self.error("role", &format!("unknown role '{other}'"));
+                let hint = "admin, stat or notallow";
+                self.error_with_hint("role", &format!("unknown role '{other}'"), hint);
                 return None;
             }
             None => None,
@@ -218,7 +249,8 @@ impl Reading<'_> {
             }
             Some("client_visible") | None => PoolRouting::ClientVisible,
             Some(_) => {
-                self.error("pool_routing", "unknown pool routing mode");
+                let hint = "client_visible or internal";
+                self.error_with_hint("pool_routing", "unknown pool routing mode", hint);
                 PoolRouting::ClientVisible
             }
         }
@@ -245,7 +277,8 @@ impl Reading<'_> {
             Some("reset") => SessionState::Reset,
             Some("error") => SessionState::Error,
             Some(_) => {
-                self.error("pool_session_state", "unknown pool session state");
+                let hint = "pin, reset or error";
+                self.error_with_hint("pool_session_state", "unknown pool session state", hint);
                 SessionState::Pin
             }
         }
@@ -302,14 +335,19 @@ impl Reading<'_> {
     ) {
         rule_check::references(self, known);
         rule_check::passwords(self, authentication);
+        rule_check::ldap_credentials(self);
         rule_check::pool(self, pool);
-        rule_check::values(self);
     }
 
     /// Complains about an option of this rule, naming the rule as Odyssey does.
     pub fn error(&mut self, option: &str, message: &str) {
         let message = format!("rule '{}': {message}", self.title());
         self.complaints.error(self.fields.place(option), message);
+    }
+
+    pub fn error_with_hint(&mut self, option: &str, message: &str, hint: &str) {
+        let message = format!("rule '{}': {message}", self.title());
+        self.complaints.error_with_hint(self.fields.place(option), message, hint);
     }
 
     pub fn warning(&mut self, option: &str, message: &str) {

@@ -1,21 +1,52 @@
 //! What a rule must not say, and in which words Odyssey says so.
 
+use std::collections::HashSet;
+
 use super::Known;
 use super::rule::Reading;
+use crate::fields::Fields;
 use crate::model::{Authentication, PoolMode};
+use crate::options::Scope;
 
 /// Names of other sections.
 pub(super) fn references(reading: &mut Reading<'_>, known: &Known<'_>) {
-    let unknown_pool = |name: &&str| !known.shared_pools.iter().any(|pool| pool.name == *name);
+    let unknown_pool = |name: &&str| !known.shared_pools.contains_key(*name);
     let unknown_ldap = |name: &&str| !known.ldap_endpoints.contains(name);
     let fields = reading.fields;
     if let Some(name) = fields.text("shared_pool").filter(unknown_pool) {
-        let message = format!("unknown shared_pool '{name}'");
-        reading.complaints.error(fields.place("shared_pool"), message);
+        let place = fields.place("shared_pool");
+        known.unknown("shared_pool", name, place, reading.complaints);
     }
     if let Some(name) = fields.text("ldap_endpoint_name").filter(unknown_ldap) {
-        let message = format!("unknown ldap_endpoint '{name}'");
-        reading.complaints.error(fields.place("ldap_endpoint_name"), message);
+        let place = fields.place("ldap_endpoint_name");
+        known.unknown("ldap_endpoint", name, place, reading.complaints);
+    }
+}
+
+/// The passwords that LDAP hands out: not used yet, but mistakes in them are told.
+pub(super) fn ldap_credentials(reading: &mut Reading<'_>) {
+    let fields = reading.fields;
+    if fields.is_set("ldap_storage_credentials_attr") && !fields.is_set("ldap_endpoint_name") {
+        let message = "ldap endpoint is not set, but storage cred attrs is";
+        let place = fields.place("ldap_storage_credentials_attr");
+        reading.complaints.error_with_hint(place, message, "set ldap_endpoint_name too");
+    }
+    let mut names = HashSet::new();
+    for block in fields.block.sections("ldap_storage_credentials") {
+        let (name, place) = (block.title(), &block.place);
+        if name.is_empty() || !names.insert(name) {
+            let what = if name.is_empty() { "empty" } else { "redefined" };
+            let message = format!("ldap_storage_credentials name '{name}' is {what}");
+            reading.complaints.error(place, message);
+        }
+        let inside = Fields::new(Scope::LdapCredentials, block);
+        for option in ["ldap_storage_username", "ldap_storage_password"] {
+            let twin = inside.is_set(&format!("{option}_file"));
+            if !twin && inside.text(option).is_none_or(str::is_empty) {
+                let message = format!("{option} is not set for ldap_storage_credentials '{name}'");
+                reading.complaints.error(inside.place(option), message);
+            }
+        }
     }
 }
 
@@ -24,17 +55,21 @@ pub(super) fn passwords(reading: &mut Reading<'_>, authentication: Option<Authen
     let sources: &[&str] = match authentication {
         Some(Authentication::ClearText) => &[
             "password",
+            "password_file",
             "auth_query",
             "auth_pam_service",
             "auth_module",
             "ldap_endpoint_name",
             "enable_mdb_iamproxy_auth",
         ],
-        Some(Authentication::Md5 | Authentication::ScramSha256) => &["password", "auth_query"],
+        Some(Authentication::Md5 | Authentication::ScramSha256) => {
+            &["password", "password_file", "auth_query"]
+        }
         _ => return auth_query(reading),
     };
     if !sources.iter().any(|source| reading.asks_for(source)) {
-        reading.error("authentication", "password is not set");
+        let hint = "this method compares with password, password_file or what auth_query finds";
+        reading.error_with_hint("authentication", "password is not set", hint);
     }
     if authentication == Some(Authentication::ClearText)
         && reading.asks_for("auth_query")
@@ -77,18 +112,5 @@ pub(super) fn pool(reading: &mut Reading<'_>, pool: Option<PoolMode>) {
         let message = "cannot support prepared statements when 'DEALLOCATE ALL' present in \
                        discard string";
         reading.error("pool_discard_query", message);
-    }
-}
-
-/// Values of options that are not built: typos are told all the same.
-pub(super) fn values(reading: &mut Reading<'_>) {
-    let fields = reading.fields;
-    if let Some(list) = fields.text("quantiles") {
-        let is_quantile =
-            |text: &str| text.trim().parse().is_ok_and(|it| (0.0..=1.0).contains(&it));
-        if !list.split(',').all(is_quantile) {
-            let message = format!("can't parse quantiles from '{list}'");
-            reading.complaints.error(fields.place("quantiles"), message);
-        }
     }
 }

@@ -1,11 +1,15 @@
-//! Tokens of odyssey.conf, each with its place. It copies Odyssey's lexer, with one kindness about
-//! backslashes.
+//! Tokens of odyssey.conf, each with its place. It copies Odyssey's lexer, with two kindnesses:
+//! about backslashes, and about byte order marks.
 
 use std::str::Chars;
 
 use crate::diagnostic::{Complaints, Diagnostic, Place};
 use crate::files::Source;
 use crate::{options, raw};
+
+const BYTE_ORDER_MARK: char = '\u{feff}'; // some editors put one in front; Odyssey refuses it
+const AHEAD_BYTES_MAX: usize = 2048; // how far is looked for what follows a string
+const AHEAD_LINES_MAX: usize = 32;
 
 /// One word of the file.
 #[derive(Clone, Debug, PartialEq)]
@@ -32,7 +36,12 @@ pub(super) struct Lexer<'a> {
 
 impl<'a> Lexer<'a> {
     pub fn new(source: &'a Source<'a>) -> Lexer<'a> {
-        Lexer { source, rest: source.text.chars(), line: 1, column: 1 }
+        Lexer {
+            source,
+            rest: source.text.trim_start_matches(BYTE_ORDER_MARK).chars(),
+            line: 1,
+            column: 1,
+        }
     }
 
     /// The next token and where it starts; `End` again and again at the end.
@@ -67,49 +76,45 @@ impl<'a> Lexer<'a> {
     fn text(&mut self, place: &Place, complaints: &mut Complaints) -> Result<Token, Diagnostic> {
         self.take();
         let mut text = String::new();
+        // Behind the last `\"`, with how much of the text is in front of it.
+        let mut last_escape = None;
         loop {
             match self.take() {
                 Some('"') => return Ok(Token::Text(text)),
                 Some('\\') if self.peek() == Some('"') => {
                     self.take();
-                    if self.settings_follow() {
+                    if settings_follow(self.rest.as_str()) {
                         text.push('\\');
                         let message = "this string ends in a backslash; Odyssey would read on";
                         complaints.warning(place, message);
                         return Ok(Token::Text(text));
                     }
+                    last_escape = Some(((self.rest.clone(), self.line, self.column), text.len()));
                     text.push('"');
                 }
                 Some(letter) => text.push(letter),
-                None => {
-                    let hint = "the string that starts here never ends".to_owned();
-                    return Err(unexpected(place, '"').hint(hint));
-                }
+                None => return self.unfinished(text, last_escape, place),
             }
         }
     }
 
-    /// Whether the text goes on like a file does behind a value, not like the inside of a string:
-    /// Odyssey takes `"dir\"` for an unfinished string and swallows the file up to the next quote,
-    /// which helps nobody.
-    fn settings_follow(&self) -> bool {
-        let mut lines = self.rest.as_str().lines().map(str::trim);
-        let same = lines.next().unwrap_or("");
-        let mut below = lines.skip_while(|line| line.is_empty() || line.starts_with('#'));
-        if !(same.is_empty() || same.starts_with(['#', '}'])) {
-            return false;
-        }
-        match below.next() {
-            None => true,
-            Some(line) if line.starts_with('}') => true,
-            Some(line) => {
-                let end = line.find(|letter| !is_word(letter)).unwrap_or(line.len());
-                let value = line[end..].trim_start();
-                let starts_value = |letter: char| letter.is_ascii_alphanumeric() || letter == '-';
-                options::is_keyword(&line[..end])
-                    && (value.starts_with(['"', '{']) || value.starts_with(starts_value))
-            }
-        }
+    /// The file is over, and the string is not. If no quote follows at all, `\"` ends it after all,
+    /// as in Odyssey.
+    fn unfinished(
+        &mut self,
+        mut text: String,
+        last_escape: Option<((Chars<'a>, usize, usize), usize)>,
+        place: &Place,
+    ) -> Result<Token, Diagnostic> {
+        let Some((behind, length)) = last_escape else {
+            let message = "unexpected character '\"'";
+            let hint = "the string that starts here never ends".to_owned();
+            return Err(Diagnostic::at(place, message).hint(hint));
+        };
+        (self.rest, self.line, self.column) = behind;
+        text.truncate(length);
+        text.push('\\');
+        Ok(Token::Text(text))
     }
 
     fn number(&mut self, place: &Place) -> Result<Token, Diagnostic> {
@@ -167,10 +172,45 @@ impl<'a> Lexer<'a> {
     }
 }
 
+/// Whether the text goes on like a file does behind a value, not like the inside of a string:
+/// Odyssey takes `"dir\"` for an unfinished string and swallows the file up to the next quote,
+/// which helps nobody.
+pub(crate) fn settings_follow(rest: &str) -> bool {
+    let ahead = &rest[..rest.floor_char_boundary(AHEAD_BYTES_MAX)];
+    let mut lines = ahead.lines().map(str::trim).take(AHEAD_LINES_MAX);
+    let same = lines.next().unwrap_or("");
+    let mut below = lines.skip_while(|line| line.is_empty() || line.starts_with('#'));
+    if !(same.is_empty() || same.starts_with(['#', '}'])) {
+        return false;
+    }
+    match below.next() {
+        None => ahead.len() == rest.len(),
+        Some(line) if line.starts_with('}') => true,
+        Some(line) => {
+            let end = line.find(|letter| !is_word(letter)).unwrap_or(line.len());
+            let value = line[end..].trim_start();
+            let starts_value = |letter: char| letter.is_ascii_alphanumeric() || letter == '-';
+            options::is_keyword(&line[..end])
+                && (value.starts_with(['"', '{']) || value.starts_with(starts_value))
+        }
+    }
+}
+
 fn is_word(letter: char) -> bool {
     letter.is_ascii_alphanumeric() || letter == '_'
 }
 
 fn unexpected(place: &Place, letter: char) -> Diagnostic {
-    Diagnostic::at(place, format!("unexpected character '{letter}'"))
+    let hint = match letter {
+        '\'' => "strings stand in double quotes",
+        '=' | ':' => "a value stands right behind its option, with nothing between",
+        ';' | ',' => "nothing stands between options; line ends or blanks are enough",
+        '-' => "a number is expected behind it",
+        '/' => "comments begin with '#', and strings stand in double quotes",
+        '$' => "strings stand in double quotes",
+        _ => "words, numbers, strings in double quotes and braces are all there is",
+    };
+    let message = format!("unexpected character '{}'", letter.escape_debug());
+    let message = message.replace("\\'", "'").replace("\\\"", "\"");
+    Diagnostic::at(place, message).hint(hint.to_owned())
 }

@@ -3,14 +3,20 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::CpuAffinity;
+
 /// Options of the whole process. A name is the option's name in the file, with its unit where the
 /// type has none.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Global {
     /// Worker threads ("machines"); `auto` is already resolved.
     pub workers: usize,
+    /// Which worker runs where.
+    pub cpu_affinity: CpuAffinity,
     /// Threads for calls that block.
     pub resolvers: usize,
+    /// How long an answer of the resolver holds; zero = for those who ask at the same time.
+    pub dns_cache_ttl: Duration,
     /// Bytes of a coroutine's stack; at least 64 KiB.
     pub coroutine_stack_bytes: usize,
     /// Finished coroutine stacks kept per worker.
@@ -48,6 +54,10 @@ pub struct Global {
 
     /// Fork into the background.
     pub daemonize: bool,
+    /// Scheduling priority of the process; None = as we were started.
+    pub priority: Option<i32>,
+    /// Each second, what the host's processors and memory do.
+    pub enable_host_watcher: bool,
     /// Where our process id is written.
     pub pid_file: Option<PathBuf>,
     /// Directory of unix sockets, ours and by default the servers'.

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{SessionAttrs, SharedPool, Storage};
+use super::{Quantile, SessionAttrs, SharedPool, Storage};
 use crate::Secret;
 
 /// One `user` or `group` block inside a `database` block.
@@ -107,6 +107,10 @@ pub struct Rule {
     pub client_show_id: bool,
     /// Forward the error of a server that refuses us.
     pub client_fwd_error: bool,
+    /// For the sockets of clients.
+    pub keepalive: Keepalive,
+    /// Of the time queries and transactions take; empty = nobody counts.
+    pub quantiles: Vec<Quantile>,
     /// Debug lines for these clients (or-ed with the global flag).
     pub log_debug: bool,
     /// Query texts of these clients (or-ed with the global flag).
@@ -118,6 +122,19 @@ impl fmt::Display for Rule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}.{} {}", self.database, self.user, self.address)
     }
+}
+
+/// What a rule says about probes of silent clients; 0 is what the process has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Keepalive {
+    /// Seconds of silence before the first probe.
+    pub idle_s: u32,
+    /// Seconds between two probes.
+    pub interval_s: u32,
+    /// Unanswered probes before the connection is given up.
+    pub probes: u32,
+    /// TCP_USER_TIMEOUT; negative is computed from the three above.
+    pub user_timeout_ms: i64,
 }
 
 /// What becomes of a client of a transaction pool that leaves more in its server than settings and

@@ -62,7 +62,7 @@ pub(super) const STORAGE: &[Row] = &[
 
 pub(super) const BALANCING: &[Row] = &[
     section("method", Scope::BalancingMethod, Label::Name).doc("roundrobin or leastconn."),
-    flag("show_notice_messages", "no").later(&["no"]).doc("Tell clients which host was taken."),
+    flag("show_notice_messages", "no").harmless().doc("Odyssey only stores it."),
 ];
 
 pub(super) const BALANCING_METHOD: &[Row] =
@@ -85,6 +85,7 @@ pub(super) const LDAP_ENDPOINT: &[Row] = &[
     text("ldapscheme").default("ldap").doc("ldap or ldaps."),
     text("ldapbinddn").doc("Who asks."),
     text("ldapbindpasswd").secret().doc("With which password."),
+    text("ldapbindpasswd_file").ours().doc("The file that holds it instead."),
     text("ldapbasedn").doc("Where to search."),
     text("ldapprefix").doc("In front of the user to make a DN."),
     text("ldapsuffix").doc("Behind the user to make a DN."),

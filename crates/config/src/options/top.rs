@@ -4,15 +4,25 @@ use super::{Alias, Kind, Label, Row, Scope};
 use super::{between, flag, integer, natural, row, section, text};
 
 pub(super) const ROWS: &[Row] = &[
-    row("include", Kind::Include).repeats().doc("Another file, relative to the working directory."),
+    row("include", Kind::Include)
+        .repeats()
+        .doc("Another file, all of a directory, or those that match a pattern."),
+    flag("expand_environment", "no").ours().doc("Replace ${ENV:NAME} in values."),
     // the process
-    flag("daemonize", "no").restart().later(&["no"]).doc("Fork into the background."),
-    integer("priority", "0").restart().later(&["0"]).doc("Scheduling priority of the process."),
-    text("pid_file").restart().doc("Where our process id is written."),
+    flag("daemonize", "no")
+        .restart()
+        .doc("Fork into the background; the parent ends when clients can come."),
+    integer("priority", "0")
+        .restart()
+        .doc("Scheduling priority of the process, -20 to 19; 0 = as started."),
+    text("pid_file").restart().doc("Where our process id is written, when clients can come."),
     text("unix_socket_dir").doc("Directory of our unix sockets and by default of the servers'."),
     text("unix_socket_mode").doc("Mode of the sockets we create, octal."),
     text("locks_dir").restart().harmless().doc("Odyssey never uses it."),
-    text("cpu_affinity").restart().later(&["off", "no", ""]).doc("CPUs of the workers."),
+    text("cpu_affinity")
+        .restart()
+        .default("off")
+        .doc("Processors of the workers: off, auto, or such as \"worker[0]:2 worker:4-7\"."),
     text("availability_zone").later(&[""]).doc("Where we are; servers nearby come first."),
     // logging
     text("log_file").restart().doc("Appended to."),
@@ -22,7 +32,7 @@ pub(super) const ROWS: &[Row] = &[
     text("log_syslog_ident").default("odyssey").harmless().doc("Our name in syslog."),
     text("log_syslog_facility").default("daemon").harmless().doc("The facility in syslog."),
     flag("log_debug", "no").doc("Debug lines."),
-    flag("log_config", "no").later(&["no"]).doc("Print the configuration at start."),
+    flag("log_config", "no").doc("The configuration in force, at start; passwords masked."),
     flag("log_session", "yes").doc("Lines for connect, route and disconnect."),
     flag("log_query", "no").doc("Texts of queries."),
     flag("log_stats", "yes").doc("Statistics lines each stats_interval."),
@@ -42,20 +52,24 @@ pub(super) const ROWS: &[Row] = &[
         .doc("Port of the metrics server."),
     flag("enable_host_watcher", "no")
         .restart()
-        .later(&["no"])
-        .doc("Sample CPU and memory of the host."),
+        .doc("Each second, the host's processors and memory."),
     // threads and memory
     row("workers", Kind::IntegerOrText).restart().default("1").doc("Worker threads, or \"auto\"."),
     integer("resolvers", "1")
         .restart()
         .doc("Threads for name resolution and other blocking calls."),
-    integer("dns_cache_ttl", "30000").unit("ms").later(&[]).doc("Life of a resolved name."),
+    integer("dns_cache_ttl", "30000")
+        .restart()
+        .unit("ms")
+        .doc("Life of a resolved name; 0 = asked anew."),
     integer("readahead", "4096")
         .restart()
         .unit("bytes")
         .harmless()
         .doc("Buffers have one size here."),
-    natural("cache_coroutine", "1024").restart().doc("Finished coroutine stacks kept per worker."),
+    natural("cache_coroutine", "1024")
+        .restart()
+        .doc("Finished coroutine stacks kept per worker, at least 256."),
     integer("cache_msg_gc_size", "0").restart().harmless().doc("There is no message cache here."),
     integer("coroutine_stack_size", "16")
         .restart()

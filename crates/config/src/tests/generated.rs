@@ -40,8 +40,6 @@ const OWED: &[&str] = &[
     "catchup_timeout",
     "balancing_method",
     "storage",
-    "show_notice_messages",
-    "virtual_processing",
     // authentication
     "auth_common_name",
     "auth_module",
@@ -56,28 +54,13 @@ const OWED: &[&str] = &[
     "external_auth_socket_path",
     "hba_file",
     // operation
+    "role",
     "log_syslog",
     "log_general_stats_prom",
     "log_route_stats_prom",
     "promhttp_server_port",
     "enable_online_restart",
     "soft_oom",
-];
-
-/// What is on its way. This list only ever gets shorter.
-const ON_ITS_WAY: &[&str] = &[
-    "daemonize",
-    "priority",
-    "cpu_affinity",
-    "log_config",
-    "enable_host_watcher",
-    "dns_cache_ttl",
-    "quantiles",
-    "role",
-    "keepalive",
-    "keepalive_keep_interval",
-    "keepalive_probes",
-    "keepalive_usr_timeout",
 ];
 
 #[test]
@@ -91,7 +74,7 @@ fn what_is_only_accepted_is_known() {
             }
         }
     }
-    let unknown = |name: &&str| !OWED.contains(name) && !ON_ITS_WAY.contains(name);
+    let unknown = |name: &&str| !OWED.contains(name);
     let unknown: Vec<&str> = owed.iter().copied().filter(unknown).collect();
     assert_eq!(unknown, [""; 0], "nobody owes these");
 }

@@ -1,15 +1,16 @@
 //! A YAML document as a tree of scalars, lists and maps with places; aliases and `<<` are already
 //! replaced.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle, Span, StrInput};
 
 use crate::diagnostic::{Diagnostic, Place};
 use crate::files::Source;
+use crate::options;
 
 const DEPTH_MAX: usize = 32; // the language itself is about eight levels deep
-const NODES_MAX: usize = 100_000; // aliases of aliases grow exponentially
+const COPIES_MAX: usize = 100_000; // aliases of aliases grow exponentially
 
 /// A node and where it starts.
 #[derive(Clone)]
@@ -61,7 +62,7 @@ pub(super) fn compose(source: &Source<'_>) -> Result<Node, Diagnostic> {
         line_lengths: line_lengths(source.text),
         parser: Parser::new_from_str(source.text),
         anchors: HashMap::new(),
-        nodes: 0,
+        copies: 0,
     };
     let mut document = None;
     loop {
@@ -71,7 +72,8 @@ pub(super) fn compose(source: &Source<'_>) -> Result<Node, Diagnostic> {
             Event::Nothing | Event::StreamStart | Event::DocumentStart(_) | Event::DocumentEnd => {}
             _ if document.is_some() => {
                 let message = "a second document in one file; only one is read";
-                return Err(Diagnostic::at(&composer.place(&span.start), message));
+                let hint = "remove the line '---' between them".to_owned();
+                return Err(Diagnostic::at(&composer.place(&span.start), message).hint(hint));
             }
             event => document = Some(composer.node(event, &span, 0)?),
         }
@@ -97,8 +99,8 @@ struct Composer<'a> {
     parser: Parser<'a, StrInput<'a>>,
     /// Finished nodes by the parser's anchor number.
     anchors: HashMap<usize, Node>,
-    /// Made so far, copies behind aliases included.
-    nodes: usize,
+    /// Nodes made so far that do not stand in the text, but behind aliases.
+    copies: usize,
 }
 
 impl<'a> Composer<'a> {
@@ -108,9 +110,30 @@ impl<'a> Composer<'a> {
             None => Ok((Event::StreamEnd, Span::default())),
             Some(Err(error)) => {
                 let place = self.place(error.marker());
-                Err(Diagnostic::at(&place, format!("syntax error, {}", error.info())))
+                if error.info().contains("recursion limit") {
+                    return Err(too_deep(&place));
+                }
+                let hint = self.mistake(&place);
+                Err(Diagnostic::at(&place, format!("syntax error, {}", error.info())).hint(hint))
             }
         }
+    }
+
+    /// What is often wrong with a line of YAML.
+    fn mistake(&self, place: &Place) -> Option<String> {
+        let line = self.source.text.lines().nth(place.line - 1)?;
+        let indent = &line[..line.len() - line.trim_start().len()];
+        if indent.contains('\t') {
+            return Some("YAML is indented with blanks, never with tabs".to_owned());
+        }
+        let key = line.trim_start().split([':', ' ', '"']).next()?;
+        if options::is_keyword(key) && !line.contains(':') {
+            return Some("in YAML a colon stands behind an option's name".to_owned());
+        }
+        Some(
+            "a bracket, quote or colon here or in the lines above is not as YAML wants it"
+                .to_owned(),
+        )
     }
 
     /// Inside the text, always: the parser is now and then a step behind the end of a line or of
@@ -128,9 +151,8 @@ impl<'a> Composer<'a> {
     fn node(&mut self, event: Event<'a>, span: &Span, depth: usize) -> Result<Node, Diagnostic> {
         let place = self.place(&span.start);
         if depth > DEPTH_MAX {
-            return Err(Diagnostic::at(&place, "this is nested too deeply"));
+            return Err(too_deep(&place));
         }
-        self.spend(1, &place)?;
         let (kind, anchor) = match event {
             Event::Scalar(text, style, anchor, _) => {
                 let plain = style == ScalarStyle::Plain;
@@ -156,8 +178,8 @@ impl<'a> Composer<'a> {
     }
 
     fn spend(&mut self, nodes: usize, place: &Place) -> Result<(), Diagnostic> {
-        self.nodes += nodes;
-        match self.nodes > NODES_MAX {
+        self.copies += nodes;
+        match self.copies > COPIES_MAX {
             true => Err(Diagnostic::at(place, "the document is too large, aliases expanded")),
             false => Ok(()),
         }
@@ -190,13 +212,19 @@ impl<'a> Composer<'a> {
                 _ => pairs.push((key, value)),
             }
         }
-        for (key, value) in merged {
-            if !pairs.iter().any(|(own, _)| own.text() == key.text()) {
-                pairs.push((key, value));
-            }
-        }
+        let mut own: HashSet<String> =
+            pairs.iter().filter_map(|(key, _)| key.text()).map(str::to_owned).collect();
+        merged.retain(|(key, _): &(Node, Node)| {
+            key.text().is_none_or(|text| own.insert(text.to_owned()))
+        });
+        pairs.extend(merged);
         Ok(pairs)
     }
+}
+
+fn too_deep(place: &Place) -> Diagnostic {
+    let hint = "no option needs so many levels; is a bracket left open?".to_owned();
+    Diagnostic::at(place, "this is nested too deeply").hint(hint)
 }
 
 /// What stands behind `<<`: a map, or a list of maps of which earlier ones win.

@@ -107,6 +107,20 @@ impl Listener {
         }
     }
 
+    /// Takes over what can change while it listens: `backlog` and `unix_mode`.
+    ///
+    /// # Errors
+    /// `Io`.
+    pub fn retune(&self, options: &ListenOptions) -> Result<(), Error> {
+        socket::listen(self.fd.as_raw_fd(), options.backlog)?;
+        if let (Address::Unix(path), Some(mode)) = (&self.local, options.unix_mode)
+            && self.file == identity(path).ok()
+        {
+            fs::set_permissions(path, Permissions::from_mode(mode))?;
+        }
+        Ok(())
+    }
+
     /// Where it listens; the port is the real one when 0 was asked for.
     #[must_use]
     pub fn local(&self) -> Address {

@@ -25,7 +25,11 @@ use std::time::{Duration, Instant};
 const BACKLOG_PAUSE: Duration = Duration::from_millis(1);
 const BACKLOG_PAUSE_MAX: Duration = Duration::from_millis(50);
 
-/// TCP keepalive.
+/// What Linux can count; it refuses more.
+const KEEPALIVE_S_MAX: u32 = 32_767;
+const KEEPALIVE_PROBES_MAX: u32 = 127;
+
+/// TCP keepalive. What is more than the system can count is cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Keepalive {
     /// Silence before the first probe; 0 leaves the system's default.
@@ -382,9 +386,9 @@ fn apply(fd: RawFd, options: &StreamOptions) -> io::Result<()> {
     if let Some(keepalive) = options.keepalive {
         socket::set_option(fd, libc::SOL_SOCKET, libc::SO_KEEPALIVE, 1)?;
         let table = [
-            (libc::TCP_KEEPIDLE, keepalive.idle_s),
-            (libc::TCP_KEEPINTVL, keepalive.interval_s),
-            (libc::TCP_KEEPCNT, keepalive.probes),
+            (libc::TCP_KEEPIDLE, keepalive.idle_s.min(KEEPALIVE_S_MAX)),
+            (libc::TCP_KEEPINTVL, keepalive.interval_s.min(KEEPALIVE_S_MAX)),
+            (libc::TCP_KEEPCNT, keepalive.probes.min(KEEPALIVE_PROBES_MAX)),
         ];
         for (option, value) in table.into_iter().filter(|(_, value)| *value > 0) {
             tcp(option, int(value))?;
@@ -394,4 +398,46 @@ fn apply(fd: RawFd, options: &StreamOptions) -> io::Result<()> {
         tcp(libc::TCP_USER_TIMEOUT, int(ms))?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::{TcpListener, TcpStream};
+
+    /// NODELAY, KEEPALIVE, KEEPIDLE, KEEPINTVL, KEEPCNT and USER_TIMEOUT after `options` were
+    /// applied to a fresh connection.
+    fn applied(options: &StreamOptions) -> [i32; 6] {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        apply(stream.as_raw_fd(), options).unwrap();
+        let fd = stream.as_raw_fd();
+        let tcp = |option| socket::option(fd, libc::IPPROTO_TCP, option).unwrap();
+        [
+            tcp(libc::TCP_NODELAY),
+            socket::option(fd, libc::SOL_SOCKET, libc::SO_KEEPALIVE).unwrap(),
+            tcp(libc::TCP_KEEPIDLE),
+            tcp(libc::TCP_KEEPINTVL),
+            tcp(libc::TCP_KEEPCNT),
+            tcp(libc::TCP_USER_TIMEOUT),
+        ]
+    }
+
+    #[test]
+    fn the_kernel_has_the_options_that_were_given() {
+        let [_, _, idle, interval, probes, _] = applied(&StreamOptions::default());
+        assert_eq!(applied(&StreamOptions::default())[..2], [0, 0]);
+        let mut options = StreamOptions {
+            nodelay: true,
+            keepalive: Some(Keepalive { idle_s: 15, interval_s: 5, probes: 3 }),
+            user_timeout_ms: Some(29_500),
+        };
+        assert_eq!(applied(&options), [1, 1, 15, 5, 3, 29_500]);
+        options.keepalive = Some(Keepalive { idle_s: 0, interval_s: 0, probes: 0 });
+        options.user_timeout_ms = None;
+        assert_eq!(applied(&options), [1, 1, idle, interval, probes, 0]);
+        let most = Keepalive { idle_s: u32::MAX, interval_s: 40_000, probes: 1000 };
+        options.keepalive = Some(most);
+        assert_eq!(applied(&options), [1, 1, 32_767, 32_767, 127, 0]);
+    }
 }

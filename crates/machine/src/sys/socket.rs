@@ -264,12 +264,18 @@ pub(crate) fn set_linger_reset(fd: RawFd) -> io::Result<()> {
 
 /// The error a connection attempt ended with, if any.
 pub(crate) fn take_error(fd: RawFd) -> io::Result<()> {
+    match option(fd, libc::SOL_SOCKET, libc::SO_ERROR)? {
+        0 => Ok(()),
+        error => Err(io::Error::from_raw_os_error(error)),
+    }
+}
+
+/// An option that is an integer.
+pub(crate) fn option(fd: RawFd, level: i32, option: i32) -> io::Result<i32> {
     let mut value: libc::c_int = 0;
     let mut len = size_of_val(&value) as libc::socklen_t;
     let pointer = (&raw mut value).cast();
     // SAFETY: the kernel writes at most `len` bytes into `value`.
-    check(unsafe {
-        libc::getsockopt(fd, libc::SOL_SOCKET, libc::SO_ERROR, pointer, &raw mut len)
-    })?;
-    if value == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(value)) }
+    check(unsafe { libc::getsockopt(fd, level, option, pointer, &raw mut len) })?;
+    Ok(value)
 }

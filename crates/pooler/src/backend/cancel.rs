@@ -78,7 +78,7 @@ pub(super) fn send(home: &Home, target: &Target) -> Result<(), String> {
 
 /// One of `cancel_max_inflight`, within `cancel_queue_timeout_ms`.
 fn permit(shared: &Shared) -> Result<Permit, String> {
-    let permit = shared.cancels.acquire(shared.config.global.cancel_queue_timeout);
+    let permit = shared.cancels.acquire(shared.config().global.cancel_queue_timeout);
     permit.map_err(|error| format!("too many cancels in flight: {error}"))
 }
 
@@ -90,7 +90,7 @@ struct Undelivered {
 
 /// Within `cancel_timeout_ms`.
 fn deliver(shared: &Shared, target: &Target) -> Result<(), Undelivered> {
-    let deadline = shared.config.global.cancel_timeout.map_or(Deadline::NEVER, Deadline::after);
+    let deadline = shared.config().global.cancel_timeout.map_or(Deadline::NEVER, Deadline::after);
     let stream = Stream::connect(&target.address, &shared.stream_options(), deadline)
         .map_err(|error| Undelivered { error, sent: false })?;
     let mut bytes = Vec::new();

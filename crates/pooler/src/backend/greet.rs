@@ -68,7 +68,8 @@ fn startup(home: &Home, own: Option<&Own>) -> Vec<u8> {
     let wanted = own.map_or(&[][..], |own| &own.startup).iter();
     let wanted = wanted.filter(|(name, _)| name != "user" && name != "database");
     parameters.extend(wanted.map(|(name, value)| (name.as_str(), value.as_str())));
-    let added = home.route.rule().backend_startup_options.iter();
+    let rule = home.route.rule();
+    let added = rule.backend_startup_options.iter();
     parameters.extend(added.map(|(name, value)| (name.as_str(), value.as_str())));
     let mut bytes = Vec::new();
     wire::startup::startup_message(&mut bytes, &parameters, 0);
@@ -95,12 +96,12 @@ fn authenticate(home: &Home, dialog: &mut Dialog<'_>, deadline: Deadline) -> Res
                 encode::password(&mut answer, password(home)?.reveal());
             }
             Authentication::Md5 { salt } => {
-                let secret = password(home)?.reveal();
-                let proof = match wire::auth::StoredSecret::parse(secret) {
+                let secret = password(home)?;
+                let proof = match wire::auth::StoredSecret::parse(secret.reveal()) {
                     wire::auth::StoredSecret::Md5(stored) => {
                         md5::response_from_stored(&stored, salt)
                     }
-                    _ => md5::response(user.as_bytes(), secret.as_bytes(), salt),
+                    _ => md5::response(user.as_bytes(), secret.reveal().as_bytes(), salt),
                 };
                 encode::password(&mut answer, &proof);
             }
@@ -124,7 +125,7 @@ fn authenticate(home: &Home, dialog: &mut Dialog<'_>, deadline: Deadline) -> Res
 
 /// SCRAM-SHA-256 from our first message to the server's signature.
 fn scram(home: &Home, dialog: &mut Dialog<'_>, deadline: Deadline) -> Result<(), Reason> {
-    let secret = password(home)?.clone();
+    let secret = password(home)?;
     let nonce =
         crate::random::bytes().map_err(|error| Reason::Authentication(error.to_string()))?;
     let client = scram::Client::new(&nonce);
@@ -178,9 +179,9 @@ fn expect(dialog: &mut Dialog<'_>, step: Step) -> Result<Vec<u8>, Reason> {
     }
 }
 
-fn password(home: &Home) -> Result<&Secret, Reason> {
+fn password(home: &Home) -> Result<Secret, Reason> {
     let rule = home.route.rule();
-    rule.storage_password.as_ref().or(rule.password.as_ref()).ok_or_else(|| {
+    rule.storage_password.as_ref().or(rule.password.as_ref()).cloned().ok_or_else(|| {
         let key = home.route.key();
         let text = format!("password required for route '{}.{}'", key.database, key.user);
         Reason::Authentication(text)

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use machine::{Deadline, Notified, Progress, Stream, Watcher};
-use router::{Asker, Checkin, Done, Grant, Refusal, SlotKey};
+use router::{Admission, Asker, Checkin, Done, Grant, Refusal, SlotKey};
 use wire::frame::{self, Side};
 use wire::tag::backend as tag;
 
@@ -49,6 +49,13 @@ pub struct Checkout<'a> {
     pub may_tell: bool,
 }
 
+/// A client's place on a route, under the rule's `client_max`.
+pub struct Stay {
+    home: Arc<Home>,
+    /// None only while it is dropped.
+    admission: Option<Admission>,
+}
+
 /// Why there is no server.
 #[derive(Debug)]
 pub enum NoServer {
@@ -63,6 +70,15 @@ pub enum NoServer {
 }
 
 impl Home {
+    /// Counts a client in.
+    ///
+    /// # Errors
+    /// See [`router::Route::admit`].
+    pub fn admit(self: &Arc<Self>) -> Result<Stay, Refusal> {
+        let admission = Some(self.route.admit()?);
+        Ok(Stay { home: Arc::clone(self), admission })
+    }
+
     /// A server for the client, waiting for one if need be, at most `pool_timeout`.
     ///
     /// # Errors
@@ -189,7 +205,7 @@ impl Home {
         own: Option<&Own>,
     ) -> Result<(SlotKey, Server), OpenFailure> {
         let held = Held { home: self, slot };
-        let timeout = self.shared.config.global.backend_connect_timeout;
+        let timeout = self.shared.config().global.backend_connect_timeout;
         patience.deadline = patience.deadline.earliest(Deadline::after(timeout));
         let server = self.open(&patience, own).inspect_err(|failure| {
             if failure.is_full() {
@@ -229,6 +245,16 @@ impl Home {
                 self.shared.log.error("pool", &who, format_args!("idle server lost: {reason}"));
                 None
             }
+        }
+    }
+}
+
+/// The last one to leave a retired route lets the janitor know.
+impl Drop for Stay {
+    fn drop(&mut self) {
+        drop(self.admission.take());
+        if self.home.route.is_retired() {
+            self.home.shared.ring_janitor();
         }
     }
 }

@@ -28,7 +28,7 @@ use crate::id::Id;
 pub use cancel::forward;
 pub use column::Column;
 pub use holdings::{Asking, Finding, Holdings, Op, Refusal, Reset, Touched};
-pub use home::{Checkout, Home, NoServer, Route, Routes};
+pub use home::{Checkout, Home, NoServer, Route, Routes, Stay};
 pub use inflow::{ALIEN, Ear, Event, Inflow};
 pub use lease::Lease;
 pub use open::{OpenFailure, Own};

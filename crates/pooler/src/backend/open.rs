@@ -4,6 +4,7 @@
 use std::cell::OnceCell;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use config::Endpoint;
 use machine::{Address, Stream};
@@ -23,6 +24,16 @@ pub struct Own {
     pub startup: Vec<(String, String)>,
     /// What the server told, for the client to read; empty until it is open.
     pub told: OnceCell<Arc<Parameters>>,
+}
+
+/// A connection to a server that has said nothing yet.
+struct Reached {
+    stream: Stream,
+    address: Address,
+    /// How long it took to find out where it is.
+    resolve: Duration,
+    /// How long it took to get there.
+    connect: Duration,
 }
 
 /// Why a server could not be opened.
@@ -141,10 +152,10 @@ impl Home {
         patience: &Patience<'_>,
         own: Option<&Own>,
     ) -> Result<Server, Reason> {
-        let started = machine::now();
-        let (stream, address) = self.connect(patience)?;
-        let greeting = greet::greet(self, &stream, patience, own)?;
-        self.log_opened(id, &stream, &address, started.elapsed().as_micros());
+        let reached = self.reach(patience)?;
+        let greeting = greet::greet(self, &reached.stream, patience, own)?;
+        self.log_opened(id, &reached);
+        let Reached { stream, address, .. } = reached;
         let base = match own {
             Some(own) => Arc::clone(own.told.get_or_init(|| Arc::new(greeting.parameters))),
             None => self.route.learn(greeting.parameters),
@@ -162,35 +173,51 @@ impl Home {
         Ok(Server { stream, core: Box::new(core) })
     }
 
-    /// To the first address that answers.
-    fn connect(&self, patience: &Patience<'_>) -> Result<(Stream, Address), Reason> {
-        let endpoint = self.route.rule().storage.endpoints.first().ok_or(Reason::NoEndpoint)?;
+    /// The first address that answers.
+    fn reach(&self, patience: &Patience<'_>) -> Result<Reached, Reason> {
+        let rule = self.route.rule();
+        let endpoint = rule.storage.endpoints.first().ok_or(Reason::NoEndpoint)?;
+        let started = machine::now();
         let addresses = match endpoint {
             Endpoint::Unix { path } => vec![Address::Unix(path.clone())],
-            Endpoint::Tcp { host, port } => machine::resolve(host, *port, patience.deadline)
+            Endpoint::Tcp { host, port } => self
+                .shared
+                .names
+                .resolve(host, *port, patience.deadline)
                 .map_err(Reason::Unreachable)?
                 .into_iter()
                 .map(Address::Tcp)
                 .collect(),
         };
+        let resolved = machine::now();
         let options = self.shared.stream_options();
         let mut failure = Reason::NoEndpoint;
         for address in addresses {
             match Stream::connect(&address, &options, patience.deadline) {
-                Ok(stream) => return Ok((stream, address)),
+                Ok(stream) => {
+                    let (resolve, connect) = (resolved - started, resolved.elapsed());
+                    return Ok(Reached { stream, address, resolve, connect });
+                }
                 Err(error) => failure = Reason::Unreachable(error),
             }
+        }
+        if let Endpoint::Tcp { host, .. } = endpoint {
+            self.shared.names.forget(host); // it may have moved
         }
         Err(failure)
     }
 
-    fn log_opened(&self, id: Id, stream: &Stream, address: &Address, us: u128) {
-        if self.shared.config.global.log_session {
-            let storage = Some(self.route.rule().storage.name.as_str());
+    fn log_opened(&self, id: Id, reached: &Reached) {
+        if self.shared.config().global.log_session {
+            let rule = self.route.rule();
+            let storage = Some(rule.storage.name.as_str());
             let who = Who { server: Some(id), storage, ..Who::default() };
+            let Reached { stream, address, resolve, connect } = reached;
             let local = stream.local();
+            let (resolve, connect) = (resolve.as_micros(), connect.as_micros());
             let message = format_args!(
-                "new server connection {local} -> {address} (connect time: {us} usec)"
+                "new server connection {local} -> {address} (connect time: {connect} usec, \
+                 resolve time: {resolve} usec)"
             );
             self.shared.log.info("context", &who, message);
         }

@@ -50,7 +50,7 @@ impl Home {
 
     /// `server_login_retry`, and twice as long after each refusal that follows.
     fn pause(&self, refusals: u32) -> Duration {
-        let first = self.shared.config.global.server_login_retry;
+        let first = self.shared.config().global.server_login_retry;
         let grown = first.saturating_mul(1 << refusals.saturating_sub(1).min(16));
         grown.min(PAUSE_MAX.max(first))
     }

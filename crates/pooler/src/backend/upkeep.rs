@@ -6,7 +6,7 @@ use std::sync::Arc;
 use machine::{Deadline, JoinHandle};
 use router::SlotKey;
 
-use super::{Home, OpenFailure};
+use super::{Home, OpenFailure, Waker};
 use crate::dialog::Patience;
 use crate::log::Who;
 
@@ -17,7 +17,7 @@ impl Home {
         let expired = self.decide(|pool| pool.expire(now));
         for (_, idle) in expired {
             let who = Who { server: Some(idle.core.id), ..Who::default() };
-            if self.shared.is_debug(self.route.rule()) {
+            if self.shared.is_debug(&self.route.rule()) {
                 let text = format_args!("closing idle server connection");
                 self.shared.log.debug("expire", &who, text);
             }
@@ -46,22 +46,37 @@ impl Home {
         spawned.ok()
     }
 
-    /// A server went that may have been one of those to keep.
+    /// Takes the limits of its rule, which a reload has changed; a retired route gives up what
+    /// servers it can.
+    pub fn retune(&self) {
+        self.time();
+        let now = machine::now();
+        let retuned = self.route.retune(now);
+        self.decide(|_| ()); // what came free may be wanted elsewhere
+        retuned.close.into_iter().for_each(|idle| self.say_goodbye(idle));
+        retuned.wake.iter().for_each(Waker::notify);
+    }
+
+    /// Counts how long things take, if its rule wants to know.
+    pub fn time(&self) {
+        if !self.route.rule().quantiles.is_empty() {
+            self.tally.time();
+        }
+    }
+
+    /// A server went that may have been one of those to keep, or the last one of a retired route.
     pub(super) fn missed(&self) {
-        if self.route.rule().min_pool_size > 0 {
+        if self.route.rule().min_pool_size > 0 || self.route.is_retired() {
             self.shared.ring_janitor();
         }
     }
 
     fn open_for_nobody(self: &Arc<Self>, slot: SlotKey) -> Result<(), OpenFailure> {
         let (slot, server) = self.fill(slot, Patience::until(Deadline::NEVER), None)?;
-        let key = self.route.key();
+        let rule = self.route.rule();
         let who = Who { server: Some(server.core.id), ..Who::default() };
-        let text = format_args!(
-            "idle server connection preallocated for {}.{}",
-            key.rule().database,
-            key.rule().user
-        );
+        let text =
+            format_args!("idle server connection preallocated for {}.{}", rule.database, rule.user);
         self.shared.log.info("idle-preallocate", &who, text);
         self.checkin(slot, server, machine::now());
         Ok(())

@@ -29,7 +29,7 @@ impl Waiting<'_> {
     /// While no server is open and none may be, the wait is only as long as one may take to
     /// connect: whoever had his turn could not open one either.
     pub fn run(self, deadline: Deadline) -> Result<Grant<IdleServer>, NoServer> {
-        let connect = self.home.shared.config.global.backend_connect_timeout;
+        let connect = self.home.shared.config().global.backend_connect_timeout;
         let (mut notice, mut told) = (self.notice_at(), false);
         // Nearly always a server is open, and a wait that sets no timer is a cheap one.
         let hopeless = self.home.route.with(|pool| pool.is_hopeless());

@@ -53,7 +53,7 @@ pub(super) fn dump(given: &Given) -> ExitCode {
 
 /// The configuration; its complaints are printed. None when it cannot be used.
 pub(super) fn load(file: &Path, place: Place) -> Option<Loaded> {
-    match config::load(file) {
+    match config::check(file) {
         Ok(loaded) => {
             loaded.warnings.iter().for_each(|warning| tell(warning, place));
             Some(loaded)
@@ -67,10 +67,7 @@ pub(super) fn load(file: &Path, place: Place) -> Option<Loaded> {
 }
 
 fn tell(diagnostic: &Diagnostic, place: Place) {
-    place.say(&diagnostic.to_string());
-    if let Some(hint) = &diagnostic.hint {
-        place.say(&format!("  hint: {hint}"));
-    }
+    place.say(&diagnostic.picture());
 }
 
 /// `, 2 errors, 1 warning`

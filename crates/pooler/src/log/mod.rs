@@ -9,6 +9,7 @@ use std::fmt::Arguments;
 use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Sender, TrySendError, bounded};
 
@@ -17,6 +18,9 @@ pub use format::{Format, Level, Who};
 /// A line longer than this is cut: Odyssey's tools were built on 1 KiB lines, JSON-less ones that
 /// is.
 const LINE_BYTES_MAX: usize = 4096;
+
+/// How long a process that ends waits for its last lines to be written.
+const CLOSE_MAX: Duration = Duration::from_secs(2);
 
 /// Where lines go and how they look.
 pub struct Options {
@@ -80,13 +84,15 @@ impl Log {
         self.queue.len()
     }
 
-    /// Writes what is queued and ends the writer. Lines logged afterwards are lost.
+    /// Writes what is queued and ends the writer. Lines logged afterwards are lost, and so is what
+    /// a disk or a pipe does not take in time.
     pub fn close(&self) {
         let writer = self.writer.lock().ok().and_then(|mut slot| slot.take());
         if let Some(writer) = writer {
+            let end = Instant::now() + CLOSE_MAX;
             // An empty line is the end mark: no formatted line is empty.
-            let _ = self.queue.send(Vec::new());
-            writer.join();
+            let _ = self.queue.send_deadline(Vec::new(), end);
+            writer.wait_until(end);
         }
     }
 

@@ -1,17 +1,20 @@
 //! The log's writer thread: takes lines from the queue, writes them in batches. It sleeps in the
 //! queue when there is nothing to write, so an idle process is not woken by its log.
 
+use std::convert::Infallible;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::Path;
-use std::thread::{self, JoinHandle};
+use std::thread;
+use std::time::Instant;
 
-use crossbeam_channel::Receiver;
+use crossbeam_channel::{Receiver, bounded};
 
 /// Bytes gathered before one write; a busy log costs one system call for some hundred lines.
 const BATCH_BYTES: usize = 64 * 1024;
 
-pub(super) struct Writer(JoinHandle<()>);
+/// The writer's thread, which drops the other end of this when it has written everything.
+pub(super) struct Writer(Receiver<Infallible>);
 
 impl Writer {
     pub(super) fn start(
@@ -21,14 +24,17 @@ impl Writer {
     ) -> io::Result<Self> {
         let file =
             file.map(|path| OpenOptions::new().append(true).create(true).open(path)).transpose()?;
-        let thread = thread::Builder::new()
-            .name("logger".into())
-            .spawn(move || run(&lines, file, stdout))?;
-        Ok(Self(thread))
+        let (alive, ended) = bounded(0);
+        thread::Builder::new().name("logger".into()).spawn(move || {
+            run(&lines, file, stdout);
+            drop(alive);
+        })?;
+        Ok(Self(ended))
     }
 
-    pub(super) fn join(self) {
-        let _ = self.0.join();
+    /// Waits for its end, which a sink that takes nothing may put off for ever.
+    pub(super) fn wait_until(self, end: Instant) {
+        let _ = self.0.recv_deadline(end);
     }
 }
 

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use config::{Authentication, Rule, SessionAttrs, StorageKind};
+use config::{Authentication, Listen, Rule, SessionAttrs, StorageKind};
 use machine::{Address, Buffer, Deadline, Notified, Parcel, Seat, Stream};
 use router::{Asker, ClientId, ClientKey, Parameters};
 use wire::backend::TransactionStatus;
@@ -37,8 +37,8 @@ pub struct Arrival {
     pub address: Address,
     /// Its place on the machine.
     pub seat: Seat,
-    /// Which `listen` it came through, by index.
-    pub listen: usize,
+    /// The `listen` section it came through, as it was then.
+    pub listen: Arc<Listen>,
     /// One of `client_max_routing`; given back when the client is routed.
     pub permit: Permit,
 }
@@ -47,10 +47,12 @@ pub struct Arrival {
 pub fn welcome(shared: &Arc<Shared>, arrival: Arrival) {
     let Arrival { parcel, address, seat, listen, permit } = arrival;
     let voice = Voice::new(Arc::clone(shared), Id::random(Kind::Client), address);
+    let machine = machine::current().expect("logins run on machines");
+    shared.rosters[machine].arrive();
     let Ok(client) = parcel.unfold() else { return };
     // A socket that takes no options is closed already; the login will see that.
     let _ = client.set_options(&shared.stream_options());
-    let timeout = shared.config.listens[listen].client_login_timeout;
+    let timeout = listen.client_login_timeout;
     let deadline = timeout.map_or(Deadline::NEVER, Deadline::after);
     let since = machine::now();
     let mut login = Login { shared, client, voice, listen, deadline, since, forwards: false };
@@ -73,7 +75,7 @@ struct Login<'a> {
     client: Stream,
     voice: Voice,
     /// Which `listen` it came through, by index.
-    listen: usize,
+    listen: Arc<Listen>,
     deadline: Deadline,
     since: Instant,
     /// The rule wants a server's refusal forwarded; known once there is a rule.
@@ -124,7 +126,7 @@ impl Login<'_> {
         let admission = self.shared.clients.admit();
         let process = admission.map_err(|refusal| Ending::Refused(refusal, Asked::default()))?;
         self.voice.session("startup", format_args!("new client connection {}", self.voice.address));
-        let negotiated = match self.negotiate()? {
+        let negotiated = match self.negotiate().inspect_err(|_| self.shared.startup_failed())? {
             First::Login(negotiated) => negotiated,
             First::Cancel(key) => {
                 drop(permit); // a cancel may take its time, logins need not wait for it
@@ -132,19 +134,19 @@ impl Login<'_> {
                 return Ok(None);
             }
         };
-        let asked = self.name(&negotiated.message)?;
+        let asked = self.name(&negotiated.message);
+        let asked = asked.inspect_err(|_| self.shared.startup_failed())?;
         let replication = replication(&negotiated.message)?;
         let home = self.route(&asked, negotiated.asked_ssl, replication)?;
         drop(permit);
-        let route =
-            home.route.admit().map_err(|refusal| Ending::Refused(refusal, asked.clone()))?;
+        let route = home.admit().map_err(|refusal| Ending::Refused(refusal, asked.clone()))?;
         let (startup, attrs) = match replication {
             Replication::No => self.settings(&home, &negotiated.message)?,
             _ => Default::default(), // its server reads them
         };
         let rest = self.authenticate(&home, &asked, &negotiated)?;
         let (notified, client) = (Notified::new(), self.client_id());
-        let mut own = Box::new(Belongings::new(client, home.route.rule(), startup));
+        let mut own = Box::new(Belongings::new(client, &home.route.rule(), startup));
         own.attrs = attrs;
         if home.route.rule().application_name_add_host {
             own.suffix_application_name(self.host_suffix().into());
@@ -225,7 +227,7 @@ impl Login<'_> {
         let Asked { database, user } = asked;
         self.voice.shows_id = rule.client_show_id;
         self.forwards = rule.client_fwd_error;
-        self.voice.logs_queries = self.shared.config.global.log_query || rule.log_query;
+        self.voice.logs_queries = self.shared.config().global.log_query || rule.log_query;
         if rule.storage.kind == StorageKind::Local {
             let text = "the admin console is not built yet";
             return Err(Ending::Login(Notice::fatal("0A000", text)));
@@ -234,6 +236,9 @@ impl Login<'_> {
             "startup",
             format_args!("route '{database}.{user}' to '{}.{}'", rule.database, rule.user),
         );
+        if let Some(options) = self.shared.client_options(rule) {
+            let _ = self.client.set_options(&options); // as in `welcome`
+        }
         let route = self.shared.routes.get_or_create(rule, database, user, replication);
         let route = route.map_err(|refusal| Ending::Refused(refusal, asked.clone()))?;
         Ok(self.shared.home(route))
@@ -254,13 +259,13 @@ impl Login<'_> {
             let set = settings.set(name.as_bytes(), value.as_bytes());
             set.map_err(|error| refused("53400", error.to_string()))?;
         }
-        if self.shared.config.global.smart_search_path_enquoting
+        if self.shared.config().global.smart_search_path_enquoting
             && let Some(list) = settings.get(SEARCH_PATH).and_then(as_set_writes)
         {
             let set = settings.set(SEARCH_PATH, &list);
             set.map_err(|error| refused("53400", error.to_string()))?;
         }
-        let attrs = self.attrs(rule, settings.get(attrs::NAME.as_bytes()));
+        let attrs = self.attrs(&rule, settings.get(attrs::NAME.as_bytes()));
         for name in NEVER_DEPLOYED {
             settings.remove(name);
         }
@@ -276,8 +281,7 @@ impl Login<'_> {
     /// Which of several servers the client is to get; what it says wins over the listener, which
     /// wins over the rule.
     fn attrs(&self, rule: &Rule, said: Option<&[u8]>) -> Attrs {
-        let listen = &self.shared.config.listens[self.listen];
-        let by_default = listen.target_session_attrs.or(rule.target_session_attrs);
+        let by_default = self.listen.target_session_attrs.or(rule.target_session_attrs);
         let own = said.and_then(attrs::parse);
         if let Some(word) = said.filter(|_| own.is_none()) {
             let word = String::from_utf8_lossy(word);
@@ -309,15 +313,16 @@ impl Login<'_> {
             encode::negotiate_protocol_version(&mut bytes, spoken, unknown_options);
             dialog.send(&bytes)?;
         }
+        let rule = Arc::clone(&home.route.rule());
         let candidate = Candidate {
-            rule: home.route.rule(),
+            rule: &rule,
             asked,
             keyring: &self.shared.keyring,
             deadline: self.deadline,
         };
         let proven = candidate.prove(&mut dialog);
         if let Err(Ending::Login(_)) = &proven
-            && home.route.rule().authentication != Authentication::None
+            && rule.authentication != Authentication::None
         {
             let Asked { database, user } = asked;
             self.voice.error("auth", format_args!("user '{database}.{user}' incorrect password"));

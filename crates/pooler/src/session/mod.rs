@@ -31,7 +31,7 @@ pub use login::{Arrival, welcome};
 pub use stop::{Entry, Roster, Standing};
 pub use voice::Voice;
 
-use crate::backend::{Checkout, Home, Inflow, Lease, Leftover, NoServer, Suspicion};
+use crate::backend::{Checkout, Home, Inflow, Lease, Leftover, NoServer, Stay, Suspicion};
 use crate::ending::{Asked, Ending};
 use crate::shared::GivenKey;
 use crate::tally::Traffic;
@@ -79,7 +79,7 @@ pub struct Places {
     /// Under the global `client_max`.
     pub process: Admission,
     /// Under the rule's `client_max`.
-    pub route: Admission,
+    pub route: Stay,
     /// In the roster of its machine.
     pub entry: Entry,
     /// Its cancel key.

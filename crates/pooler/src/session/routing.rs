@@ -40,13 +40,19 @@ pub(super) fn rule_of(
             Some(Some(name)) => Host::Named(name),
         };
         let ask = Ask { database, user, address, host, asked_ssl };
-        match (shared.rules.question(&ask), address) {
+        let world = shared.world();
+        match (world.rules.question(&ask), address) {
             (Some(Question::HostName), Some(ip)) => {
+                drop(world); // not to be held over a wait
                 resolved = Some(host_name(voice, ip, deadline));
             }
-            (Some(Question::Members(group)), _) => shared.groups.wait_for(group, deadline)?,
+            (Some(Question::Members(group)), _) => {
+                let group = Arc::clone(group);
+                drop(world);
+                shared.groups.wait_for(&group, deadline)?;
+            }
             (Some(Question::HostName) | None, _) => {
-                return shared.rules.find(&ask).map(Arc::clone).ok_or_else(|| {
+                return world.rules.find(&ask).map(Arc::clone).ok_or_else(|| {
                     let Asked { database, user } = asked.clone();
                     Ending::Refused(Refusal::NoRoute { database, user }, asked.clone())
                 });

@@ -43,13 +43,13 @@ impl Session {
         let Some(proof) = core.conversation.quiescent() else {
             return self.settle_open(flows);
         };
-        if self.settle_idle(flows)? || self.keeps_server() {
-            self.traffic.settled(machine::now());
+        let keeps = self.settle_idle(flows)? || self.keeps_server();
+        let now = machine::now();
+        self.traffic.transaction_over(now, &self.home.tally);
+        if keeps {
             return Ok(());
         }
         let Some(lease) = self.lease.take() else { return Ok(()) };
-        let now = machine::now();
-        self.traffic.transaction_over(now, &self.home.tally);
         if !lease.server().core.dying {
             self.last = Some(lease.slot());
             lease.release(proof, now);
@@ -59,7 +59,7 @@ impl Session {
 
     /// Everything is answered, and a transaction is open or a doubt is left.
     fn settle_open(&mut self, flows: &mut Flows) -> Result<(), Ending> {
-        self.traffic.settled(machine::now());
+        self.traffic.settled(machine::now(), &self.home.tally);
         let Some(lease) = &mut self.lease else { return Ok(()) };
         let core = &mut lease.server_mut().core;
         let status = core.conversation.status();

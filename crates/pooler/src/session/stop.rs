@@ -2,7 +2,7 @@
 //! of its machine knows all of them. Nothing else is known about clients from outside.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use machine::Notifier;
@@ -19,6 +19,8 @@ pub struct Standing {
 #[derive(Default)]
 pub struct Roster {
     clients: Mutex<HashMap<ClientId, Arc<Standing>>>,
+    /// Connections that came here since the start.
+    arrived: AtomicU64,
 }
 
 /// One client's entry; gone when dropped.
@@ -40,6 +42,16 @@ pub(super) fn is_told(standing: &Standing) -> bool {
 }
 
 impl Roster {
+    /// A connection came to this machine, whatever becomes of it.
+    pub fn arrive(&self) {
+        self.arrived.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many came since the start.
+    pub fn arrived(&self) -> u64 {
+        self.arrived.load(Ordering::Relaxed)
+    }
+
     /// Writes a client in, until the entry is dropped.
     pub fn enter(self: &Arc<Self>, client: ClientId, standing: Arc<Standing>) -> Entry {
         self.lock().insert(client, standing);

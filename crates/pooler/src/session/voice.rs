@@ -38,14 +38,14 @@ impl Voice {
     /// A client nobody knows yet.
     pub fn new(shared: Arc<Shared>, id: Id, address: Address) -> Self {
         let (user, database) = (String::new(), String::new());
-        let processes_virtually = shared.config.global.virtual_processing;
+        let processes_virtually = shared.config().global.virtual_processing;
         let (logs_queries, shows_id) = (false, true);
         Self { shared, id, user, database, address, logs_queries, shows_id, processes_virtually }
     }
 
     /// An ordinary event in the life of a client, for `log_session`.
     pub fn session(&self, context: &str, message: Arguments<'_>) {
-        if self.shared.config.global.log_session {
+        if self.shared.config().global.log_session {
             self.shared.log.info(context, &self.who(None), message);
         }
     }
@@ -90,7 +90,7 @@ impl Voice {
 
     /// May a BEGIN wait for what follows it (`virtual_transaction`)?
     pub fn begins_virtually(&self) -> bool {
-        self.shared.config.global.virtual_transaction
+        self.shared.config().global.virtual_transaction
     }
 
     /// Are the texts of queries logged (`log_query`)?

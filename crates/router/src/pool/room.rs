@@ -96,6 +96,11 @@ impl Room {
         self.shares.servers.iter().for_each(Share::give_back);
     }
 
+    /// Pools have more servers together than they may have.
+    pub(super) fn is_overspent(&self) -> bool {
+        self.shares.servers.as_ref().is_some_and(|share| share.budget().is_overspent())
+    }
+
     pub(super) fn is_owed(&self, own: Option<Instant>, now: Instant) -> bool {
         self.shares.servers.as_ref().is_some_and(|share| share.is_owed(own, now))
     }

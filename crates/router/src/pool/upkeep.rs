@@ -3,7 +3,7 @@
 
 use std::time::Instant;
 
-use super::Pool;
+use super::{Limits, Pool};
 use crate::slot::{Place, SlotKey, State};
 
 /// What an idle server may be closed for.
@@ -62,6 +62,44 @@ impl<S, W, C: Clone> Pool<S, W, C> {
     }
 }
 
+/// What became of a pool whose limits are others now.
+#[must_use = "servers are to be closed and clients to be woken"]
+pub struct Retuned<S, W> {
+    /// To be closed: there are more than there may be.
+    pub close: Vec<S>,
+    /// To be woken: there is room for more.
+    pub wake: Vec<W>,
+}
+
+impl<S, W> Retuned<S, W> {
+    /// These are to be closed as well.
+    pub(crate) fn and_close(mut self, more: Vec<(SlotKey, S)>) -> Self {
+        self.close.extend(more.into_iter().map(|(_, server)| server));
+        self
+    }
+}
+
+/// Other limits.
+impl<S, W, C: Clone> Pool<S, W, C> {
+    /// Other limits from now on. Of servers there may be too many then: idle ones go at once, the
+    /// others when they come back. Clients that wait open what there is room for.
+    pub fn retune(&mut self, limits: Limits, now: Instant) -> Retuned<S, W> {
+        self.limits = limits;
+        let mut close = Vec::new();
+        while self.is_surplus() {
+            let Some(index) = self.slots.idle().last() else { break };
+            close.extend(self.evict(index).map(|(_, server)| server));
+        }
+        let wake = std::iter::from_fn(|| self.grant_open(now)).collect();
+        Retuned { close, wake }
+    }
+
+    /// There are more servers than there may be, since the limit is a lower one.
+    fn is_surplus(&self) -> bool {
+        self.limits.size.is_some_and(|size| self.slots.len() > size) || self.room.is_overspent()
+    }
+}
+
 /// The minimum.
 impl<S, W, C: Clone> Pool<S, W, C> {
     /// Whether a server is to be opened for nobody: the pool has fewer than its minimum, or an idle
@@ -90,6 +128,7 @@ impl<S, W, C: Clone> Pool<S, W, C> {
         let slot = self.slots.get(index);
         let replaced = self.spare() > 0 || self.queue.waiting() > 0;
         slot.closing
+            || self.is_surplus()
             || (replaced
                 && self.slots.counts().opening == 0
                 && self.old_at(index).is_some_and(|at| at <= now))

@@ -11,25 +11,36 @@ use crate::pool::Shares;
 
 #[derive(Default)]
 pub(super) struct Parts {
-    /// Of servers: a `shared_pool` has its size at each host. The same pool only if it is the same
-    /// object: a reload makes a new one.
-    servers: HashMap<(usize, Option<Endpoint>), Weak<Budget>>,
-    /// Of logins, by storage and its `server_max_routing`.
-    logins: HashMap<(String, usize), Weak<Budget>>,
+    /// Of servers: a `shared_pool` has its size at each host. By name, so that routes of a rule
+    /// that a reload took out of force share what there is with those that came.
+    servers: HashMap<(String, Option<Endpoint>), Weak<Budget>>,
+    /// Of logins, by storage.
+    logins: HashMap<String, Weak<Budget>>,
 }
 
 impl Parts {
     /// The parts of a new route.
     pub(super) fn of(&mut self, rule: &Rule, member: Member) -> Shares {
         let storage = &rule.storage;
-        let servers = rule.shared_pool.as_ref().map(|shared: &Arc<SharedPool>| {
-            // The rule, which the route keeps, keeps it alive: no other gets its address.
-            let key = (Arc::as_ptr(shared).addr(), storage.endpoints.first().cloned());
+        let servers = rule.shared_pool.as_ref().map(|shared| {
+            let key = servers_key(rule, shared);
             Share::new(get(&mut self.servers, key, shared.pool_size), member)
         });
-        let key = (storage.name.clone(), storage.server_max_routing);
-        let logins = get(&mut self.logins, key, Some(storage.server_max_routing));
+        let logins = get(&mut self.logins, storage.name.clone(), Some(storage.server_max_routing));
         Shares { servers, logins: Some(Share::new(logins, member)) }
+    }
+
+    /// The amounts are what this rule says from now on.
+    pub(super) fn resize(&self, rule: &Rule) {
+        let storage = &rule.storage;
+        if let Some(budget) = self.logins.get(&storage.name).and_then(Weak::upgrade) {
+            budget.resize(Some(storage.server_max_routing));
+        }
+        let Some(shared) = &rule.shared_pool else { return };
+        let budget = self.servers.get(&servers_key(rule, shared)).and_then(Weak::upgrade);
+        if let Some(budget) = budget {
+            budget.resize(shared.pool_size);
+        }
     }
 
     /// Forgets budgets nobody has a part in.
@@ -37,6 +48,10 @@ impl Parts {
         self.servers.retain(|_, budget| budget.strong_count() > 0);
         self.logins.retain(|_, budget| budget.strong_count() > 0);
     }
+}
+
+fn servers_key(rule: &Rule, shared: &SharedPool) -> (String, Option<Endpoint>) {
+    (shared.name.clone(), rule.storage.endpoints.first().cloned())
 }
 
 fn get<K: Eq + std::hash::Hash>(

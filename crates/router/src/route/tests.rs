@@ -7,10 +7,12 @@ use std::thread;
 use super::*;
 use crate::pool::{Asker, Checkin, Checkout, Claim, ClientId, Grant};
 use crate::testing::rule;
+use config::{RuleChange, SharedPool, Storage};
 
 type TestRoutes = Routes<usize, (), usize>;
+type TestRoute = Route<usize, (), usize>;
 
-fn get(routes: &TestRoutes, rule: &Arc<Rule>, who: (&str, &str)) -> Arc<Route<usize, (), usize>> {
+fn get(routes: &TestRoutes, rule: &Arc<Rule>, who: (&str, &str)) -> Arc<TestRoute> {
     routes.get_or_create(rule, who.0, who.1, Replication::No).unwrap()
 }
 
@@ -143,6 +145,177 @@ fn an_empty_dynamic_route_is_kept_for_a_minute() {
     drop(named_route);
     assert_eq!(routes.collect(at(212)), 1, "its rule is gone");
     assert!(routes.is_empty());
+}
+
+fn tuned(old: &Arc<Rule>, new: Rule) -> (Arc<Rule>, RuleChange) {
+    let new = Arc::new(new);
+    (Arc::clone(&new), RuleChange::Tuned { old: Arc::clone(old), new })
+}
+
+/// Seen to fail: an adoption that leaves routes under the old object gives the new rule a second
+/// pool beside the first.
+#[test]
+fn a_tuned_rule_keeps_its_routes() {
+    let (routes, now) = (TestRoutes::new(), Instant::now());
+    let old = Arc::new(Rule { client_max: Some(1), pool_size: Some(1), ..rule("* *") });
+    let route = get(&routes, &old, ("db", "bob"));
+    let _client = route.admit().unwrap();
+    let (new, change) =
+        tuned(&old, Rule { client_max: Some(2), pool_size: Some(2), ..rule("* *") });
+    let concerned = routes.adopt(&[change]);
+    assert!(concerned.len() == 1 && Arc::ptr_eq(&concerned[0], &route));
+    let Retuned { close, wake } = route.retune(now);
+    assert!(close.is_empty() && wake.is_empty());
+    // Who met the old rule a moment ago comes to the same place, now and after another reload.
+    for rule in [&new, &old] {
+        assert!(Arc::ptr_eq(&get(&routes, rule, ("db", "bob")), &route));
+    }
+    let (newest, change) = tuned(&new, rule("* *"));
+    assert_eq!(routes.adopt(&[change]).len(), 1);
+    for rule in [&newest, &new, &old] {
+        assert!(Arc::ptr_eq(&get(&routes, rule, ("db", "bob")), &route));
+        assert!(!get(&routes, rule, ("db", "joe")).is_retired());
+    }
+    assert!(route.admit().is_ok() && Arc::ptr_eq(&route.rule(), &newest));
+}
+
+#[test]
+fn a_removed_rule_retires_its_routes_and_whoever_comes_late() {
+    let (routes, now) = (TestRoutes::new(), Instant::now());
+    let (gone, stays) = (Arc::new(rule("db bob")), Arc::new(rule("db joe")));
+    let (route, other) = (get(&routes, &gone, ("db", "bob")), get(&routes, &stays, ("db", "joe")));
+    assert_eq!(routes.adopt(&[RuleChange::Removed(Arc::clone(&gone))]).len(), 1);
+    assert!(route.is_retired() && !other.is_retired());
+    drop(route);
+    assert_eq!(routes.collect(now), 1);
+    // It met its rule before the reload and asks for the route behind it.
+    assert!(get(&routes, &gone, ("db", "bob")).is_retired());
+    assert_eq!(routes.collect(now), 1);
+    assert_eq!(routes.len(), 1);
+}
+
+#[test]
+fn a_replaced_rule_has_routes_of_its_own() {
+    let (routes, now) = (TestRoutes::new(), Instant::now());
+    let old = Arc::new(Rule { min_pool_size: 1, ..rule("* *") });
+    let new = Arc::new(rule("* *"));
+    let route = get(&routes, &old, ("db", "bob"));
+    let Checkout::Open(slot) = route.with(|pool| pool.checkout(asker(1), || (), now)) else {
+        panic!("the pool is empty");
+    };
+    assert!(route.with(|pool| pool.opened(slot, 0, now)));
+    assert_eq!(route.with(|pool| pool.checkin(slot, 7, 0, now)), Checkin::Parked);
+    let change = RuleChange::Replaced { old: Arc::clone(&old), new: Arc::clone(&new) };
+    assert_eq!(routes.adopt(&[change]).len(), 1);
+    assert!(!Arc::ptr_eq(&get(&routes, &new, ("db", "bob")), &route));
+    assert_eq!(route.retune(now).close, [7], "idle servers of a retired route go");
+    assert!(!route.with(|pool| pool.is_short(now)), "and it keeps none");
+}
+
+/// A file with these rules: user, size of the pool, and whether the database is another one.
+fn file(rules: &[(u8, u8, bool)]) -> config::Config {
+    let mut text = String::from(
+        "log_format \"%m\"\nlisten { host \"*\" port 1 }\n\
+         storage \"pg\" { type \"remote\" host \"db\" port 1 }\n",
+    );
+    for (user, size, other) in rules {
+        let db = if *other { "storage_db \"x\"" } else { "" };
+        text += &format!(
+            "database \"db\" {{ user \"u{user}\" {{ authentication \"none\" storage \"pg\" \
+             pool \"session\" pool_size {size} {db} }} }}\n"
+        );
+    }
+    config::parse("f", &text, config::Format::Conf).unwrap().config
+}
+
+/// A route for each rule that somebody can meet, with the limit it keeps.
+fn visit(routes: &TestRoutes, config: &config::Config) -> Vec<(Arc<TestRoute>, Option<usize>)> {
+    let rules = crate::Rules::new(config);
+    let met = (0..4_u8).filter_map(|user| {
+        let name = format!("u{user}");
+        let ask = crate::Ask { database: "db", user: &name, address: None, asked_ssl: false };
+        let rule = rules.find(&ask)?;
+        let route = get(routes, rule, ("db", &name));
+        assert!(!route.is_retired() && Arc::ptr_eq(&route.rule(), rule), "{name}");
+        let size = route.with(|pool| pool.limits().size);
+        assert_eq!(size, rule.pool_size, "{name}");
+        Some((route, size))
+    });
+    met.collect()
+}
+
+/// Routes of rules that were there all the time are the same ones, others are gone or new; none is
+/// left over.
+fn there_and_back(one: &[(u8, u8, bool)], two: &[(u8, u8, bool)]) {
+    let (routes, now) = (TestRoutes::new(), Instant::now());
+    let adopt = |old: &config::Config, new: config::Config| {
+        let config::Diff { config, rules, .. } = config::diff(old, new);
+        for route in routes.adopt(&rules) {
+            let Retuned { close, wake } = route.retune(now);
+            assert!(close.is_empty() && wake.is_empty());
+        }
+        config
+    };
+    let first = file(one);
+    let before = visit(&routes, &first);
+    let there = adopt(&first, file(two));
+    drop(visit(&routes, &there));
+    let back = adopt(&there, file(one));
+    let after = visit(&routes, &back);
+    assert_eq!(after.len(), before.len());
+    for ((old, size), (new, same)) in before.iter().zip(&after) {
+        assert_eq!((old.key(), size), (new.key(), same));
+        assert_eq!(old.is_retired(), !Arc::ptr_eq(old, new), "the same one, or its heir");
+    }
+    drop((before, after));
+    routes.collect(now);
+    assert!(routes.snapshot().iter().all(|route| !route.is_retired()), "none is left over");
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig {
+        failure_persistence: None, ..Default::default()
+    })]
+
+    #[test]
+    fn there_and_back_again_the_routes_are_as_before(
+        one in proptest::collection::vec((0..4_u8, 1..3_u8, proptest::bool::ANY), 1..5),
+        two in proptest::collection::vec((0..4_u8, 1..3_u8, proptest::bool::ANY), 1..5),
+    ) {
+        there_and_back(&one, &two);
+    }
+}
+
+/// What several pools share is known by its name: those that go and those that come have it
+/// together.
+#[test]
+fn a_shared_pool_is_resized() {
+    let (routes, now) = (TestRoutes::new(), Instant::now());
+    let shared = |size| Some(Arc::new(SharedPool { name: "s".into(), pool_size: Some(size) }));
+    let storage =
+        |max| Arc::new(Storage { server_max_routing: max, ..(*rule("* *").storage).clone() });
+    let old = Arc::new(Rule { shared_pool: shared(2), storage: storage(9), ..rule("* *") });
+    let (one, two) = (get(&routes, &old, ("db", "one")), get(&routes, &old, ("db", "two")));
+    let open = |route: &Arc<TestRoute>, client| {
+        let decision = route.with(|pool| pool.checkout(asker(client), || (), now));
+        let Checkout::Open(slot) = decision else { panic!("{decision:?}") };
+        assert!(route.with(|pool| pool.opened(slot, 0, now)));
+        slot
+    };
+    let (idle, busy) = (open(&one, 1), open(&two, 2));
+    assert_eq!(one.with(|pool| pool.checkin(idle, 7, 0, now)), Checkin::Parked);
+    let (new, change) =
+        tuned(&old, Rule { shared_pool: shared(1), storage: storage(9), ..rule("* *") });
+    assert_eq!(routes.adopt(&[change]).len(), 2);
+    assert_eq!(one.retune(now).close, [7], "there is one too many");
+    assert!(two.retune(now).close.is_empty());
+    assert_eq!(two.with(|pool| pool.checkin(busy, 8, 0, now)), Checkin::Parked);
+    let (_, change) =
+        tuned(&new, Rule { shared_pool: shared(3), storage: storage(9), ..rule("* *") });
+    assert_eq!(routes.adopt(&[change]).len(), 2);
+    for client in 3..5 {
+        open(&one, client);
+    }
 }
 
 /// Real threads: owners take and return servers while cancellers cancel. While a cancel is in

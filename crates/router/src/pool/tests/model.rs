@@ -54,6 +54,10 @@ enum Op {
         nth: usize,
     },
     RetireAll,
+    Resize {
+        size: Option<usize>,
+        min: usize,
+    },
     Prewarm,
     /// Every call with the nth key ever seen, if its server is gone.
     Late {
@@ -77,14 +81,18 @@ fn op() -> impl Strategy<Value = Op> {
         1 => nth.clone().prop_map(|nth| Op::Retire { nth }),
         1 => prop_oneof![9 => Just(Op::Expire), 1 => Just(Op::RetireAll)],
         1 => Just(Op::Prewarm),
+        1 => (sizes(), 0..4_usize).prop_map(|(size, min)| Op::Resize { size, min }),
         1 => nth.prop_map(|nth| Op::Late { nth }),
     ]
 }
 
+fn sizes() -> impl Strategy<Value = Option<usize>> {
+    prop_oneof![9 => (1..5_usize).prop_map(Some), 1 => Just(None)]
+}
+
 fn limits() -> impl Strategy<Value = Limits> {
     let time = || prop::option::of((1..60_u64).prop_map(Duration::from_millis));
-    let size = prop_oneof![9 => (1..5_usize).prop_map(Some), 1 => Just(None)];
-    let all = (size, 0..4_usize, 0..7_usize, time(), time());
+    let all = (sizes(), 0..4_usize, 0..7_usize, time(), time());
     all.prop_map(|(size, min, waiters_max, ttl, lifetime)| Limits {
         size,
         min,
@@ -145,6 +153,7 @@ impl World {
     }
 
     fn apply(&mut self, op: &Op) {
+        let before = self.naive.slots.len();
         match *op {
             Op::Step { client, name_last, home } => self.step(client, name_last, home),
             Op::Fail { client } => self.fail(client),
@@ -157,10 +166,13 @@ impl World {
             Op::Expire => self.expire(),
             Op::Retire { nth } => self.retire(nth),
             Op::RetireAll => self.retire_all(),
+            Op::Resize { size, min } => self.resize(size, min),
             Op::Prewarm => self.prewarm(),
             Op::Late { nth } => self.late(nth),
         }
         self.check();
+        let (size, now) = (self.naive.limits.size, self.naive.slots.len());
+        assert!(size.is_none_or(|size| now <= size.max(before)), "over size");
     }
 
     fn step(&mut self, client: usize, name_last: bool, home: usize) {
@@ -403,6 +415,15 @@ impl World {
         self.compare_closed(says, Pool::retire_all);
     }
 
+    fn resize(&mut self, size: Option<usize>, min: usize) {
+        let limits = Limits { size, min, ..self.naive.limits };
+        let (closed, woken) = self.naive.resize(limits, self.now);
+        let Retuned { close, wake } = self.pool.retune(limits, self.now);
+        assert_eq!(close.iter().map(|server| server.0).collect::<Vec<_>>(), closed);
+        assert_eq!(wake, woken);
+        wake.into_iter().for_each(|client| self.wake(client));
+    }
+
     fn compare_closed(
         &mut self,
         says: Vec<u32>,
@@ -442,7 +463,6 @@ impl World {
     /// What must hold after every operation.
     fn check(&self) {
         let views: Vec<SlotView> = self.pool.slots().collect();
-        assert!(self.naive.limits.size.is_none_or(|size| views.len() <= size), "over size");
         assert_eq!(views.len(), self.naive.slots.len());
         for slot in self.naive.slots.iter().filter(|slot| slot.key.is_some()) {
             let view = views.iter().find(|view| Some(view.slot) == slot.key).expect("a slot");

@@ -117,7 +117,7 @@ impl Naive {
         let slot = self.find(key).expect("live");
         slot.holder = None;
         let closing = slot.closing;
-        if closing || self.ends_old(key, now) {
+        if closing || self.is_surplus() || self.ends_old(key, now) {
             return Back::Close(server, self.gone(key, now));
         }
         let slot = self.find(key).expect("live");
@@ -143,13 +143,33 @@ impl Naive {
     /// The slot is free; says who is woken to open another.
     pub(super) fn gone(&mut self, key: SlotKey, now: Instant) -> Option<u64> {
         self.slots.retain(|slot| slot.key != Some(key));
-        if self.waiters.is_empty() {
+        self.grant_open(now)
+    }
+
+    fn grant_open(&mut self, now: Instant) -> Option<u64> {
+        if self.waiters.is_empty() || !self.room() {
             return None;
         }
         let waiter = self.waiters.remove(0);
         self.wait_total += now - waiter.since;
         self.open(Some(waiter.client));
         Some(waiter.client.0)
+    }
+
+    fn is_surplus(&self) -> bool {
+        self.limits.size.is_some_and(|size| self.slots.len() > size)
+    }
+
+    /// Servers to close, the least recently used first, and who is woken.
+    pub(super) fn resize(&mut self, limits: Limits, now: Instant) -> (Vec<u32>, Vec<u64>) {
+        self.limits = limits;
+        let mut closed = Vec::new();
+        while let Some(key) = self.idle().min_by_key(|slot| slot.used).map(|slot| slot.key)
+            && self.is_surplus()
+        {
+            closed.extend(self.evict(|_, slot| slot.key == key));
+        }
+        (closed, std::iter::from_fn(|| self.grant_open(now)).collect())
     }
 
     pub(super) fn cancel_done(&mut self, key: SlotKey, now: Instant) -> Option<Back> {

@@ -1,0 +1,156 @@
+//! Values in the words of the files, for lines that say from what to what. Secrets have none.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::Secret;
+use crate::model::{
+    Authentication, CpuAffinity, Endpoint, GroupQuery, Keepalive, PoolMode, Quantile, Role,
+    SessionAttrs, SessionState, SharedPool, StorageKind, TlsMode,
+};
+
+/// What a file would say, nearly.
+pub(super) trait Words {
+    fn words(&self) -> String;
+}
+
+/// The option behind a field, where it has another name.
+pub(super) fn option(field: &'static str) -> &'static str {
+    match field {
+        "coroutine_stack_bytes" => "coroutine_stack_size (bytes)",
+        "stats_interval_s" => "stats_interval",
+        "keepalive_s" => "keepalive",
+        "keepalive_interval_s" => "keepalive_keep_interval",
+        "keepalive_user_timeout_ms" => "keepalive_usr_timeout",
+        "backend_connect_timeout" => "backend_connect_timeout_ms",
+        "cancel_timeout" => "cancel_timeout_ms",
+        "cancel_queue_timeout" => "cancel_queue_timeout_ms",
+        "graceful_shutdown_timeout" => "graceful_shutdown_timeout_ms",
+        "enabled" => "drop_enabled",
+        "interval" => "interval_ms",
+        "kind" => "type",
+        "endpoints" => "host",
+        "pool_notice_after_waiting" => "pool_notice_after_waiting_ms",
+        "pool_reset_timeout" => "pool_reset_timeout_ms",
+        same => same,
+    }
+}
+
+macro_rules! as_displayed {
+    ($($type:ty)*) => {$(
+        impl Words for $type {
+            fn words(&self) -> String {
+                self.to_string()
+            }
+        }
+    )*};
+}
+
+as_displayed! { usize u16 u32 u64 i32 i64 String Endpoint Secret CpuAffinity Quantile }
+
+impl Words for bool {
+    fn words(&self) -> String {
+        if *self { "yes" } else { "no" }.to_owned()
+    }
+}
+
+impl Words for Duration {
+    fn words(&self) -> String {
+        format!("{self:?}")
+    }
+}
+
+impl Words for PathBuf {
+    fn words(&self) -> String {
+        self.display().to_string()
+    }
+}
+
+/// What is not there is no limit, or nothing.
+impl<T: Words> Words for Option<T> {
+    fn words(&self) -> String {
+        self.as_ref().map_or_else(|| "(none)".to_owned(), Words::words)
+    }
+}
+
+impl<T: Words> Words for Arc<T> {
+    fn words(&self) -> String {
+        T::words(self)
+    }
+}
+
+impl Words for Vec<Endpoint> {
+    fn words(&self) -> String {
+        self.iter().map(Words::words).collect::<Vec<_>>().join(",")
+    }
+}
+
+impl Words for Vec<Quantile> {
+    fn words(&self) -> String {
+        match self.as_slice() {
+            [] => "(none)".to_owned(),
+            some => some.iter().map(Words::words).collect::<Vec<_>>().join(","),
+        }
+    }
+}
+
+/// The query and who asks it.
+impl Words for GroupQuery {
+    fn words(&self) -> String {
+        format!("'{}' as {}.{}", self.query, self.database, self.user)
+    }
+}
+
+impl Words for SessionAttrs {
+    fn words(&self) -> String {
+        self.as_str().to_owned()
+    }
+}
+
+/// All four at once.
+impl Words for Keepalive {
+    fn words(&self) -> String {
+        let Keepalive { idle_s, interval_s, probes, user_timeout_ms } = self;
+        format!("{idle_s} (interval {interval_s}, probes {probes}, usr_timeout {user_timeout_ms})")
+    }
+}
+
+/// Only the names: a value may be nobody's business.
+impl Words for Vec<(String, String)> {
+    fn words(&self) -> String {
+        let names: Vec<&str> = self.iter().map(|(name, _)| name.as_str()).collect();
+        format!("{{ {} }}", names.join(" "))
+    }
+}
+
+impl Words for SharedPool {
+    fn words(&self) -> String {
+        format!("'{}' of {}", self.name, self.pool_size.words())
+    }
+}
+
+macro_rules! as_named {
+    ($($type:ident { $($variant:ident $word:literal)* })*) => {$(
+        impl Words for $type {
+            fn words(&self) -> String {
+                match self { $($type::$variant => $word,)* }.to_owned()
+            }
+        }
+    )*};
+}
+
+as_named! {
+    Authentication {
+        None "none" Block "block" ClearText "clear_text" Md5 "md5" ScramSha256 "scram-sha-256"
+        Cert "cert" External "external"
+    }
+    PoolMode { Session "session" Transaction "transaction" Statement "statement" }
+    Role { Admin "admin" Stat "stat" NotAllow "notallow" }
+    SessionState { Pin "pin" Reset "reset" Error "error" }
+    StorageKind { Remote "remote" Local "local" }
+    TlsMode {
+        Disable "disable" Allow "allow" Prefer "prefer" Require "require" VerifyCa "verify_ca"
+        VerifyFull "verify_full"
+    }
+}

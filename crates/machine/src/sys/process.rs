@@ -1,0 +1,217 @@
+//! What a process asks of the kernel about itself: to become two, to be more or less important, on
+//! which processors it runs, how it is called. Each call has a safe face. It decides nothing, and
+//! what only one thread may do is refused when there are more.
+
+use super::check;
+use std::ffi::CString;
+use std::fs;
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsRawFd, RawFd};
+use std::ptr;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Which of the two processes a [`fork`] has made we are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Forked {
+    /// The old one, with the id of its child.
+    Parent(i32),
+    /// The new one.
+    Child,
+}
+
+/// Makes a second process of this one.
+///
+/// # Errors
+/// There are other threads, which the child would not have; or the kernel refuses.
+pub fn fork() -> io::Result<Forked> {
+    alone()?;
+    // SAFETY: there is no other thread, so no lock is held that nobody in the child would release.
+    match check(unsafe { libc::fork() })? {
+        0 => Ok(Forked::Child),
+        child => Ok(Forked::Parent(child)),
+    }
+}
+
+/// Waits for the end of a child of ours: its exit status, or None if a signal ended it. It blocks.
+///
+/// # Errors
+/// There is no such child.
+pub fn wait_for_child(child: i32) -> io::Result<Option<u8>> {
+    let mut status = 0;
+    loop {
+        // SAFETY: the kernel writes one integer to the place it is given.
+        match check(unsafe { libc::waitpid(child, &raw mut status, 0) }) {
+            Ok(_) if libc::WIFEXITED(status) => {
+                return Ok(u8::try_from(libc::WEXITSTATUS(status)).ok());
+            }
+            Ok(_) => return Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Leaves the terminal and the process group we were started in.
+///
+/// # Errors
+/// We lead a process group already.
+pub fn leave_terminal() -> io::Result<()> {
+    // SAFETY: takes no pointers.
+    check(unsafe { libc::setsid() })?;
+    Ok(())
+}
+
+/// Standard input, output and error become /dev/null.
+///
+/// # Errors
+/// It cannot be opened.
+pub fn silence() -> io::Result<()> {
+    let null = fs::File::options().read(true).write(true).open("/dev/null")?;
+    for standard in [libc::STDIN_FILENO, libc::STDOUT_FILENO, libc::STDERR_FILENO] {
+        replace(null.as_raw_fd(), standard)?;
+    }
+    Ok(())
+}
+
+fn replace(with: RawFd, what: RawFd) -> io::Result<()> {
+    // SAFETY: takes no pointers; the three standard descriptors have no owner in this program.
+    check(unsafe { libc::dup2(with, what) })?;
+    Ok(())
+}
+
+/// Scheduling priority, -20 (first) to 19 (last), of this thread and those it starts.
+///
+/// # Errors
+/// Only the privileged may ask for more than they have.
+pub fn set_priority(priority: i32) -> io::Result<()> {
+    // SAFETY: takes no pointers; 0 is the caller.
+    check(unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, priority) })?;
+    Ok(())
+}
+
+/// The processors this thread may run on, in order.
+///
+/// # Errors
+/// The kernel knows more processors than a set of the C library holds (1,024).
+pub fn processors() -> io::Result<Vec<usize>> {
+    let mut set = empty_set();
+    let size = size_of_val(&set);
+    // SAFETY: the kernel writes at most `size` bytes into the set, which has that many.
+    check(unsafe { libc::sched_getaffinity(0, size, &raw mut set) })?;
+    let bits = 0..libc::CPU_SETSIZE as usize;
+    // SAFETY: the set is initialised and every bit is below its size.
+    Ok(bits.filter(|&bit| unsafe { libc::CPU_ISSET(bit, &set) }).collect())
+}
+
+/// From now on this thread, and those it starts, run on these processors only.
+///
+/// # Errors
+/// None of them exists, or none is allowed to us.
+pub fn pin(processors: &[usize]) -> io::Result<()> {
+    let mut set = empty_set();
+    for &processor in processors.iter().filter(|&&one| one < libc::CPU_SETSIZE as usize) {
+        // SAFETY: the set is initialised and the bit is below its size.
+        unsafe { libc::CPU_SET(processor, &mut set) };
+    }
+    // SAFETY: the kernel only reads the set, which has as many bytes as it is told.
+    check(unsafe { libc::sched_setaffinity(0, size_of_val(&set), &raw const set) })?;
+    Ok(())
+}
+
+fn empty_set() -> libc::cpu_set_t {
+    // SAFETY: a set is integers only; all zero is the empty one.
+    unsafe { MaybeUninit::zeroed().assume_init() }
+}
+
+/// The arguments and the environment of a process stand in one piece of memory, which is what `ps`
+/// shows. Only one value may own it.
+static CLAIMED: AtomicBool = AtomicBool::new(false);
+
+/// The name under which `ps` shows this process.
+pub struct Title {
+    start: *mut u8,
+    bytes: usize,
+}
+
+impl Title {
+    /// Takes the memory of our arguments and environment; the environment gets another place first,
+    /// so that it can be read on. Afterwards [`std::env::args`] tells nonsense. None if there are
+    /// other threads, which may be reading either; if it was claimed before; or without /proc.
+    pub fn claim() -> Option<Title> {
+        alone().ok()?;
+        let (start, end) = area(&fs::read_to_string("/proc/self/stat").ok()?)?;
+        if CLAIMED.swap(true, Ordering::SeqCst) {
+            return None;
+        }
+        for (name, value) in std::env::vars_os() {
+            // SAFETY: there is no other thread that could read the environment meanwhile.
+            unsafe { std::env::set_var(name, value) };
+        }
+        Some(Title { start: ptr::with_exposed_provenance_mut(start), bytes: end - start })
+    }
+
+    /// Shows `text` from now on, cut where there is no more room.
+    pub fn set(&mut self, text: &str) {
+        let text = CString::new(text).unwrap_or_default();
+        let shown = text.as_bytes().len().min(self.bytes - 1);
+        // SAFETY: the kernel gave us this memory for our arguments and environment, writable and
+        // for our whole life; `claim` made us its only user.
+        unsafe { ptr::write_bytes(self.start, 0, self.bytes) };
+        // SAFETY: as above; `shown` is less than both lengths, and the last byte stays zero.
+        unsafe { ptr::copy_nonoverlapping(text.as_ptr().cast(), self.start, shown) };
+    }
+}
+
+/// Where arguments begin, and where they end or, right behind them, the environment: fields 48 to
+/// 51 of /proc/self/stat, which are 0 where the kernel does not tell.
+fn area(stat: &str) -> Option<(usize, usize)> {
+    let (_, fields) = stat.rsplit_once(')')?; // a name may have spaces
+    let mut fields = fields.split_whitespace().skip(48 - 3).map(str::parse::<usize>);
+    let mut next = || fields.next()?.ok();
+    let (start, args_end, env_start, env_end) = (next()?, next()?, next()?, next()?);
+    let end = if env_start == args_end { env_end } else { args_end };
+    (start > 0 && end > start).then_some((start, end))
+}
+
+/// Are we the only thread?
+fn alone() -> io::Result<()> {
+    match fs::read_dir("/proc/self/task")?.count() {
+        1 => Ok(()),
+        _ => Err(io::Error::other("there are other threads")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_title_lies_where_arguments_and_environment_are() {
+        let stat = |tail: &str| format!("1 (a) b) S{}{tail}", " 0".repeat(44));
+        assert_eq!(area(&stat(" 100 120 120 300 0")), Some((100, 300)));
+        assert_eq!(area(&stat(" 100 120 150 300 0")), Some((100, 120)));
+        assert_eq!(area(&stat(" 0 0 0 0 0")), None);
+        assert_eq!(area("nonsense"), None);
+    }
+
+    #[test]
+    fn with_other_threads_nothing_is_forked_or_claimed() {
+        // The harness runs each test on a thread of its own.
+        assert!(fork().is_err());
+        assert!(Title::claim().is_none());
+    }
+
+    #[test]
+    fn a_thread_runs_where_it_is_pinned() {
+        let all = processors().unwrap();
+        let last = *all.last().unwrap();
+        let pinned = std::thread::spawn(move || {
+            pin(&[last]).unwrap();
+            processors().unwrap()
+        });
+        assert_eq!(pinned.join().unwrap(), [last]);
+        assert_eq!(processors().unwrap(), all, "and nobody else is");
+        assert!(pin(&[]).is_err() && pin(&[100_000]).is_err());
+    }
+}

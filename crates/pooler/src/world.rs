@@ -1,0 +1,69 @@
+//! The world as the operator wants it: a configuration with its rules in order. A reload makes
+//! another one and puts it in the place of this one at once; who looks sees one or the other.
+
+use std::ops::Deref;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arc_swap::Guard;
+use config::{Config, Diagnostics, Global, Loaded};
+use router::Rules;
+
+/// One configuration and what is made of it.
+pub struct World {
+    /// What the operator wants.
+    pub config: Config,
+    /// Which client goes where.
+    pub rules: Rules,
+}
+
+impl World {
+    /// Of this configuration.
+    pub fn new(config: Config) -> Self {
+        Self { rules: Rules::new(&config), config }
+    }
+}
+
+/// The configuration in force when this was asked for. Not to be kept.
+pub struct InForce(pub(crate) Guard<Arc<World>>);
+
+impl Deref for InForce {
+    type Target = Config;
+
+    fn deref(&self) -> &Config {
+        &self.0.config
+    }
+}
+
+/// Where configurations come from: a file, and the flags that win over it.
+pub struct Origin {
+    file: PathBuf,
+    flags: Box<dyn Fn(&mut Global) + Send + Sync>,
+}
+
+impl Origin {
+    /// This file, and what the command line says about the process.
+    pub fn new(file: PathBuf, flags: impl Fn(&mut Global) + Send + Sync + 'static) -> Self {
+        Self { file, flags: Box::new(flags) }
+    }
+
+    /// The file.
+    pub fn file(&self) -> &Path {
+        &self.file
+    }
+
+    /// Lets the flags win.
+    pub fn overrule(&self, global: &mut Global) {
+        (self.flags)(global);
+    }
+
+    /// Reads the file, and what it includes. It blocks.
+    ///
+    /// # Errors
+    /// As [`config::load`].
+    pub fn load(&self) -> Result<Loaded, Diagnostics> {
+        let mut loaded = config::load(&self.file)?;
+        self.overrule(&mut loaded.config.global);
+        Ok(loaded)
+    }
+}
