@@ -89,6 +89,19 @@ fn test_says_where_a_bad_file_is_bad() {
     }
 }
 
+/// Odyssey says it on its standard output, in its own words, and scripts look for them there.
+#[test]
+fn a_log_file_that_cannot_be_opened_ends_the_start_with_a_line() {
+    let dir = new_dir("pooler-test-log-file");
+    let text = config("log_file \"/no/such/dir/odyssey.log\"");
+    let path = write(&dir, "odyssey.conf", &text);
+    let (good, out, err) = run(binary().arg(&path));
+    std::fs::remove_dir_all(&dir).unwrap();
+    assert!(!good, "{out}{err}");
+    let line = "error (init) none failed to open log file '/no/such/dir/odyssey.log': No such file";
+    assert!(out.contains(line), "{out}{err}");
+}
+
 #[test]
 fn a_pooler_that_cannot_listen_says_so_and_ends() {
     let pooler = Setup::transaction(1).start();

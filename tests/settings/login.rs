@@ -59,6 +59,36 @@ fn no_startup_parameter_is_dropped() {
         .as_direct();
 }
 
+/// The server shows what `SET` would have made of the list, or, without the option, what the client
+/// wrote; it means the same. Seen to fail: with the option read and forgotten.
+#[test]
+fn smart_search_path_enquoting_shows_a_list_as_set_writes_it() {
+    let smart = Setup::transaction(1).global("smart_search_path_enquoting yes").start();
+    let plain = Setup::transaction(1).start();
+    let mut direct = Postgres::shared().admin();
+    for list in [r#""$user",public,popis"#, r#"Public , "Mine""#, r#""a,b","say ""so""",_9"#] {
+        direct.query(&format!("set search_path = {list}"));
+        let login = app().option("search_path", list);
+        let written = direct.scalar("show search_path");
+        let (mut smart, mut plain) = (smart.login(&login), plain.login(&login));
+        assert_eq!(smart.scalar("show search_path"), written);
+        assert_eq!(plain.scalar("show search_path"), list);
+        let schemas = "select current_schemas(true)::text";
+        assert_eq!(smart.scalar(schemas), plain.scalar(schemas));
+        smart.query("set search_path = nowhere");
+        smart.query("reset search_path");
+        assert_eq!(smart.scalar("show search_path"), written);
+        smart.leave();
+        plain.leave();
+    }
+    let trick = app().option("options", "--search-path=public;create/**/table/**/trick()");
+    let mut client = smart.login(&trick);
+    assert_eq!(client.scalar("show search_path"), r#""public;create/**/table/**/trick()""#);
+    assert_eq!(client.query("select * from public.trick").code(), "42P01");
+    smart.stop_with(vec![client]);
+    plain.stop();
+}
+
 /// A role that the client asks for at startup. Seen to fail: without it the first query runs as
 /// somebody who may do more.
 #[test]

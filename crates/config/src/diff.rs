@@ -142,9 +142,9 @@ fn global(old: &Global, new: &mut Global, lines: &mut Lines) {
     global_options! { old, new, lines;
         live:
             log_debug log_session log_query log_config log_stats stats_interval_s
-            virtual_transaction virtual_processing group_checker_interval
+                virtual_transaction virtual_processing group_checker_interval
             unix_socket_dir unix_socket_mode
-            nodelay keepalive_s keepalive_interval_s keepalive_probes keepalive_user_timeout_ms
+                nodelay keepalive_s keepalive_interval_s keepalive_probes keepalive_user_timeout_ms
             disable_nolinger client_max client_max_routing sequential_routing
             backend_connect_timeout server_login_retry
             cancel_timeout cancel_queue_timeout cancel_max_inflight

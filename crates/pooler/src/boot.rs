@@ -13,7 +13,7 @@ use machine::{Engine, EngineConfig, MachineHandle, Signals};
 use crate::daemon::{self, Role};
 use crate::face::{Face, STAGES, Stage};
 use crate::listener::Listeners;
-use crate::log::{Log, Options, Who};
+use crate::log::{Level, Log, Options, Who};
 use crate::shared::Shared;
 use crate::world::Origin;
 use crate::{descriptors, groups, host, janitor, reload, shutdown, stats};
@@ -74,7 +74,7 @@ pub(crate) fn run(loaded: Loaded, origin: Origin) -> ExitCode {
 
 /// An end before there is a log.
 fn refuse(text: &str) -> ExitCode {
-    eprintln!("pooler: {text}");
+    crate::cli::early(Level::Error, "init", text);
     ExitCode::FAILURE
 }
 
@@ -105,7 +105,7 @@ fn open_log(config: &Config) -> Result<Log, String> {
         queue_lines_max: global.log_queue_depth,
     };
     Log::open(options).map_err(|error| match &global.log_file {
-        Some(file) => format!("log_file {}: {error}", file.display()),
+        Some(file) => format!("failed to open log file '{}': {error}", file.display()),
         None => format!("no thread for the log: {error}"),
     })
 }

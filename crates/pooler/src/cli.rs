@@ -173,7 +173,7 @@ fn complain(diagnostics: &Diagnostics) {
 }
 
 /// A line before there is a log.
-fn early(level: Level, context: &str, message: &str) {
+pub(crate) fn early(level: Level, context: &str, message: &str) {
     let line =
         Format::new(EARLY_FORMAT).line(level, context, &Who::default(), format_args!("{message}"));
     print!("{}", String::from_utf8_lossy(&line));

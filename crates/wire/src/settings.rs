@@ -1,6 +1,8 @@
 //! Settings of a session, a client's or a server's, and what leads from one to the other. It knows
 //! no SQL and no default values: a setting that is absent has whatever the server gives it.
 
+pub mod search_path;
+
 use std::borrow::Cow;
 use std::error::Error;
 use std::fmt;

@@ -83,6 +83,7 @@ fn of_global(global: &Global, option: &str) -> Resolved {
         "client_max_routing" => count(global.client_max_routing),
         "cancel_queue_timeout_ms" => milliseconds(global.cancel_queue_timeout),
         "cancel_max_inflight" => count(global.cancel_max_inflight),
+        "smart_search_path_enquoting" => flag(global.smart_search_path_enquoting),
         "virtual_transaction" => flag(global.virtual_transaction),
         // It has been done: a second time would replace what came from there.
         "expand_environment" => Nothing,

@@ -43,6 +43,8 @@ pub struct Global {
     /// Lines that may wait for the log writer before lines are dropped.
     pub log_queue_depth: usize,
 
+    /// A `search_path` given at startup is sent as `SET` would write it, not as it came.
+    pub smart_search_path_enquoting: bool,
     /// A plain BEGIN takes no server before the transaction does something; already off where
     /// `query_parsing` is.
     pub virtual_transaction: bool,

@@ -114,7 +114,8 @@ pub(super) const ROWS: &[Row] = &[
         .doc("For clients to leave after the first SIGTERM; 0 = for ever."),
     // routing and queries
     flag("sequential_routing", "no").doc("File order decides between rules, not specificity."),
-    flag("smart_search_path_enquoting", "no").harmless().doc("Settings are sent unquoted."),
+    flag("smart_search_path_enquoting", "no")
+        .doc("A search_path given at startup is shown as SET would write it."),
     flag("virtual_processing", "no").doc("SHOW and SET of odyssey.target_session_attrs."),
     flag("virtual_transaction", "yes").doc("BEGIN is sent with what follows it."),
     integer("group_checker_interval", "7000").unit("ms").doc("Between two group_query."),

@@ -10,6 +10,7 @@ use router::{Asker, ClientId, ClientKey, Parameters};
 use wire::backend::TransactionStatus;
 use wire::frame::Side;
 use wire::settings::Settings;
+use wire::settings::search_path::as_set_writes;
 use wire::startup::{MAJOR, MINOR_MAX, Replication, Startup, StartupMessage};
 use wire::{CancelKey, Notice, encode};
 
@@ -63,6 +64,7 @@ pub fn welcome(shared: &Arc<Shared>, arrival: Arrival) {
 }
 
 const APPLICATION_NAME: &[u8] = b"application_name";
+const SEARCH_PATH: &[u8] = b"search_path";
 
 /// Parameters of a startup packet that Odyssey takes for itself, and no server knows.
 const NEVER_DEPLOYED: [&[u8]; 3] =
@@ -255,6 +257,12 @@ impl Login<'_> {
             .map_err(|error| refused(error.code(), error.to_string()))?;
         for (name, value) in &rule.options {
             let set = settings.set(name.as_bytes(), value.as_bytes());
+            set.map_err(|error| refused("53400", error.to_string()))?;
+        }
+        if self.shared.config().global.smart_search_path_enquoting
+            && let Some(list) = settings.get(SEARCH_PATH).and_then(as_set_writes)
+        {
+            let set = settings.set(SEARCH_PATH, &list);
             set.map_err(|error| refused("53400", error.to_string()))?;
         }
         let attrs = self.attrs(&rule, settings.get(attrs::NAME.as_bytes()));
