@@ -46,7 +46,7 @@ pub use model::{
     Endpoint, Global, GroupQuery, Keepalive, Listen, Name, PoolMode, PoolRouting, Quantile, Role,
     Rule, SessionAttrs, SessionState, SharedPool, Storage, StorageKind, TlsMode, UserName,
 };
-pub use options::{page as options_page, schema as yaml_schema};
+pub use options::{compared as options_compared, page as options_page, schema as yaml_schema};
 pub use secret::Secret;
 
 /// In which of the two languages a text is written.

@@ -4,12 +4,14 @@
 //! Both readers, the checks, the reference page, the schema of the YAML and the dump are driven by
 //! it; nothing else knows a default.
 
+mod compared;
 mod page;
 mod rule;
 mod schema;
 mod section;
 mod top;
 
+pub use compared::compared;
 pub use page::page;
 pub use schema::schema;
 

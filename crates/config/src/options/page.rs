@@ -47,7 +47,7 @@ fn owed() -> String {
 }
 
 /// An option of a section that is not built does not work either.
-fn status(scope: Scope, row: &Row) -> Status {
+pub(super) fn status(scope: Scope, row: &Row) -> Status {
     let around = TABLE.iter().find_map(|(outer, rows)| {
         let opens = |it: &&Row| matches!(it.kind, Kind::Section { scope: it, .. } if it == scope);
         rows.iter().find(opens).map(|section| (*outer, section))

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::{env, fs};
 
 use crate::options::{Status, TABLE};
-use crate::{options_page, yaml_schema};
+use crate::{options_compared, options_page, yaml_schema};
 
 /// Set to anything, the test writes the files instead of comparing them.
 const WRITE: &str = "POOLER_WRITE_DOCS";
@@ -22,6 +22,17 @@ fn check(path: &str, wanted: &str) {
         "docs/{path} is not what the table of options says; write it anew with\n  \
          {WRITE}=1 cargo test -p config generated"
     );
+}
+
+/// Where the table of keywords begins in docs/compatibility.md; it is the end of the page.
+const KEYWORDS: &str = "<!-- Written from the table of options; to the end of the page. -->\n\n";
+
+#[test]
+fn the_table_of_keywords_is_fresh() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/compatibility.md");
+    let page = fs::read_to_string(file).unwrap();
+    let (by_hand, _) = page.split_once(KEYWORDS).expect("the table has its mark");
+    check("compatibility.md", &format!("{by_hand}{KEYWORDS}{}", options_compared()));
 }
 
 #[test]

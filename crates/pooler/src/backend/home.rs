@@ -92,9 +92,9 @@ impl Home {
                 router::Checkout::Take(slot, idle) => (Grant::Take(slot, idle), since),
                 router::Checkout::Open(slot) => (Grant::Open(slot), since),
                 router::Checkout::Wait(ticket) => {
+                    let (deadline, notice) = self.patience(ask, since);
                     let waiting = Waiting { home: self, ask, ticket, since };
-                    let patience = self.patience(since).earliest(ask.deadline);
-                    (waiting.run(patience)?, machine::now())
+                    (waiting.run(deadline, notice)?, machine::now())
                 }
                 router::Checkout::Refuse(refusal) => return Err(NoServer::Refused(refusal)),
             };
@@ -126,10 +126,12 @@ impl Home {
         answer
     }
 
-    /// Until when a client that asked at `since` waits.
-    fn patience(&self, since: Instant) -> Deadline {
-        let timeout = self.route.rule().pool_timeout;
-        timeout.map_or(Deadline::NEVER, |timeout| Deadline::at(since + timeout))
+    /// Until when a client waits, and when it is told that it does.
+    fn patience(&self, ask: &Checkout<'_>, since: Instant) -> (Deadline, Option<Instant>) {
+        let rule = self.route.rule();
+        let patience = rule.pool_timeout.map_or(Deadline::NEVER, |it| Deadline::at(since + it));
+        let notice = rule.pool_notice_after_waiting.filter(|_| ask.may_tell);
+        (patience.earliest(ask.deadline), notice.map(|after| since + after))
     }
 
     /// Gives a server back that owes nothing and holds nothing.

@@ -28,12 +28,16 @@ impl Waiting<'_> {
     ///
     /// While no server is open and none may be, the wait is only as long as one may take to
     /// connect: whoever had his turn could not open one either.
-    pub fn run(self, deadline: Deadline) -> Result<Grant<IdleServer>, NoServer> {
-        let connect = self.home.shared.config().global.backend_connect_timeout;
-        let (mut notice, mut told) = (self.notice_at(), false);
+    pub fn run(
+        self,
+        deadline: Deadline,
+        mut notice: Option<Instant>,
+    ) -> Result<Grant<IdleServer>, NoServer> {
+        let connect = || self.home.shared.config().global.backend_connect_timeout;
+        let mut told = false;
         // Nearly always a server is open, and a wait that sets no timer is a cheap one.
         let hopeless = self.home.route.with(|pool| pool.is_hopeless());
-        let mut look = hopeless.then(|| self.since + connect);
+        let mut look = hopeless.then(|| self.since + connect());
         loop {
             let next = [notice, look].into_iter().flatten().min();
             let woken = self.wait(next.map_or(Deadline::NEVER, Deadline::at).earliest(deadline));
@@ -56,15 +60,9 @@ impl Waiting<'_> {
                 if self.home.route.with(|pool| pool.is_hopeless()) {
                     return self.give_up_hope(now);
                 }
-                look = Some(now + connect);
+                look = Some(now + connect());
             }
         }
-    }
-
-    /// When the client is told that it waits.
-    fn notice_at(&self) -> Option<Instant> {
-        let after = self.home.route.rule().pool_notice_after_waiting?;
-        self.ask.may_tell.then(|| self.since + after)
     }
 
     fn wait(&self, deadline: Deadline) -> Result<Woken, machine::Error> {

@@ -74,19 +74,17 @@ impl Session {
 
     /// How long the client may go on as it is; None unless it is idle with a server in its hands.
     fn idle_limit(&self, flows: &Flows) -> Option<Duration> {
-        let rule = self.home.route.rule();
-        let (outside, inside) =
-            (rule.pool_client_idle_timeout, rule.pool_idle_in_transaction_timeout);
-        if outside.is_none() && inside.is_none() {
+        let conversation = &self.lease.as_ref()?.server().core.conversation;
+        if !(conversation.settled() && flows.down.passable().is_empty()) {
             return None;
         }
-        let conversation = &self.lease.as_ref()?.server().core.conversation;
-        let answered = conversation.settled() && flows.down.passable().is_empty();
+        let rule = self.home.route.rule();
         match conversation.status() {
-            _ if !answered => None,
-            TransactionStatus::Idle if rule.pool == PoolMode::Session => outside,
+            TransactionStatus::Idle if rule.pool == PoolMode::Session => {
+                rule.pool_client_idle_timeout
+            }
             TransactionStatus::Idle => None,
-            _ => inside,
+            _ => rule.pool_idle_in_transaction_timeout,
         }
     }
 

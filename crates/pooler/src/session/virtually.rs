@@ -23,13 +23,14 @@ impl Session {
         if manner.shares_statements && self.answer_parse(up)? {
             return Ok(true);
         }
-        let begins = manner.releases && self.voice.begins_virtually() && !self.own.begun;
-        if !(begins || manner.single) {
+        let may_begin = manner.releases && !self.own.begun;
+        if !(may_begin || manner.single) {
             return Ok(false);
         }
         let Some(text) = up.query().filter(|text| is_candidate(manner.single, text)) else {
             return Ok(false);
         };
+        let begins = may_begin && self.voice.begins_virtually();
         let mut answer = Vec::new();
         if manner.single && scan::statements(text).any(|one| opens_transaction(&one.head)) {
             encode::error(&mut answer, &transaction_refused());

@@ -233,13 +233,8 @@ fn visit(routes: &TestRoutes, config: &config::Config) -> Vec<(Arc<TestRoute>, O
     let rules = crate::Rules::new(config);
     let met = (0..4_u8).filter_map(|user| {
         let name = format!("u{user}");
-        let ask = crate::Ask {
-            database: "db",
-            user: &name,
-            address: None,
-            host: crate::Host::Unasked,
-            asked_ssl: false,
-        };
+        let host = crate::Host::Unasked;
+        let ask = crate::Ask { database: "db", user: &name, address: None, host, asked_ssl: false };
         let rule = rules.find(&ask)?;
         let route = get(routes, rule, ("db", &name));
         assert!(!route.is_retired() && Arc::ptr_eq(&route.rule(), rule), "{name}");
