@@ -1,5 +1,5 @@
-//! The list of names that `search_path` is: read as PostgreSQL reads it, written as its `SET` writes
-//! it. Whether there are such schemas is not known here.
+//! The list of names that `search_path` is: read as PostgreSQL reads it, written as its `SET`
+//! writes it. Whether there are such schemas is not known here.
 
 /// The same list in the form in which `SET` keeps it: `"$user",Public` is `"$user", public`. `None`
 /// for what PostgreSQL would not take, and for names outside ASCII without quotes, whose letters
