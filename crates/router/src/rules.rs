@@ -23,8 +23,8 @@ pub struct Ask<'a> {
     pub address: Option<IpAddr>,
     /// The name of its host.
     pub host: Host<'a>,
-    /// It sent SSLRequest, whatever the answer was.
-    pub asked_ssl: bool,
+    /// TLS is on. (To have asked for it is not enough: who was told no speaks plain text.)
+    pub tls: bool,
 }
 
 /// The name of a client's host, by the resolver.
@@ -272,8 +272,8 @@ fn connection_fits(connection: ConnectionType, ask: &Ask<'_>) -> bool {
         ConnectionType::Any => true,
         ConnectionType::Local => !tcp,
         ConnectionType::Host => tcp,
-        ConnectionType::HostSsl => tcp && ask.asked_ssl,
-        ConnectionType::HostNoSsl => tcp && !ask.asked_ssl,
+        ConnectionType::HostSsl => tcp && ask.tls,
+        ConnectionType::HostNoSsl => tcp && !ask.tls,
     }
 }
 

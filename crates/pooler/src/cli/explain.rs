@@ -121,7 +121,7 @@ impl Client {
             user: &self.user,
             address: self.address,
             host: self.host.as_deref().map_or(Host::Nameless, Host::Named),
-            asked_ssl: self.tls,
+            tls: self.tls,
         }
     }
 }

@@ -114,8 +114,8 @@ enum First {
 /// What the first packets settled.
 struct Negotiated {
     message: StartupMessage,
-    /// It asked for TLS (and was told no); rules may select by it.
-    asked_ssl: bool,
+    /// TLS is on; rules may select by it.
+    tls: bool,
     /// What came behind the startup packet.
     rest: Buffer,
 }
@@ -137,7 +137,7 @@ impl Login<'_> {
         let asked = self.name(&negotiated.message);
         let asked = asked.inspect_err(|_| self.shared.startup_failed())?;
         let replication = replication(&negotiated.message)?;
-        let home = self.route(&asked, negotiated.asked_ssl, replication)?;
+        let home = self.route(&asked, negotiated.tls, replication)?;
         drop(permit);
         let route = home.admit().map_err(|refusal| Ending::Refused(refusal, asked.clone()))?;
         let (startup, attrs) = match replication {
@@ -189,7 +189,8 @@ impl Login<'_> {
                 Startup::Cancel(key) => return Ok(First::Cancel(key)),
                 Startup::Start(message) => {
                     let rest = dialog.finish();
-                    return Ok(First::Login(Negotiated { message, asked_ssl, rest }));
+                    let tls = false; // whoever asked for it was told no
+                    return Ok(First::Login(Negotiated { message, tls, rest }));
                 }
             }
             dialog.send(b"N")?;
@@ -220,10 +221,10 @@ impl Login<'_> {
     fn route(
         &mut self,
         asked: &Asked,
-        asked_ssl: bool,
+        tls: bool,
         replication: Replication,
     ) -> Result<Arc<Home>, Ending> {
-        let rule = &routing::rule_of(self.shared, &self.voice, asked, asked_ssl, self.deadline)?;
+        let rule = &routing::rule_of(self.shared, &self.voice, asked, tls, self.deadline)?;
         let Asked { database, user } = asked;
         self.voice.shows_id = rule.client_show_id;
         self.forwards = rule.client_fwd_error;

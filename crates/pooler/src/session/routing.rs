@@ -24,7 +24,7 @@ pub(super) fn rule_of(
     shared: &Shared,
     voice: &Voice,
     asked: &Asked,
-    asked_ssl: bool,
+    tls: bool,
     deadline: Deadline,
 ) -> Result<Arc<Rule>, Ending> {
     let Asked { database, user } = asked;
@@ -39,7 +39,7 @@ pub(super) fn rule_of(
             Some(None) => Host::Nameless,
             Some(Some(name)) => Host::Named(name),
         };
-        let ask = Ask { database, user, address, host, asked_ssl };
+        let ask = Ask { database, user, address, host, tls };
         let world = shared.world();
         match (world.rules.question(&ask), address) {
             (Some(Question::HostName), Some(ip)) => {

@@ -234,7 +234,7 @@ fn visit(routes: &TestRoutes, config: &config::Config) -> Vec<(Arc<TestRoute>, O
     let met = (0..4_u8).filter_map(|user| {
         let name = format!("u{user}");
         let host = crate::Host::Unasked;
-        let ask = crate::Ask { database: "db", user: &name, address: None, host, asked_ssl: false };
+        let ask = crate::Ask { database: "db", user: &name, address: None, host, tls: false };
         let rule = rules.find(&ask)?;
         let route = get(routes, rule, ("db", &name));
         assert!(!route.is_retired() && Arc::ptr_eq(&route.rule(), rule), "{name}");

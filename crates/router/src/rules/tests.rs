@@ -23,13 +23,13 @@ fn check(rules: &str, sequential: bool, ask: &str, expected: Option<usize>) {
 fn with_ask(text: &str, use_it: impl FnOnce(&Ask<'_>)) {
     let words: Vec<&str> = text.split_whitespace().collect();
     let address = (words[2] != "unix").then(|| words[2].parse().unwrap());
-    let asked_ssl = words[3..].contains(&"ssl");
+    let tls = words[3..].contains(&"ssl");
     let host = match words[3..].iter().find(|word| **word != "ssl") {
         None => Host::Unasked,
         Some(&"?") => Host::Nameless,
         Some(name) => Host::Named(name),
     };
-    use_it(&Ask { database: words[0], user: words[1], address, host, asked_ssl });
+    use_it(&Ask { database: words[0], user: words[1], address, host, tls });
 }
 
 fn rules(lines: &[&str]) -> Rules {

@@ -55,8 +55,8 @@ fn is_for(line: Line, ask: &Ask<'_>) -> bool {
         "" => true,
         "local" => !tcp,
         "host" => tcp,
-        "hostssl" => tcp && ask.asked_ssl,
-        _ => tcp && !ask.asked_ssl,
+        "hostssl" => tcp && ask.tls,
+        _ => tcp && !ask.tls,
     };
     let named = |name: &str, asked: &str| name == "*" || name == asked;
     let user = match USERS[user] {
