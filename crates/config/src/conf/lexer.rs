@@ -180,7 +180,8 @@ pub(crate) fn settings_follow(rest: &str) -> bool {
     let mut lines = ahead.lines().map(str::trim).take(AHEAD_LINES_MAX);
     let same = lines.next().unwrap_or("");
     let mut below = lines.skip_while(|line| line.is_empty() || line.starts_with('#'));
-    if !(same.is_empty() || same.starts_with(['#', '}'])) {
+    // Another quote on the line: the string goes on to it.
+    if !(same.is_empty() || same.starts_with(['#', '}'])) || same.contains('"') {
         return false;
     }
     match below.next() {

@@ -72,6 +72,7 @@ fn a_string_may_end_in_a_backslash() {
     let warning = "f:1:10: warning: this string ends in a backslash; Odyssey would read on";
     check(Conf, "log_file \"dir\\\"\nlog_debug no", warning);
     check(Conf, "locks_dir \"a\\\"b\"\nlog_file \"c\"", "ok");
+    check(Conf, "locks_dir \"p\\\"#x\"\nlog_debug no", "ok"); // a password may look so, too
     check(Conf, "locks_dir \"SELECT \\\"a\\\"\nFROM \\\"b\\\"\"", "ok");
 }
 
