@@ -18,8 +18,9 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 
-use config::{Diagnostics, Global};
+use config::{Config, Diagnostics};
 
 use crate::boot;
 use crate::log::{Format, Level, Who};
@@ -144,19 +145,23 @@ fn start(flags: Flags, program: &str) -> ExitCode {
         return ExitCode::FAILURE;
     }
     let (mut loaded, file) = (loaded, file.clone());
-    let origin = Origin::new(file, move |global| apply(&flags, global));
-    origin.overrule(&mut loaded.config.global);
+    let origin = Origin::new(file, move |config| apply(&flags, config));
+    origin.overrule(&mut loaded.config);
     boot::run(loaded, origin)
 }
 
 /// Flags win over the file.
-fn apply(flags: &Flags, global: &mut Global) {
+fn apply(flags: &Flags, config: &mut Config) {
+    let Config { global, rules, .. } = config;
     if flags.verbose || flags.silent {
         let loud = flags.verbose;
         global.log_debug = loud;
         global.log_session = loud;
         global.log_query = loud;
         global.log_stats = loud;
+        for rule in rules.iter_mut().map(Arc::make_mut) {
+            (rule.log_debug, rule.log_query) = (loud, loud);
+        }
     }
     if flags.log_to_stdout {
         global.log_to_stdout = true;
@@ -214,5 +219,20 @@ mod tests {
         assert_eq!(face(OsStr::new("/usr/bin/odyssey")), Face::Odyssey);
         assert_eq!(face(OsStr::new("/opt/odyssey/pooler")), Face::Pooler);
         assert_eq!(face(OsStr::new("")), Face::Pooler);
+    }
+
+    /// Against flags that reach the process and leave the rules as loud as they are.
+    #[test]
+    fn flags_win_over_rules_too() {
+        const FILE: &str = "log_format \"%m\" listen { host \"::1\" port 1 }
+            storage \"pg\" { type \"remote\" host \"h\" port 1 }
+            database \"d\" { user \"u\" { storage \"pg\" authentication \"none\" pool \"session\"
+            log_query yes } }";
+        let loaded = config::parse("f", FILE, config::Format::Conf).expect("it is right");
+        let mut config = loaded.config;
+        apply(&Flags { silent: true, ..Flags::default() }, &mut config);
+        assert!(!config.rules[0].log_query);
+        apply(&Flags { verbose: true, ..Flags::default() }, &mut config);
+        assert!(config.rules[0].log_debug && config.global.log_query);
     }
 }

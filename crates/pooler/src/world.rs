@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arc_swap::Guard;
-use config::{Config, Diagnostics, Global, Loaded};
+use config::{Config, Diagnostics, Loaded};
 use router::Rules;
 
 /// One configuration and what is made of it.
@@ -38,12 +38,12 @@ impl Deref for InForce {
 /// Where configurations come from: a file, and the flags that win over it.
 pub struct Origin {
     file: PathBuf,
-    flags: Box<dyn Fn(&mut Global) + Send + Sync>,
+    flags: Box<dyn Fn(&mut Config) + Send + Sync>,
 }
 
 impl Origin {
-    /// This file, and what the command line says about the process.
-    pub fn new(file: PathBuf, flags: impl Fn(&mut Global) + Send + Sync + 'static) -> Self {
+    /// This file, and what the command line says.
+    pub fn new(file: PathBuf, flags: impl Fn(&mut Config) + Send + Sync + 'static) -> Self {
         Self { file, flags: Box::new(flags) }
     }
 
@@ -53,8 +53,8 @@ impl Origin {
     }
 
     /// Lets the flags win.
-    pub fn overrule(&self, global: &mut Global) {
-        (self.flags)(global);
+    pub fn overrule(&self, config: &mut Config) {
+        (self.flags)(config);
     }
 
     /// Reads the file, and what it includes. It blocks.
@@ -63,7 +63,7 @@ impl Origin {
     /// As [`config::load`].
     pub fn load(&self) -> Result<Loaded, Diagnostics> {
         let mut loaded = config::load(&self.file)?;
-        self.overrule(&mut loaded.config.global);
+        self.overrule(&mut loaded.config);
         Ok(loaded)
     }
 }
