@@ -124,7 +124,8 @@ fn what_one_database_knows_proves_nothing_in_another() {
     pooler.stop_with(vec![here, there]);
 }
 
-/// A text whose result has changed is not prepared any more. Seen to fail: a client that gives the
+/// A text whose result has changed is not prepared any more: who prepared it before hears so once,
+/// in PostgreSQL's words, on a server without a plan of it, too. Seen to fail: a client that gives the
 /// same name to another text prepares that one under the name all others still know.
 #[test]
 fn a_text_that_is_not_prepared_any_more_gives_its_place_to_no_other() {
@@ -151,8 +152,7 @@ fn a_text_that_is_not_prepared_any_more_gives_its_place_to_no_other() {
     assert!(["", "42P05"].contains(&answer.code().as_str()), "{:?}", answer.error());
     clients[2].send(&wire().run("s", &[]).sync());
     let answer = clients[2].until_ready();
-    assert_eq!(answer.shape(), "E/26000 Z/I", "{:?}", answer.column());
-    prepares(&mut clients[2], "s", "select * from retiring");
+    assert_eq!(answer.shape(), "E/0A000 Z/I", "{:?}", answer.column());
     clients[2].send(&wire().run("s", &[]).sync());
     assert_eq!(clients[2].until_ready().rows()[0].len(), 2);
     pooler.stop_with(clients);

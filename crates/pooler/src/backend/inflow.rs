@@ -25,6 +25,14 @@ const FINDINGS_MAX: usize = 4096;
 /// The routine that reports "cached plan must not change result type", whatever the language.
 const STALE_PLAN: &[u8] = b"RRevalidateCachedQuery\0";
 
+/// In front of the name of a statement that was prepared when its result had another type, and that
+/// this server has not: what the server says of such a name becomes what it says of such a plan.
+pub const OUTDATED: &[u8] = b"odyssey_outdated:";
+
+/// The fields by which drivers know it.
+const STALE_ERROR: &[u8] = b"SERROR\0VERROR\0C0A000\0Mcached plan must not change result type\0\
+    Fplancache.c\0RRevalidateCachedQuery\0\0";
+
 /// In front of a name that a client gave and we reserve: no statement is called so.
 pub const ALIEN: &[u8] = b"odyssey_client:";
 
@@ -195,6 +203,12 @@ impl Inflow {
         match (header.tag, owner) {
             (tag::ERROR_RESPONSE, _) => {
                 let passes = is_the_clients(core, owner) && (!core.dying || self.farewell_passes);
+                let mut bytes = body.len();
+                if body.windows(OUTDATED.len()).any(|name| name == OUTDATED) {
+                    self.passage.amend(HEADER_BYTES, bytes, STALE_ERROR);
+                    bytes = STALE_ERROR.len();
+                }
+                let body = &self.passage.ahead()[HEADER_BYTES..HEADER_BYTES + bytes];
                 ear.hear(Event::Error(wire::backend::error(body)?, passes));
                 core.holdings.touched.undo();
                 if body.windows(STALE_PLAN.len()).any(|field| field == STALE_PLAN) {

@@ -16,7 +16,7 @@ use wire::{Fault, Malformed};
 use super::belongings::Belongings;
 use super::spoken::names_in;
 use super::virtually::opens_transaction;
-use crate::backend::{ALIEN, Asking, Core, Op, Reset, Suspicion};
+use crate::backend::{ALIEN, Asking, Core, OUTDATED, Op, Reset, Suspicion};
 use crate::nonsense::Nonsense;
 use crate::passage::Passage;
 
@@ -388,6 +388,10 @@ impl Translation<'_> {
             self.ensure_unnamed()?;
             return Ok(header.frame_bytes());
         }
+        if self.is_outdated(name) {
+            self.own.speak_of(name);
+            return Ok(self.rename(at, name.len(), &[OUTDATED, name].concat()));
+        }
         if let Some(statement) = self.ensure(name, Purpose::Statement)? {
             if self.is_watchful() || remarkable {
                 self.own.decides |= self.remark(statement_text(&statement));
@@ -400,6 +404,13 @@ impl Translation<'_> {
             return Ok(self.rename(at, name.len(), &[ALIEN, name].concat()));
         }
         Ok(header.frame_bytes())
+    }
+
+    /// The client prepared it when its result had another type, and the server has no plan of it
+    /// that could say so.
+    fn is_outdated(&mut self, name: &[u8]) -> bool {
+        let Some(statement) = self.own.names.get(name) else { return false };
+        statement.is_retired() && !self.core.holdings.prepared.touch(statement)
     }
 
     /// The client's statement of this name, which the server has when the message ahead comes. One
