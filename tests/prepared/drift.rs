@@ -125,8 +125,8 @@ fn what_one_database_knows_proves_nothing_in_another() {
 }
 
 /// A text whose result has changed is not prepared any more: who prepared it before hears so once,
-/// in PostgreSQL's words, on a server without a plan of it, too. Seen to fail: a client that gives the
-/// same name to another text prepares that one under the name all others still know.
+/// in PostgreSQL's words, on a server without a plan of it, too. Seen to fail: a client that gives
+/// the same name to another text prepares that one under the name all others still know.
 #[test]
 fn a_text_that_is_not_prepared_any_more_gives_its_place_to_no_other() {
     let login = Postgres::shared().role("retired");

@@ -68,7 +68,7 @@ pub(super) const COMMANDS: [Command; 6] = [
             flag("database", Value::Text("NAME"), "The database it names; without this, its user"),
             flag("address", Value::Text("ADDRESS"), "Where it is: 127.0.0.1, an address, or local"),
             flag("host", Value::Text("NAME"), "The name that its address has in the DNS"),
-            flag("tls", Value::None, "It asks for TLS"),
+            flag("tls", Value::None, "It speaks TLS"),
             flag("group-member", Value::Text("GROUP"), "It is a member; may be given again"),
         ],
         doc: "Tell which rule a client meets, and why no other",

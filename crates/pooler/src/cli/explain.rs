@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use config::{Effective, Loaded, Rule};
+use config::{ConnectionType, Effective, Loaded, Rule};
 use router::{Ask, Host, Rules, Verdict};
 
 use super::commands::Given;
@@ -46,10 +46,10 @@ fn explained(client: &Client, loaded: &Loaded) -> Result<(String, bool), String>
     }
     let verdicts = rules.explain(&client.ask());
     let mut text = format!("The client: {client}\nThe rules, as they are tried:\n");
-    let widest = verdicts.iter().map(|(rule, _)| rule.to_string().chars().count()).max();
+    let widest = verdicts.iter().map(|(rule, _)| title(rule).chars().count()).max();
     let wide = widest.unwrap_or_default();
     for (number, (rule, verdict)) in verdicts.iter().enumerate() {
-        let (number, title) = (number + 1, rule.to_string());
+        let (number, title) = (number + 1, title(rule));
         let _ = writeln!(text, "{number:4}. {title:wide$}  {}  {verdict}", place(rule));
     }
     let found = verdicts.iter().find(|(_, verdict)| *verdict == Verdict::Matched);
@@ -58,6 +58,18 @@ fn explained(client: &Client, loaded: &Loaded) -> Result<(String, bool), String>
         None => text.push_str("No rule is for this client: it is refused.\n"),
     }
     Ok((text, found.is_some()))
+}
+
+/// Rules may differ in their connection type only.
+fn title(rule: &Rule) -> String {
+    let connection = match rule.connection {
+        ConnectionType::Any => return rule.to_string(),
+        ConnectionType::Local => "local",
+        ConnectionType::Host => "host",
+        ConnectionType::HostSsl => "hostssl",
+        ConnectionType::HostNoSsl => "hostnossl",
+    };
+    format!("{rule} {connection}")
 }
 
 fn place(rule: &Rule) -> String {
@@ -134,7 +146,7 @@ impl fmt::Display for Client {
             (Some(address), None) => write!(f, "from {address}, ")?,
             (None, _) => write!(f, "over a unix socket, ")?,
         }
-        write!(f, "{}", if self.tls { "asks for TLS" } else { "does not ask for TLS" })?;
+        write!(f, "{}", if self.tls { "with TLS" } else { "does not ask for TLS" })?;
         match self.groups.is_empty() {
             true => Ok(()),
             false => write!(f, ", member of {}", self.groups.join(", ")),
@@ -188,8 +200,8 @@ database default { user "root" { authentication "block" storage "pg" pool "sessi
         says(
             &client("app", "shop", Some("10.1.2.3"), true),
             &[
-                "The client: user 'app', database 'shop', from 10.1.2.3, asks for TLS",
-                "1. shop.app 10.0.0.0/8 o.conf:5:3 matches",
+                "The client: user 'app', database 'shop', from 10.1.2.3, with TLS",
+                "1. shop.app 10.0.0.0/8 hostssl o.conf:5:3 matches",
                 "shop.app all o.conf:8:3 would match, but an earlier rule does",
                 "shop.group_staff all o.conf:9:3 is for members of a group",
                 "default_db.root all o.conf:14:20 is for another user",
@@ -198,7 +210,10 @@ database default { user "root" { authentication "block" storage "pg" pool "sessi
         );
         says(
             &client("app", "shop", None, false),
-            &["1. shop.app 10.0.0.0/8 o.conf:5:3 is for clients from elsewhere", "app all at o"],
+            &[
+                "1. shop.app 10.0.0.0/8 hostssl o.conf:5:3 is for clients from elsewhere",
+                "app all at o",
+            ],
         );
         says(&client("app", "shop", Some("10.1.2.3"), false), &["another kind of connection"]);
         says(&client("me", "other", None, false), &["No rule is for this client: it is refused."]);
