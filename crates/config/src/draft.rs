@@ -157,16 +157,5 @@ fn is_breaking(letter: char) -> bool {
     letter.is_control() || matches!(letter, '\u{2028}' | '\u{2029}' | '\u{feff}')
 }
 
-/// The word of a connection type, which is the same in both languages.
-fn connection_word(connection: ConnectionType) -> Option<&'static str> {
-    match connection {
-        ConnectionType::Any => None,
-        ConnectionType::Local => Some("local"),
-        ConnectionType::Host => Some("host"),
-        ConnectionType::HostSsl => Some("hostssl"),
-        ConnectionType::HostNoSsl => Some("hostnossl"),
-    }
-}
-
 #[cfg(test)]
 mod tests;

@@ -79,13 +79,7 @@ enum Verdict {
 }
 
 fn title(rule: &Rule) -> String {
-    let connection = match rule.connection {
-        ConnectionType::Any => "all",
-        ConnectionType::Local => "local",
-        ConnectionType::Host => "host",
-        ConnectionType::HostSsl => "hostssl",
-        ConnectionType::HostNoSsl => "hostnossl",
-    };
+    let connection = rule.connection.word().unwrap_or("all");
     format!("rule {rule} {connection}")
 }
 

@@ -1,6 +1,6 @@
 //! A draft in Odyssey's own language.
 
-use super::{Section, Setting, Word, comment_lines, connection_word, trailing_note};
+use super::{Section, Setting, Word, comment_lines, trailing_note};
 use crate::Name;
 
 const INDENT: &str = "    ";
@@ -70,7 +70,7 @@ impl Lines {
             Name::Default => "default".to_owned(),
         }));
         head.extend(section.address.as_ref().map(|address| quoted(address)));
-        head.extend(connection_word(section.connection).map(str::to_owned));
+        head.extend(section.connection.word().map(str::to_owned));
         self.line(&format!("{} {{", head.join(" ")));
         self.depth += 1;
         self.inside(section);

@@ -7,7 +7,7 @@
 use std::fmt::Write as _;
 use std::net::IpAddr;
 
-use super::{Section, Setting, Word, comment_lines, connection_word, is_breaking, trailing_note};
+use super::{Section, Setting, Word, comment_lines, is_breaking, trailing_note};
 use crate::Name;
 use crate::options::{Alias, Kind, Label, Row, Scope};
 
@@ -68,7 +68,7 @@ impl Lines {
         if let Some(address) = &section.address {
             self.line(&format!("address: {}", text(address)));
         }
-        if let Some(word) = connection_word(section.connection) {
+        if let Some(word) = section.connection.word() {
             self.line(&format!("connection_type: {word}"));
         }
     }
@@ -190,7 +190,7 @@ fn is_empty(section: &Section) -> bool {
     section.settings.is_empty()
         && section.sections.is_empty()
         && section.address.is_none()
-        && connection_word(section.connection).is_none()
+        && section.connection.word().is_none()
 }
 
 /// Only rules have variants of one name.

@@ -315,10 +315,23 @@ pub enum ConnectionType {
     Local,
     /// TCP.
     Host,
-    /// TCP, and the client asked for TLS.
+    /// TCP with TLS.
     HostSsl,
-    /// TCP, and the client did not ask for TLS.
+    /// TCP without TLS.
     HostNoSsl,
+}
+
+impl ConnectionType {
+    /// Its word, which is the same in both languages; a rule for any of them says none.
+    pub fn word(self) -> Option<&'static str> {
+        match self {
+            ConnectionType::Any => None,
+            ConnectionType::Local => Some("local"),
+            ConnectionType::Host => Some("host"),
+            ConnectionType::HostSsl => Some("hostssl"),
+            ConnectionType::HostNoSsl => Some("hostnossl"),
+        }
+    }
 }
 
 /// How a client proves who it is.

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use config::{ConnectionType, Effective, Loaded, Rule};
+use config::{Effective, Loaded, Rule};
 use router::{Ask, Host, Rules, Verdict};
 
 use super::commands::Given;
@@ -62,14 +62,10 @@ fn explained(client: &Client, loaded: &Loaded) -> Result<(String, bool), String>
 
 /// Rules may differ in their connection type only.
 fn title(rule: &Rule) -> String {
-    let connection = match rule.connection {
-        ConnectionType::Any => return rule.to_string(),
-        ConnectionType::Local => "local",
-        ConnectionType::Host => "host",
-        ConnectionType::HostSsl => "hostssl",
-        ConnectionType::HostNoSsl => "hostnossl",
-    };
-    format!("{rule} {connection}")
+    match rule.connection.word() {
+        Some(connection) => format!("{rule} {connection}"),
+        None => rule.to_string(),
+    }
 }
 
 fn place(rule: &Rule) -> String {
