@@ -156,6 +156,10 @@ fn refused(refusal: &Refusal, Asked { database, user }: &Asked) -> Notice {
         Refusal::Blocked { database, user } => {
             Notice::fatal("28000", format!("user blocked: {database} {user}"))
         }
+        Refusal::Disabled { database } => {
+            let hint = "an operator disabled it, and may enable it again";
+            Notice::fatal("57P03", format!("database '{database}' is disabled")).with_hint(hint)
+        }
         Refusal::ClientMax { scope: Scope::Global, limit } => {
             Notice::error("53300", format!("too many tcp connections (global client_max {limit})"))
         }
@@ -181,7 +185,7 @@ fn refused(refusal: &Refusal, Asked { database, user }: &Asked) -> Notice {
 
 /// How long a client waited in vain, who has the servers and who waits for them too.
 fn crowd(waited: Duration, census: &Census) -> String {
-    let Census { counts, holders, shared, logins, is_shut } = census;
+    let Census { counts, holders, shared, logins, is_shut, is_paused } = census;
     let mut text = format!("waited {} ms; {} servers", waited.as_millis(), counts.servers());
     let mut separator = ": ";
     let mut add = |number: usize, what: &str| {
@@ -210,6 +214,9 @@ fn crowd(waited: Duration, census: &Census) -> String {
     }
     if *is_shut {
         text += "; the server takes no more connections";
+    }
+    if *is_paused {
+        text += "; the pool is paused by an operator";
     }
     text + &format!("; {} more clients wait", counts.waiting)
 }
