@@ -40,6 +40,10 @@ pub enum Ending {
     TransactionRefused,
     /// The client left in its server what its rule forbids: what, in words.
     LeftBehind(String),
+    /// An operator ended it.
+    Killed,
+    /// Its pool is paused, and the client keeps a server.
+    Paused,
     /// The process stops and asks its clients to leave.
     ShuttingDown,
     /// The engine failed us: too many coroutines, a cancelled coroutine.
@@ -103,6 +107,14 @@ impl Ending {
                 Notice::fatal("0A000", format!("session state not allowed in this pool: {left}"))
                     .with_hint("a session pool has no such limit")
             }
+            Ending::Killed => Notice::fatal("08006", "Odyssey has dropped the connection")
+                .with_detail(
+                    "Connection was killed by Odyssey configuration reloading or console command",
+                )
+                .with_hint("Try to reconnect"),
+            Ending::Paused => Notice::fatal("57P01", "Odyssey has dropped the connection")
+                .with_detail("The pool is paused, and this connection would keep a server")
+                .with_hint("Try to reconnect when the pool is resumed"),
             Ending::ShuttingDown => Notice::fatal("08006", "Odyssey is gracefully shutting down")
                 .with_detail(
                     "The Odyssey instance is gracefully shutting down, and the connections are \
@@ -127,6 +139,7 @@ impl Ending {
             Ending::Idle { in_transaction: false } => "OD_EIDLE_TIMEOUT",
             Ending::Idle { in_transaction: true } => "OD_EIDLE_IN_TRANSACTION_TIMEOUT",
             Ending::TransactionRefused | Ending::LeftBehind(_) => "OD_ECLIENT_PROTOCOL_ERROR",
+            Ending::Killed | Ending::Paused => "OD_ECLIENT_KILLED",
             Ending::ShuttingDown => "OD_EGRACEFUL_SHUTDOWN",
             Ending::Engine(_) => "OD_EOOM",
         }
@@ -136,7 +149,12 @@ impl Ending {
     pub fn is_fault(&self) -> bool {
         !matches!(
             self,
-            Ending::Terminated | Ending::ClientGone | Ending::ShuttingDown | Ending::Idle { .. }
+            Ending::Terminated
+                | Ending::ClientGone
+                | Ending::Killed
+                | Ending::Paused
+                | Ending::ShuttingDown
+                | Ending::Idle { .. }
         )
     }
 }
@@ -252,6 +270,8 @@ impl fmt::Display for Ending {
             Ending::Idle { in_transaction: true } => f.write_str("idle in transaction timeout"),
             Ending::TransactionRefused => f.write_str("transaction in statement pooling mode"),
             Ending::LeftBehind(left) => write!(f, "session state not allowed in this pool: {left}"),
+            Ending::Killed => f.write_str("killed by an operator"),
+            Ending::Paused => f.write_str("the pool is paused"),
             Ending::ShuttingDown => f.write_str("graceful shutdown"),
             Ending::Engine(error) => write!(f, "{error}"),
         }
@@ -294,6 +314,7 @@ impl Ending {
             NoServer::Open(failure) if failure.is_abandoned() => Ending::ClientGone,
             NoServer::Open(failure) => Ending::NoServer(failure),
             NoServer::ClientGone => Ending::ClientGone,
+            NoServer::Killed => Ending::Killed,
             NoServer::Failed(error) => Ending::Engine(error),
         }
     }

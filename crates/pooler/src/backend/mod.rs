@@ -42,6 +42,10 @@ pub struct Target {
     pub address: Address,
     /// The server's own cancel key.
     pub key: CancelKey,
+    /// `s…`, of the server.
+    pub id: Id,
+    /// Our end of the connection.
+    pub local: Address,
 }
 
 /// A server in somebody's hands on this machine.
