@@ -109,6 +109,13 @@ mod tests {
         Address::Tcp(address.parse().unwrap())
     }
 
+    /// Five wrong ones in a row.
+    fn misses(guesses: &Guesses, address: &str, user: &str, now: Instant) {
+        for _ in 0..5 {
+            guesses.wrong(&from(address), user, now);
+        }
+    }
+
     fn millis(guesses: &Guesses, address: &str, user: &str, now: Instant) -> u128 {
         guesses.wrong(&from(address), user, now).as_millis()
     }
@@ -125,12 +132,12 @@ mod tests {
     #[test]
     fn nobody_pays_for_anothers_guesses() {
         let (guesses, now) = (Guesses::default(), Instant::now());
-        (0..5).for_each(|_| drop(millis(&guesses, "1.2.3.4:5", "app", now)));
+        misses(&guesses, "1.2.3.4:5", "app", now);
         assert_eq!(millis(&guesses, "1.2.3.4:6", "other", now), 0, "another user");
         assert_eq!(millis(&guesses, "1.2.3.5:5", "app", now), 0, "another host");
         assert_eq!(guesses.wrong(&Address::Unix("/s".into()), "app", now), Duration::ZERO);
         assert_ne!(millis(&guesses, "1.2.3.4:9", "app", now), 0, "another port is the same host");
-        drop(millis(&guesses, "[2001:db8::1]:5", "app", now));
+        misses(&guesses, "[2001:db8::1]:5", "app", now);
         assert_ne!(millis(&guesses, "[2001:db8::2]:5", "app", now), 0, "one network of a host");
         assert_eq!(millis(&guesses, "[2001:db8:0:1::1]:5", "app", now), 0, "another network");
     }
@@ -138,7 +145,7 @@ mod tests {
     #[test]
     fn a_right_password_and_time_make_good() {
         let (guesses, now) = (Guesses::default(), Instant::now());
-        (0..5).for_each(|_| drop(millis(&guesses, "1.2.3.4:5", "app", now)));
+        misses(&guesses, "1.2.3.4:5", "app", now);
         guesses.right(&from("1.2.3.4:7"), "app");
         assert_eq!(millis(&guesses, "1.2.3.4:5", "app", now), 0);
         assert_eq!(millis(&guesses, "1.2.3.4:5", "app", now), 125);
