@@ -164,7 +164,8 @@ impl Engine {
             let epoll = sys::renumber(sys::epoll_create()?, machines_count, index)?;
             let shared = Shared::new(index, epoll.as_raw_fd(), sys::eventfd()?);
             let shared = Arc::new(shared);
-            machines.push(MachineHandle { shared: Arc::clone(&shared) });
+            let thread_name = common.thread_name;
+            machines.push(MachineHandle { shared: Arc::clone(&shared), thread_name });
             start_reactor(shared, Arc::clone(&common), epoll, hello.clone())?;
         }
         let engine = Engine { machines, common };
@@ -254,9 +255,20 @@ fn start_reactor(
 #[derive(Clone)]
 pub struct MachineHandle {
     shared: Arc<Shared>,
+    thread_name: &'static str,
 }
 
 impl MachineHandle {
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
+    /// What its thread is called.
+    #[must_use]
+    pub fn name(&self) -> String {
+        format!("{}{}", self.thread_name, self.shared.index)
+    }
+
     /// Which one: 0 up to the number of machines.
     #[must_use]
     pub fn index(&self) -> usize {

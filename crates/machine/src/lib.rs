@@ -38,6 +38,7 @@
 //! that make a second engine an error and let nobody claim the title of the process twice.
 
 mod buffer;
+mod census;
 mod clock;
 mod coroutine;
 mod engine;
@@ -62,9 +63,11 @@ mod timer;
 mod wait;
 
 pub use buffer::{BUFFER_BYTES, Buffer};
+pub use census::{Census, CoroutineId, Doing, Resident};
 pub use clock::Deadline;
 pub use coroutine::{
-    JoinHandle, current, is_cancelled, now, shield, sleep, spawn, step_aside, yield_now,
+    Builder, JoinHandle, current, current_id, current_name, is_cancelled, now, shield, sleep,
+    spawn, step_aside, yield_now,
 };
 pub use engine::{Engine, EngineConfig, MachineHandle, OnPanic, Seat};
 pub use error::Error;

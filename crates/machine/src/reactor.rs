@@ -2,7 +2,7 @@
 //! It is a coroutine itself, the only one on its thread that may's scheduler ever waits for. It
 //! decides who runs next and nothing else.
 
-use crate::coroutine::Job;
+use crate::coroutine::{Job, Title};
 use crate::engine::Common;
 use crate::machine::Machine;
 use crate::mailbox::{Mail, Shared};
@@ -149,6 +149,10 @@ impl Reactor {
                         entry.received(self.machine);
                     }
                 }
+                Mail::Inspect(look) => {
+                    self.machine.shared.spawn_started();
+                    panics::contain(self.machine, "inspection", || look(self.machine));
+                }
                 Mail::Retire(key) => self.machine.retire(key),
                 Mail::Shutdown(done) => self.machine.close(done),
             }
@@ -164,7 +168,7 @@ impl Reactor {
             self.machine.shared.spawn_started();
             panics::contain(self.machine, name, || drop(body)); // what it captured may have a Drop
         } else {
-            let task = self.machine.enrol(name, Job::Mailed(body));
+            let task = self.machine.enrol(Title::of(name), Job::Mailed(body));
             self.machine.begin_sometime(task);
         }
     }
