@@ -123,7 +123,7 @@ mod tests {
     #[test]
     fn each_wrong_password_waits_longer_up_to_a_bound() {
         let (guesses, now) = (Guesses::default(), Instant::now());
-        let mut waits = || millis(&guesses, "1.2.3.4:5", "app", now);
+        let waits = || millis(&guesses, "1.2.3.4:5", "app", now);
         let told: Vec<_> = (0..9).map(|_| waits()).collect();
         assert_eq!(told, [0, 125, 250, 500, 1000, 2000, 4000, 4000, 4000]);
         (0..100).for_each(|_| assert_eq!(waits(), 4000));
