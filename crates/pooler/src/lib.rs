@@ -11,6 +11,7 @@ mod ending;
 mod errors;
 mod face;
 mod groups;
+mod guesses;
 mod histogram;
 mod host;
 mod id;

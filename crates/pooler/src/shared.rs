@@ -15,6 +15,7 @@ use crate::backend::{Home, Route, Routes};
 use crate::ending::Ending;
 use crate::errors::Errors;
 use crate::groups::Groups;
+use crate::guesses::Guesses;
 use crate::host::Host;
 use crate::interner::Interner;
 use crate::keyring::Keyring;
@@ -72,6 +73,8 @@ pub struct Shared {
     pub archive: Archive,
     /// Who asks all clients something; one at a time.
     pub roll: Arc<Permits>,
+    /// Wrong passwords.
+    pub guesses: Guesses,
     /// Who is here, a roster a machine.
     pub rosters: Vec<Arc<Roster>>,
     /// Rings when the janitor has something to look at: a server that will grow old, or one that is
@@ -112,6 +115,7 @@ impl Shared {
             errors: Errors::default(),
             archive: Archive::default(),
             roll: Arc::new(Permits::new(1)),
+            guesses: Guesses::default(),
             rosters: (0..global.workers).map(|_| Arc::default()).collect(),
             janitor: OnceLock::new(),
             stats: OnceLock::new(),

@@ -24,6 +24,7 @@ const DIE: u8 = 4;
 const TELL: u8 = 8;
 
 /// Who a client is: what does not change as long as it is here.
+#[allow(dead_code, reason = "the console is to use it")]
 pub struct Person {
     /// `c…`.
     pub id: Id,
@@ -57,6 +58,7 @@ pub struct Standing {
 }
 
 /// What a client that holds a server says of itself.
+#[allow(dead_code, reason = "the console is to use it")]
 pub struct Account {
     /// What it does with its server, in the words of `pg_stat_activity`.
     pub state: &'static str,
@@ -113,6 +115,7 @@ impl Asked {
     }
 }
 
+#[allow(dead_code, reason = "the console is to use it")]
 impl Standing {
     /// Of a client that rings when asked, and wants this to be set.
     pub fn new(person: Person, notifier: Notifier, wanted: Arc<Settings>) -> Self {
@@ -184,6 +187,7 @@ impl Standing {
     }
 }
 
+#[allow(dead_code, reason = "the console is to use it")]
 impl Roster {
     /// A connection came to this machine, whatever becomes of it.
     pub fn arrive(&self) {
