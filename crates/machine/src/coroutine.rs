@@ -292,8 +292,7 @@ fn start<T: 'static>(
     });
     let theirs = Rc::clone(&outcome);
     let job = Job::Local(Box::new(move || {
-        let value = catch_unwind(AssertUnwindSafe(body))
-            .map_err(|_| Error::Panicked(panics::report(machine, title.name)));
+        let value = panics::caught(title.name, body);
         theirs.set(machine, value);
     }));
     let task = machine.enrol(title, job);
