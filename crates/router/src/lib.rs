@@ -7,6 +7,7 @@ mod budget;
 mod cancel;
 mod chain;
 mod gates;
+mod hba;
 mod limits;
 mod pool;
 mod queue;
@@ -22,6 +23,7 @@ mod testing;
 pub use budget::{Budget, Errand, Member, Share};
 pub use cancel::{CancelKeys, ClientKey};
 pub use gates::{GATES_MAX, Gates, Stuck};
+pub use hba::Visitor;
 pub use limits::{Admission, ClientLimit};
 pub use pool::{
     Asker, CancelTicket, Census, Checkin, Checkout, Claim, ClientId, Full, GaveUp, Grant, Limits,
