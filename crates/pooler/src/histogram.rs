@@ -44,6 +44,15 @@ impl Counts {
         Counts(self.0.iter().zip(earlier).map(|(now, then)| now.saturating_sub(then)).collect())
     }
 
+    /// Both together.
+    #[must_use]
+    pub fn plus(&self, more: &Counts) -> Counts {
+        let (long, short) =
+            if self.0.len() >= more.0.len() { (self, more) } else { (more, self) };
+        let others = short.0.iter().copied().chain(std::iter::repeat(0));
+        Counts(long.0.iter().zip(others).map(|(one, other)| one + other).collect())
+    }
+
     /// How many there are.
     pub fn total(&self) -> u64 {
         self.0.iter().sum()

@@ -4,6 +4,7 @@
 mod backend;
 mod boot;
 mod cli;
+mod console;
 mod daemon;
 mod descriptors;
 mod dialog;

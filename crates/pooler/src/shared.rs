@@ -7,11 +7,13 @@ use std::sync::{Arc, Mutex, OnceLock, Weak};
 
 use arc_swap::{ArcSwap, Guard};
 use config::{Config, Rule};
-use machine::{Keepalive, Notifier, StreamOptions};
+use machine::{Keepalive, MachineHandle, Notifier, StreamOptions};
 use router::{CancelKeys, ClientId, ClientKey, ClientLimit, Parameters, Scope, Statements};
 use wire::settings::Settings;
 
 use crate::backend::{Home, Route, Routes};
+use crate::console::CONSOLES_MAX;
+use crate::console::averages::Averages;
 use crate::ending::Ending;
 use crate::errors::Errors;
 use crate::groups::Groups;
@@ -24,7 +26,7 @@ use crate::names::Names;
 use crate::permits::Permits;
 use crate::readings::Archive;
 use crate::reload::Reloads;
-use crate::session::Roster;
+use crate::session::{Roster, Standing};
 use crate::tally::Tally;
 use crate::world::{InForce, Origin, World};
 
@@ -52,7 +54,7 @@ pub struct Shared {
     /// Where lines go.
     pub log: Log,
     /// Who may be cancelled by what key.
-    pub cancel_keys: CancelKeys<Arc<Home>>,
+    pub cancel_keys: CancelKeys<KeyHolder>,
     /// The global `client_max`.
     pub clients: ClientLimit,
     /// Cancels in flight, ours and our clients'.
@@ -71,6 +73,14 @@ pub struct Shared {
     pub errors: Errors,
     /// What was counted on routes that nobody uses any more.
     pub archive: Archive,
+    /// Clients of the console.
+    pub consoles: ClientLimit,
+    /// What was done lately.
+    pub averages: Averages,
+    /// The machines; none before they run.
+    pub machines: OnceLock<Arc<[MachineHandle]>>,
+    /// When the process began.
+    pub started: Instant,
     /// Who asks all clients something; one at a time.
     pub roll: Arc<Permits>,
     /// Wrong passwords.
@@ -86,6 +96,15 @@ pub struct Shared {
     homes: Mutex<HashMap<usize, Weak<Home>>>,
 }
 
+/// Where a cancel has to go.
+#[derive(Clone)]
+pub enum KeyHolder {
+    /// To the server of a client of this route.
+    Client(Arc<Home>),
+    /// To a client of the console.
+    Console(Arc<Standing>),
+}
+
 /// A cancel key in a client's hands; forgotten when dropped.
 pub struct GivenKey {
     shared: Arc<Shared>,
@@ -94,8 +113,8 @@ pub struct GivenKey {
 
 impl Shared {
     /// For this configuration, which came from there, with this log.
-    pub fn new(config: Config, origin: Origin, log: Log) -> Self {
-        let global = &config.global;
+    pub fn new(world: World, origin: Origin, log: Log) -> Self {
+        let global = &world.config.global;
         Self {
             origin,
             reloads: Reloads::default(),
@@ -114,6 +133,10 @@ impl Shared {
             keyring: Keyring::default(),
             errors: Errors::default(),
             archive: Archive::default(),
+            consoles: ClientLimit::new(Scope::Route, Some(CONSOLES_MAX)),
+            averages: Averages::default(),
+            machines: OnceLock::new(),
+            started: Instant::now(),
             roll: Arc::new(Permits::new(1)),
             guesses: Guesses::default(),
             rosters: (0..global.workers).map(|_| Arc::default()).collect(),
@@ -121,7 +144,7 @@ impl Shared {
             stats: OnceLock::new(),
             homes: Mutex::default(),
             log,
-            world: ArcSwap::from_pointee(World::new(config)),
+            world: ArcSwap::from_pointee(world),
         }
     }
 
@@ -167,12 +190,12 @@ impl Shared {
     ///
     /// # Errors
     /// No randomness, or a collision many times over.
-    pub fn key_for(self: &Arc<Self>, home: &Arc<Home>, id: ClientId) -> Result<GivenKey, Ending> {
+    pub fn key_for(self: &Arc<Self>, holder: &KeyHolder, id: ClientId) -> Result<GivenKey, Ending> {
         for _ in 0..KEY_TRIES {
             let bytes =
                 crate::random::bytes().map_err(|error| Ending::Silent(error.to_string()))?;
             let key = ClientKey(bytes);
-            if self.cancel_keys.register(key, Arc::clone(home), id) {
+            if self.cancel_keys.register(key, holder.clone(), id) {
                 return Ok(GivenKey { shared: Arc::clone(self), key });
             }
         }

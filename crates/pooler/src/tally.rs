@@ -28,6 +28,10 @@ struct Column {
     transaction_us: AtomicU64,
     received_bytes: AtomicU64,
     sent_bytes: AtomicU64,
+    parses: AtomicU64,
+    server_parses: AtomicU64,
+    reuses: AtomicU64,
+    binds: AtomicU64,
 }
 
 /// How long the queries and the transactions of one route took.
@@ -54,6 +58,14 @@ pub struct Totals {
     pub received_bytes: u64,
     /// To clients, in bytes.
     pub sent_bytes: u64,
+    /// Parse messages of clients.
+    pub parses: u64,
+    /// Parse messages to servers.
+    pub server_parses: u64,
+    /// Parse messages of clients that no server had to do.
+    pub reuses: u64,
+    /// Bind messages of clients.
+    pub binds: u64,
 }
 
 /// What one client does during one transaction; handed in when that is over, or each second of a
@@ -126,6 +138,10 @@ impl Column {
             transaction_us: read(&self.transaction_us),
             received_bytes: read(&self.received_bytes),
             sent_bytes: read(&self.sent_bytes),
+            parses: read(&self.parses),
+            server_parses: read(&self.server_parses),
+            reuses: read(&self.reuses),
+            binds: read(&self.binds),
         }
     }
 
@@ -140,6 +156,12 @@ impl Column {
         add(&self.transaction_us, more.transaction_us);
         add(&self.received_bytes, more.received_bytes);
         add(&self.sent_bytes, more.sent_bytes);
+        if more.parses + more.server_parses + more.binds > 0 {
+            add(&self.parses, more.parses);
+            add(&self.server_parses, more.server_parses);
+            add(&self.reuses, more.reuses);
+            add(&self.binds, more.binds);
+        }
     }
 }
 
@@ -154,6 +176,10 @@ impl Totals {
             transaction_us: self.transaction_us + more.transaction_us,
             received_bytes: self.received_bytes + more.received_bytes,
             sent_bytes: self.sent_bytes + more.sent_bytes,
+            parses: self.parses + more.parses,
+            server_parses: self.server_parses + more.server_parses,
+            reuses: self.reuses + more.reuses,
+            binds: self.binds + more.binds,
         }
     }
 
@@ -166,11 +192,24 @@ impl Totals {
             transaction_us: self.transaction_us.saturating_sub(before.transaction_us),
             received_bytes: self.received_bytes.saturating_sub(before.received_bytes),
             sent_bytes: self.sent_bytes.saturating_sub(before.sent_bytes),
+            parses: self.parses.saturating_sub(before.parses),
+            server_parses: self.server_parses.saturating_sub(before.server_parses),
+            reuses: self.reuses.saturating_sub(before.reuses),
+            binds: self.binds.saturating_sub(before.binds),
         }
     }
 }
 
 impl Times {
+    /// Both together.
+    #[must_use]
+    pub fn plus(&self, more: &Times) -> Times {
+        Times {
+            queries: self.queries.plus(&more.queries),
+            transactions: self.transactions.plus(&more.transactions),
+        }
+    }
+
     /// What came since `before`.
     pub fn since(&self, before: &Times) -> Times {
         Times {
@@ -278,6 +317,7 @@ mod tests {
             transaction_us: 70,
             received_bytes: 10,
             sent_bytes: 5,
+            ..Totals::default()
         };
         assert_eq!(tally.totals(), expected);
         assert_eq!(tally.totals().since(&expected), Totals::default());

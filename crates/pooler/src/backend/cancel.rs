@@ -10,12 +10,16 @@ use super::{Home, Target};
 use crate::id::Id;
 use crate::log::Who;
 use crate::permits::Permit;
-use crate::shared::Shared;
+use crate::shared::{KeyHolder, Shared};
 
 /// A client's CancelRequest: finds whose key it is and cancels that client's query, if a server is
 /// working for it now. Nothing is answered, whatever happens: that is the protocol.
 pub fn forward(shared: &Arc<Shared>, key: ClientKey) {
-    let Some((home, client)) = shared.cancel_keys.find(key) else { return };
+    let Some((holder, client)) = shared.cancel_keys.find(key) else { return };
+    let home = match holder {
+        KeyHolder::Client(home) => home,
+        KeyHolder::Console(standing) => return standing.cancel(),
+    };
     let Some(ticket) = home.route.with(|pool| pool.ask_cancel(client)) else { return };
     let permit = match permit(shared) {
         Ok(permit) => permit,

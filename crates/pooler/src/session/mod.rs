@@ -216,7 +216,7 @@ impl Session {
 
 /// The client's last message, then the end of our side; and a moment for the client to read it, for
 /// a socket that closes with unread bytes resets the connection and the message may be lost.
-fn farewell(client: &Stream, bytes: &[u8]) {
+pub fn farewell(client: &Stream, bytes: &[u8]) {
     let deadline = Deadline::after(FAREWELL);
     if client.write_all(bytes, deadline).is_err() || client.shutdown_write().is_err() {
         return;
