@@ -5,6 +5,7 @@ mod affinity;
 mod global;
 mod quantile;
 mod rule;
+mod syslog;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -18,6 +19,7 @@ pub use rule::{
     AddressSelector, Authentication, ConnectionType, GroupQuery, Keepalive, Name, PoolMode,
     PoolRouting, Role, Rule, SessionState, UserName,
 };
+pub use syslog::{SyslogFacility, SyslogFormat, SyslogTarget};
 
 /// Everything the files said, checked.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -66,7 +66,6 @@ const OWED: &[&str] = &[
     "hba_file",
     // operation
     "role",
-    "log_syslog",
     "log_general_stats_prom",
     "log_route_stats_prom",
     "promhttp_server_port",

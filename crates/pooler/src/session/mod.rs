@@ -6,6 +6,7 @@ mod auth;
 mod belongings;
 mod idle;
 mod login;
+mod masked;
 mod outflow;
 mod preamble;
 mod relay;
@@ -183,8 +184,9 @@ impl Session {
         let at_boundary = !gone && down.ends_at_boundary();
         // First of all the server: others wait for it.
         self.leave_server(&ending, !up.is_through(), down);
-        self.traffic.transaction_over(machine::now(), &self.home.tally);
-        self.voice.ended(&ending, self.since);
+        let us = self.traffic.transaction_over(machine::now(), &self.home.tally);
+        self.voice.query_time(us);
+        self.voice.ended(&ending, self.since, self.traffic.life());
         let forward = self.home.route.rule().client_fwd_error;
         let flushed =
             rest.is_empty() || self.client.write_all(&rest, Deadline::after(FAREWELL)).is_ok();
