@@ -2,7 +2,7 @@
 
 use std::fmt::{Arguments, Display};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use config::{Rule, Storage};
 use machine::Address;
@@ -211,6 +211,11 @@ impl Voice {
             false => format!("odyssey: {}", notice.message),
         };
         notice
+    }
+
+    /// This client tried a wrong password: for how long it is not told so.
+    pub fn guessed_wrong(&self, now: Instant) -> Duration {
+        self.shared.guesses.wrong(&self.address, &self.user, now)
     }
 
     fn who(&self, server: Option<Id>) -> Who<'_> {
