@@ -6,6 +6,7 @@
 mod budget;
 mod cancel;
 mod chain;
+mod hba;
 mod limits;
 mod pool;
 mod queue;
@@ -20,6 +21,7 @@ mod testing;
 
 pub use budget::{Budget, Errand, Member, Share};
 pub use cancel::{CancelKeys, ClientKey};
+pub use hba::Visitor;
 pub use limits::{Admission, ClientLimit};
 pub use pool::{
     Asker, CancelTicket, Census, Checkin, Checkout, Claim, ClientId, Full, GaveUp, Grant, Limits,

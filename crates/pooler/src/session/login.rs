@@ -327,6 +327,8 @@ impl Login<'_> {
             rule: &rule,
             asked,
             voice: &self.voice,
+            tls: negotiated.tls,
+            replication: home.route.key().replication,
             deadline: self.deadline,
         };
         let _proof = candidate.come_in(&mut dialog)?;
