@@ -80,12 +80,12 @@ fn standard_lines_are_odysseys() {
 
 #[test]
 fn debug_and_queries_can_be_had_for_one_rule() {
-    let open = r#"authentication "none" storage "pg" pool "transaction""#;
+    let open = r#"authentication "none" storage "pg" storage_user "app" pool "transaction""#;
     let loud = format!("{open} log_debug yes log_query yes");
     let setup = Setup::new().rule("postgres", "loud", &loud).rule("postgres", "app", open);
-    let pooler = setup.rule("postgres", "postgres", open).start();
+    let pooler = setup.rule("postgres", "other", open).start();
     let mut loud = pooler.login(&Login::new("loud", "postgres"));
-    for mut client in [pooler.client(), pooler.login(&Login::new("postgres", "postgres"))] {
+    for mut client in [pooler.client(), pooler.login(&Login::new("other", "postgres"))] {
         client.query("select 'quiet'");
     }
     loud.query("select 'loud'");

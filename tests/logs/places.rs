@@ -230,7 +230,7 @@ fn lines_go_to_syslog_in_both_dresses() {
         assert!(record.starts_with(expected) && record.contains(" ody"), "{record}");
         assert!(record.ends_with("Starting Odyssey"), "{record:?}");
         pooler.refused(&crate::support::Login::new("app", "nowhere"));
-        let record = wait_for_record(&socket, "(main) error");
+        let record = wait_for_record(&socket, "client, closing");
         assert!(record.starts_with("<155>"), "{record}");
         pooler.stop();
     }

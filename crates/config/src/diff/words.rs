@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::Secret;
 use crate::model::{
-    Authentication, CpuAffinity, Endpoint, GroupQuery, Keepalive, PoolMode, Quantile, Role,
+    Authentication, CpuAffinity, Endpoint, GroupQuery, Hba, Keepalive, PoolMode, Quantile, Role,
     SessionAttrs, SessionState, SharedPool, StorageKind, SyslogFacility, SyslogFormat,
     SyslogTarget, TlsMode,
 };
@@ -20,6 +20,7 @@ pub(super) trait Words {
 pub(super) fn option(field: &'static str) -> &'static str {
     match field {
         "coroutine_stack_bytes" => "coroutine_stack_size (bytes)",
+        "hba" => "hba_file",
         "stats_interval_s" => "stats_interval",
         "keepalive_s" => "keepalive",
         "keepalive_interval_s" => "keepalive_keep_interval",
@@ -49,7 +50,8 @@ macro_rules! as_displayed {
 }
 
 as_displayed! {
-    usize u16 u32 u64 i32 i64 String Endpoint Secret CpuAffinity Quantile SyslogFacility SyslogTarget
+    usize u16 u32 u64 i32 i64 String Endpoint Secret CpuAffinity Quantile
+    SyslogFacility SyslogTarget
 }
 
 impl Words for bool {
@@ -114,6 +116,13 @@ impl Words for SessionAttrs {
 impl Words for Authentication {
     fn words(&self) -> String {
         self.word().to_owned()
+    }
+}
+
+/// The lines are in the file.
+impl Words for Hba {
+    fn words(&self) -> String {
+        format!("{} ({} lines)", self.path.display(), self.lines.len())
     }
 }
 

@@ -135,7 +135,7 @@ fn sinks(options: &Options) -> io::Result<Vec<Box<dyn Sink>>> {
         sinks.push(Box::new(LogFile::open(path)?));
     }
     if options.stdout {
-        sinks.push(Box::new(Stdout::new()?));
+        sinks.push(Box::new(Stdout::new()));
     }
     if let Some(syslog) = &options.syslog {
         sinks.push(Box::new(Syslog::new(syslog.clone())));

@@ -3,7 +3,6 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
-use std::os::fd::AsFd as _;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -106,12 +105,25 @@ fn pour(out: &mut impl Write, mut bytes: &[u8]) -> Result<(), (usize, io::Error)
     Ok(())
 }
 
-/// Standard output, without a buffer: what it does not take is known at once.
-pub(super) struct Stdout(Stream<File>);
+/// Standard output, without a buffer: what it does not take is known at once. It is always the
+/// descriptor of that number: a daemon puts another file there when it begins to serve.
+pub(super) struct Stdout(Stream<Unbuffered>);
+
+struct Unbuffered;
 
 impl Stdout {
-    pub(super) fn new() -> io::Result<Self> {
-        Ok(Self(Stream::new(File::from(io::stdout().as_fd().try_clone_to_owned()?))))
+    pub(super) fn new() -> Self {
+        Self(Stream::new(Unbuffered))
+    }
+}
+
+impl Write for Unbuffered {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        Ok(rustix::io::write(io::stdout(), bytes)?)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 
@@ -141,10 +153,12 @@ impl LogFile {
 
     /// Opens it by its name if the one we have has none any more.
     fn look(&mut self) -> io::Result<()> {
-        if self.looked.elapsed() >= LOOK && self.stream.out.metadata()?.nlink() == 0 {
-            self.reopen()?; // not looked: the next lines try again
+        if self.looked.elapsed() >= LOOK {
+            if self.stream.out.metadata()?.nlink() == 0 {
+                self.reopen()?; // not looked: the next lines try again
+            }
+            self.looked = Instant::now();
         }
-        self.looked = Instant::now();
         Ok(())
     }
 }

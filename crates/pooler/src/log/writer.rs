@@ -108,7 +108,8 @@ pub(super) struct Job {
 impl Writer {
     pub(super) fn start(lines: Lines, job: Job) -> io::Result<Self> {
         let (alive, ended) = bounded(0);
-        let work = Work { lines, job, trouble: None, told: None, batch: Batch::default() };
+        let work =
+            Work { lines, job, failing: false, reason: None, told: None, batch: Batch::default() };
         thread::Builder::new().name("logger".into()).spawn(move || {
             // A file at the limit of its size is a failed write and no reason to die.
             let _ = Signals::block(&[libc::SIGXFSZ]);
@@ -127,8 +128,10 @@ impl Writer {
 struct Work {
     lines: Lines,
     job: Job,
-    /// Why the sink did not take what it got last.
-    trouble: Option<String>,
+    /// The sink did not take what it got last.
+    failing: bool,
+    /// Why it took none when it did not, until that is told.
+    reason: Option<String>,
     /// When a loss was told last, or tried to.
     told: Option<Instant>,
     batch: Batch,
@@ -180,7 +183,7 @@ impl Work {
     fn write(&mut self) {
         if !self.batch.ends.is_empty() {
             match self.job.sink.write(&self.batch) {
-                Ok(()) => self.trouble = None,
+                Ok(()) => self.failing = false,
                 Err(lost) => {
                     self.lines.state.lose(lost.lines);
                     self.fail(&lost);
@@ -193,14 +196,14 @@ impl Work {
     /// The first failure is told where it can be.
     fn fail(&mut self, Lost { error, .. }: &Lost) {
         let reason = error.to_string();
-        if self.trouble.is_none() {
+        if !self.failing {
             let text = format!("{} takes no lines: {reason}", self.job.sink.name());
             for other in &self.job.others {
                 let line = self.line(Level::Error, format_args!("{text}"));
                 other.push(Level::Error, line);
             }
         }
-        self.trouble = Some(reason);
+        (self.failing, self.reason) = (true, Some(reason));
     }
 
     /// `N lines lost`, in front of the next lines that are not.
@@ -211,14 +214,14 @@ impl Work {
             return;
         }
         self.told = Some(Instant::now());
-        let reason = self.trouble.as_deref().unwrap_or("the queue was full");
+        let reason = self.reason.as_deref().unwrap_or("the queue was full");
         let line = self.line(Level::Error, format_args!("{untold} lines lost: {reason}"));
         let mut alone = Batch::default();
         alone.add(Level::Error, &line);
         match self.job.sink.write(&alone) {
             Ok(()) => {
                 self.lines.state.untold.fetch_sub(untold, Ordering::Relaxed);
-                self.trouble = None;
+                (self.failing, self.reason) = (false, None);
             }
             Err(lost) => self.fail(&lost),
         }
