@@ -42,7 +42,7 @@ pub use dump::{Secrets, dump};
 pub use import::{Fate, Imported, Note, Reader, Source, import};
 pub use in_force::{Effective, Origin, effective, effective_global};
 pub use model::{
-    AddressSelector, AffinityRule, Authentication, Config, ConnDrop, ConnectionType, CpuAffinity,
+    AddressSelector, AffinityRule, AuthQuery, Authentication, Config, ConnDrop, ConnectionType, CpuAffinity,
     Endpoint, Global, GroupQuery, Keepalive, Listen, Name, PoolMode, PoolRouting, Quantile, Role,
     Rule, SessionAttrs, SessionState, SharedPool, Storage, StorageKind, TlsMode, UserName,
 };

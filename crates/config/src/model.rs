@@ -15,7 +15,7 @@ pub use affinity::{AffinityRule, CpuAffinity};
 pub use global::Global;
 pub use quantile::Quantile;
 pub use rule::{
-    AddressSelector, Authentication, ConnectionType, GroupQuery, Keepalive, Name, PoolMode,
+    AddressSelector, AuthQuery, Authentication, ConnectionType, GroupQuery, Keepalive, Name, PoolMode,
     PoolRouting, Role, Rule, SessionState, UserName,
 };
 

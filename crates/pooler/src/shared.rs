@@ -11,6 +11,7 @@ use machine::{Keepalive, Notifier, StreamOptions};
 use router::{CancelKeys, ClientId, ClientKey, ClientLimit, Parameters, Scope, Statements};
 use wire::settings::Settings;
 
+use crate::auth_query::AuthQueries;
 use crate::backend::{Home, Route, Routes};
 use crate::ending::Ending;
 use crate::groups::Groups;
@@ -38,6 +39,8 @@ pub struct Shared {
     pub reloads: Reloads,
     /// Where logins wait for the members of groups.
     pub groups: Groups,
+    /// The secrets of clients that servers told.
+    pub auth_queries: AuthQueries,
     /// Where clients went so far.
     pub routes: Routes,
     /// The prepared statements of all clients and servers.
@@ -89,6 +92,7 @@ impl Shared {
             origin,
             reloads: Reloads::default(),
             groups: Groups::default(),
+            auth_queries: AuthQueries::default(),
             routes: Routes::new(),
             statements: Statements::new(),
             settings: Interner::default(),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::Secret;
 use crate::model::{
-    Authentication, CpuAffinity, Endpoint, GroupQuery, Keepalive, PoolMode, Quantile, Role,
+    AuthQuery, Authentication, CpuAffinity, Endpoint, GroupQuery, Keepalive, PoolMode, Quantile, Role,
     SessionAttrs, SessionState, SharedPool, StorageKind, TlsMode,
 };
 
@@ -97,6 +97,13 @@ impl Words for Vec<Quantile> {
 
 /// The query and who asks it.
 impl Words for GroupQuery {
+    fn words(&self) -> String {
+        format!("'{}' as {}.{}", self.query, self.database, self.user)
+    }
+}
+
+/// Likewise.
+impl Words for AuthQuery {
     fn words(&self) -> String {
         format!("'{}' as {}.{}", self.query, self.database, self.user)
     }

@@ -29,7 +29,7 @@ pub use cancel::forward;
 pub use column::Column;
 pub use holdings::{Asking, Finding, Holdings, Op, Refusal, Reset, Touched};
 pub use home::{Checkout, Home, NoServer, Route, Routes, Stay};
-pub use inflow::{ALIEN, Ear, Event, Inflow, OUTDATED};
+pub use inflow::{ALIEN, Ear, Event, Inflow, OUTDATED, words};
 pub use lease::Lease;
 pub use open::{OpenFailure, Own};
 pub use recover::Leftover;
