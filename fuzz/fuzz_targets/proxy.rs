@@ -1,5 +1,5 @@
-#![no_main]
 //! A PROXY header that is read as a connection reads it: never past its end, never without end.
+#![no_main]
 
 use libfuzzer_sys::fuzz_target;
 use wire::proxy::{Proxied, header, is_header};

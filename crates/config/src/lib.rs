@@ -42,9 +42,10 @@ pub use dump::{Secrets, dump};
 pub use import::{Fate, Imported, Note, Reader, Source, import};
 pub use in_force::{Effective, Origin, effective, effective_global};
 pub use model::{
-    AddressSelector, AffinityRule, AuthQuery, Authentication, Config, ConnDrop, ConnectionType, CpuAffinity,
-    Endpoint, Global, GroupQuery, Keepalive, Listen, Name, PoolMode, PoolRouting, Quantile, Role,
-    Rule, SessionAttrs, SessionState, SharedPool, Storage, StorageKind, TlsMode, UserName,
+    AddressSelector, AffinityRule, AuthQuery, Authentication, Config, ConnDrop, ConnectionType,
+    CpuAffinity, Endpoint, Global, GroupQuery, Keepalive, Listen, Name, PoolMode, PoolRouting,
+    Quantile, Role, Rule, SessionAttrs, SessionState, SharedPool, Storage, StorageKind, TlsMode,
+    UserName,
 };
 pub use options::{compared as options_compared, page as options_page, schema as yaml_schema};
 pub use secret::Secret;

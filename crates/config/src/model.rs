@@ -15,8 +15,8 @@ pub use affinity::{AffinityRule, CpuAffinity};
 pub use global::Global;
 pub use quantile::Quantile;
 pub use rule::{
-    AddressSelector, AuthQuery, Authentication, ConnectionType, GroupQuery, Keepalive, Name, PoolMode,
-    PoolRouting, Role, Rule, SessionState, UserName,
+    AddressSelector, AuthQuery, Authentication, ConnectionType, GroupQuery, Keepalive, Name,
+    PoolMode, PoolRouting, Role, Rule, SessionState, UserName,
 };
 
 /// Everything the files said, checked.

@@ -12,7 +12,7 @@ use router::{CancelKeys, ClientId, ClientKey, ClientLimit, Parameters, Scope, St
 use wire::settings::Settings;
 
 use crate::auth_query::AuthQueries;
-use crate::backend::{Home, Route, Routes};
+use crate::backend::{Home, Route, Routes, Shown};
 use crate::ending::Ending;
 use crate::groups::Groups;
 use crate::guesses::Guesses;
@@ -143,7 +143,8 @@ impl Shared {
         }
         homes.retain(|_, home| home.strong_count() > 0);
         let tally = Tally::new(self.rosters.len());
-        let home = Arc::new(Home { shared: Arc::clone(self), route, tally });
+        let home =
+            Arc::new(Home { shared: Arc::clone(self), route, tally, shown: Shown::default() });
         home.time();
         homes.insert(place, Arc::downgrade(&home));
         home

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use crate::Secret;
 use crate::model::{
-    AuthQuery, Authentication, CpuAffinity, Endpoint, GroupQuery, Keepalive, PoolMode, Quantile, Role,
-    SessionAttrs, SessionState, SharedPool, StorageKind, TlsMode,
+    AuthQuery, Authentication, CpuAffinity, Endpoint, GroupQuery, Keepalive, PoolMode, Quantile,
+    Role, SessionAttrs, SessionState, SharedPool, StorageKind, TlsMode,
 };
 
 /// What a file would say, nearly.

@@ -208,7 +208,9 @@ impl<K: Clone + Eq + Hash, V: Clone> Generations<K, V> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Answer, AuthQuery, Cache, Duration, Generations, Instant, Key, Known, STRANGERS_MAX};
+    use super::{
+        Answer, AuthQuery, Cache, Duration, Generations, Instant, Key, Known, STRANGERS_MAX,
+    };
     use std::sync::Arc;
 
     fn key(user: &str) -> Key {

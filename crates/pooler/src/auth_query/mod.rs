@@ -254,8 +254,9 @@ fn text(key: &Key) -> Result<String, String> {
     let Key { query, user, address } = key;
     let mut text = query.query.clone();
     if text.contains("%u") {
-        let is_plain =
-            |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '_' | '-' | '.' | '@');
+        let is_plain = |letter: char| {
+            letter.is_ascii_alphanumeric() || matches!(letter, '_' | '-' | '.' | '@')
+        };
         if !user.chars().all(is_plain) || user.contains("--") {
             return Err("the user's name cannot stand in the query (%u); $1 takes any name".into());
         }

@@ -41,11 +41,7 @@ impl Home {
     ///
     /// # Errors
     /// As [`Home::column`]; an error that the server reports is among the messages.
-    pub fn question(
-        self: &Arc<Self>,
-        request: &[u8],
-        limit: Duration,
-    ) -> Result<Vec<u8>, String> {
+    pub fn question(self: &Arc<Self>, request: &[u8], limit: Duration) -> Result<Vec<u8>, String> {
         let machine = machine::current().expect("questions are asked by coroutines");
         let (client, notified) = (ClientId(Id::random(Kind::Client).number()), Notified::new());
         let asker = Asker { client, machine, last: None };

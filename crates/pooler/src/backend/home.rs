@@ -10,7 +10,7 @@ use wire::frame::{self, Side};
 use wire::tag::backend as tag;
 
 use super::waiting::Waiting;
-use super::{IdleServer, Lease, OpenFailure, Own, Server, Target, Waker};
+use super::{IdleServer, Lease, OpenFailure, Own, Server, Shown, Target, Waker};
 use crate::dialog::Patience;
 use crate::log::Who;
 use crate::shared::Shared;
@@ -30,6 +30,8 @@ pub struct Home {
     pub route: Arc<Route>,
     /// What was done here.
     pub tally: Tally,
+    /// What clients showed that servers want to see.
+    pub shown: Shown,
 }
 
 /// Who asks for a server, and what ends the wait.

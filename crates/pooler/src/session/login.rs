@@ -15,12 +15,12 @@ use wire::startup::{MAJOR, MINOR_MAX, Replication, Startup, StartupMessage};
 use wire::{CancelKey, Notice, encode};
 
 use super::attrs::{self, Attrs};
-use super::auth::{self, Candidate};
+use super::auth::{self, Candidate, Proof};
 use super::belongings::{Belongings, shown, with_suffix};
 use super::idle::Idleness;
 use super::replication::Pipe;
 use super::{Places, Session, Standing, Voice, farewell, routing};
-use crate::backend::{self, Checkout, Home, Lease, Own};
+use crate::backend::{self, Checkout, Credentials, Home, Lease, Own};
 use crate::dialog::{Dialog, Patience};
 use crate::ending::{Asked, Ending};
 use crate::id::{Id, Kind};
@@ -329,7 +329,12 @@ impl Login<'_> {
             voice: &self.voice,
             deadline: self.deadline,
         };
-        let _proof = candidate.come_in(&mut dialog)?;
+        let Proof { password, keys, told } = candidate.come_in(&mut dialog)?;
+        // What proves to be one user is nothing to show for another.
+        if home.route.key().user == asked.user {
+            let password = password.filter(|_| rule.password_passthrough);
+            home.show(Credentials { told, keys, password });
+        }
         Ok(dialog.finish())
     }
 
