@@ -282,8 +282,8 @@ fn flood_sum(seed: u8) -> u64 {
 }
 
 /// As a plain socket: what was taken is on its way, whatever its owner does next. Seen to fail
-/// against a write that leaves the record with OpenSSL until the next write: the reader waited for
-/// its last bytes for ever.
+/// without the flush in `absorb`, where only the next write sends what the last one left: the
+/// reader waited for its last bytes for ever.
 #[test]
 fn what_a_write_took_arrives_without_another_write() {
     on(0, || {

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use config::{Authentication, Listen, Rule, SessionAttrs, StorageKind};
+use config::{Listen, Rule, SessionAttrs, StorageKind};
 use machine::{Address, Buffer, Deadline, Notified, Parcel, Seat, Stream};
 use router::{Asker, ClientId, ClientKey, Parameters};
 use wire::backend::TransactionStatus;
@@ -15,7 +15,7 @@ use wire::startup::{MAJOR, MINOR_MAX, Replication, Startup, StartupMessage};
 use wire::{CancelKey, Notice, encode};
 
 use super::attrs::{self, Attrs};
-use super::auth::Candidate;
+use super::auth::{self, Candidate};
 use super::belongings::{Belongings, shown, with_suffix};
 use super::idle::Idleness;
 use super::replication::Pipe;
@@ -144,7 +144,14 @@ impl Login<'_> {
             Replication::No => self.settings(&home, &negotiated.message)?,
             _ => Default::default(), // its server reads them
         };
-        let rest = self.authenticate(&home, &asked, &negotiated)?;
+        let rest = match self.authenticate(&home, &asked, &negotiated) {
+            Ok(rest) => rest,
+            Err(ending) => {
+                drop(route); // others may have it during the pause
+                auth::pause(&self.voice, &self.client, self.deadline, &ending);
+                return Err(ending);
+            }
+        };
         let (notified, client) = (Notified::new(), self.client_id());
         let mut own = Box::new(Belongings::new(client, &home.route.rule(), startup));
         own.attrs = attrs;
@@ -316,19 +323,14 @@ impl Login<'_> {
         }
         let rule = Arc::clone(&home.route.rule());
         let candidate = Candidate {
+            shared: self.shared,
             rule: &rule,
             asked,
-            keyring: &self.shared.keyring,
+            voice: &self.voice,
             deadline: self.deadline,
         };
-        let proven = candidate.prove(&mut dialog);
-        if let Err(Ending::Login(_)) = &proven
-            && rule.authentication != Authentication::None
-        {
-            let Asked { database, user } = asked;
-            self.voice.error("auth", format_args!("user '{database}.{user}' incorrect password"));
-        }
-        proven.map(|()| dialog.finish())
+        let _proof = candidate.come_in(&mut dialog)?;
+        Ok(dialog.finish())
     }
 
     /// AuthenticationOk and all that a server tells its client, in one write. Returns the server if
