@@ -169,8 +169,8 @@ impl Stream {
     /// Reads what is there. `bytes` must have room.
     ///
     /// # Errors
-    /// `Io`; a reset by the peer is an error, an end of stream is not. Under TLS the peer has to say
-    /// that it ends: a stream that just stops is `UnexpectedEof`, for anybody can cut a wire.
+    /// `Io`; a reset by the peer is an error, an end of stream is not. Under TLS the peer has to
+    /// say that it ends: a stream that just stops is `UnexpectedEof`, for anybody can cut a wire.
     ///
     /// # Panics
     /// If `bytes` is empty.
