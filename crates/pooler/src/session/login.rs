@@ -354,7 +354,7 @@ impl Login<'_> {
             rule: &rule,
             asked,
             voice: &self.voice,
-            tls: negotiated.tls,
+            tls: negotiated.channel.is_some(),
             replication: home.route.key().replication,
             deadline: self.deadline,
         };
