@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use crate::Secret;
 use crate::model::{
-    Authentication, CpuAffinity, Endpoint, GroupQuery, Hba, Keepalive, PoolMode, Quantile, Role,
-    SessionAttrs, SessionState, SharedPool, StorageKind, SyslogFacility, SyslogFormat,
-    SyslogTarget, TlsMode,
+    AuthQuery, Authentication, CpuAffinity, Endpoint, GroupQuery, Hba, Keepalive, PoolMode,
+    Quantile, Role, SessionAttrs, SessionState, SharedPool, StorageKind, SyslogFacility,
+    SyslogFormat, SyslogTarget, TlsMode,
 };
 
 /// What a file would say, nearly.
@@ -102,6 +102,13 @@ impl Words for Vec<Quantile> {
 
 /// The query and who asks it.
 impl Words for GroupQuery {
+    fn words(&self) -> String {
+        format!("'{}' as {}.{}", self.query, self.database, self.user)
+    }
+}
+
+/// Likewise.
+impl Words for AuthQuery {
     fn words(&self) -> String {
         format!("'{}' as {}.{}", self.query, self.database, self.user)
     }
