@@ -134,6 +134,39 @@ pub fn write(root: &Section, format: Format) -> String {
     }
 }
 
+/// A text that is being written, line by line.
+struct Page {
+    text: String,
+    depth: usize,
+    indent: &'static str,
+}
+
+impl Page {
+    /// With the comments that stand above everything.
+    fn headed(root: &Section, indent: &'static str) -> Page {
+        let mut page = Page { text: String::new(), depth: 0, indent };
+        page.comments(root);
+        if !root.comments.is_empty() {
+            page.line("");
+        }
+        page
+    }
+
+    fn line(&mut self, line: &str) {
+        if !line.is_empty() {
+            self.text.push_str(&self.indent.repeat(self.depth));
+        }
+        self.text.push_str(line);
+        self.text.push('\n');
+    }
+
+    fn comments(&mut self, section: &Section) {
+        for comment in section.comments.iter().flat_map(|comment| comment_lines(comment)) {
+            self.line(&comment);
+        }
+    }
+}
+
 /// The lines of a comment; nothing in it can end it, not even a carriage return, which is a line's
 /// end in YAML.
 fn comment_lines(comment: &str) -> impl Iterator<Item = String> {

@@ -7,7 +7,7 @@
 use std::fmt::Write as _;
 use std::net::IpAddr;
 
-use super::{Section, Setting, Word, comment_lines, is_breaking, trailing_note};
+use super::{Page, Section, Setting, Word, is_breaking, trailing_note};
 use crate::Name;
 use crate::options::{Alias, Kind, Label, Row, Scope};
 
@@ -18,35 +18,14 @@ const RESERVED: [&str; 12] =
     ["y", "n", "yes", "no", "true", "false", "on", "off", "null", "default", "inf", "nan"];
 
 pub(super) fn write(root: &Section) -> String {
-    let mut lines = Lines { text: String::new(), depth: 0 };
-    lines.comments(root);
-    if !root.comments.is_empty() {
-        lines.line("");
-    }
-    lines.inside(Some(Scope::Top), root);
-    lines.text
+    let mut written = Yaml(Page::headed(root, INDENT));
+    written.inside(Some(Scope::Top), root);
+    written.0.text
 }
 
-struct Lines {
-    text: String,
-    depth: usize,
-}
+struct Yaml(Page);
 
-impl Lines {
-    fn line(&mut self, line: &str) {
-        if !line.is_empty() {
-            self.text.push_str(&INDENT.repeat(self.depth));
-        }
-        self.text.push_str(line);
-        self.text.push('\n');
-    }
-
-    fn comments(&mut self, section: &Section) {
-        for comment in section.comments.iter().flat_map(|comment| comment_lines(comment)) {
-            self.line(&comment);
-        }
-    }
-
+impl Yaml {
     /// What stands in a section. Without a scope nothing is known of the words.
     fn inside(&mut self, scope: Option<Scope>, section: &Section) {
         self.selector(section);
@@ -54,8 +33,8 @@ impl Lines {
             self.setting(setting, &section.settings);
         }
         for (index, first) in firsts(&section.sections, |inner| &inner.keyword).enumerate() {
-            if self.depth == 0 && (index > 0 || !section.settings.is_empty()) {
-                self.line("");
+            if self.0.depth == 0 && (index > 0 || !section.settings.is_empty()) {
+                self.0.line("");
             }
             let row = scope.and_then(|scope| scope.find(&first.keyword));
             let same = |inner: &&Section| inner.keyword == first.keyword;
@@ -66,10 +45,10 @@ impl Lines {
 
     fn selector(&mut self, section: &Section) {
         if let Some(address) = &section.address {
-            self.line(&format!("address: {}", text(address)));
+            self.0.line(&format!("address: {}", text(address)));
         }
         if let Some(word) = section.connection.word() {
-            self.line(&format!("connection_type: {word}"));
+            self.0.line(&format!("connection_type: {word}"));
         }
     }
 
@@ -79,21 +58,21 @@ impl Lines {
         let note = trailing_note(setting.note.as_deref());
         let same: Vec<&Setting> = all.iter().filter(|other| other.name == *name).collect();
         if same.len() > 1 {
-            self.line(&format!("{name}:"));
+            self.0.line(&format!("{name}:"));
             for setting in same {
                 let note = trailing_note(setting.note.as_deref());
-                self.line(&format!("  - {}{note}", word(&setting.word)));
+                self.0.line(&format!("  - {}{note}", word(&setting.word)));
             }
             return;
         }
         match &setting.word {
             Word::Pairs(pairs) if !pairs.is_empty() => {
-                self.line(&format!("{name}:{note}"));
+                self.0.line(&format!("{name}:{note}"));
                 for (key, value) in pairs {
-                    self.line(&format!("{INDENT}{}: {}", text(key), text(value)));
+                    self.0.line(&format!("{INDENT}{}: {}", text(key), text(value)));
                 }
             }
-            other => self.line(&format!("{name}: {}{note}", word(other))),
+            other => self.0.line(&format!("{name}: {}{note}", word(other))),
         }
     }
 
@@ -110,17 +89,17 @@ impl Lines {
         );
         let is_named = group.iter().any(|section| section.label.is_some());
         if !is_named && !is_list && group.len() == 1 {
-            self.comments(group[0]);
+            self.0.comments(group[0]);
             return self.map(key, scope, group[0]);
         }
-        self.line(&format!("{key}:"));
-        self.depth += 1;
+        self.0.line(&format!("{key}:"));
+        self.0.depth += 1;
         if is_named {
             self.names(scope, group);
         } else {
             group.iter().for_each(|section| self.item(scope, section));
         }
-        self.depth -= 1;
+        self.0.depth -= 1;
     }
 
     /// Sections by their names.
@@ -136,7 +115,7 @@ impl Lines {
             return runs.iter().for_each(|run| self.name(scope, run));
         }
         for section in group {
-            self.dashed(|lines| lines.name(scope, &[section]));
+            self.dashed(|this| this.name(scope, &[section]));
         }
     }
 
@@ -147,42 +126,42 @@ impl Lines {
             Some(Name::Default) | None => "default".to_owned(),
         };
         if let [section] = run {
-            self.comments(section);
+            self.0.comments(section);
             return self.map(&name, scope, section);
         }
-        self.line(&format!("{name}:"));
-        self.depth += 1;
+        self.0.line(&format!("{name}:"));
+        self.0.depth += 1;
         run.iter().for_each(|section| self.item(scope, section));
-        self.depth -= 1;
+        self.0.depth -= 1;
     }
 
     fn map(&mut self, key: &str, scope: Option<Scope>, section: &Section) {
         if is_empty(section) {
-            return self.line(&format!("{key}: {{}}"));
+            return self.0.line(&format!("{key}: {{}}"));
         }
-        self.line(&format!("{key}:"));
-        self.depth += 1;
+        self.0.line(&format!("{key}:"));
+        self.0.depth += 1;
         self.inside(scope, section);
-        self.depth -= 1;
+        self.0.depth -= 1;
     }
 
     /// One section as the item of a list.
     fn item(&mut self, scope: Option<Scope>, section: &Section) {
-        self.comments(section);
+        self.0.comments(section);
         if is_empty(section) {
-            return self.line("- {}");
+            return self.0.line("- {}");
         }
-        self.dashed(|lines| lines.inside(scope, section));
+        self.dashed(|this| this.inside(scope, section));
     }
 
     /// Lines behind a dash, which with its blank is as wide as the indentation it takes the place
     /// of.
     fn dashed(&mut self, write: impl FnOnce(&mut Self)) {
-        let start = self.text.len() + self.depth * INDENT.len();
-        self.depth += 1;
+        let start = self.0.text.len() + self.0.depth * INDENT.len();
+        self.0.depth += 1;
         write(self);
-        self.depth -= 1;
-        self.text.replace_range(start..start + INDENT.len(), "- ");
+        self.0.depth -= 1;
+        self.0.text.replace_range(start..start + INDENT.len(), "- ");
     }
 }
 

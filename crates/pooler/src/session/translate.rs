@@ -46,6 +46,17 @@ pub enum Step {
     Transaction,
 }
 
+/// What a client's name for a statement stands for.
+enum Found {
+    /// This statement, and the server has it when the message ahead comes.
+    Ready(Interned),
+    /// One that was prepared when its result had another type: nobody prepares it any more, and
+    /// the server has no plan of it that could say so.
+    Outdated,
+    /// Nothing that we know of.
+    Unknown,
+}
+
 /// A client's words on their way to a server.
 pub struct Translation<'a> {
     pub passage: &'a mut Passage,
@@ -388,16 +399,19 @@ impl Translation<'_> {
             self.ensure_unnamed()?;
             return Ok(header.frame_bytes());
         }
-        if self.is_outdated(name) {
-            self.own.speak_of(name);
-            return Ok(self.rename(at, name.len(), &[OUTDATED, name].concat()));
-        }
-        if let Some(statement) = self.ensure(name, Purpose::Statement)? {
-            if self.is_watchful() || remarkable {
-                self.own.decides |= self.remark(statement_text(&statement));
+        match self.find(name, Purpose::Statement)? {
+            Found::Outdated => {
+                self.own.speak_of(name);
+                return Ok(self.rename(at, name.len(), &[OUTDATED, name].concat()));
             }
-            self.own.speak_of(name);
-            return Ok(self.rename(at, name.len(), &statement.name()));
+            Found::Ready(statement) => {
+                if self.is_watchful() || remarkable {
+                    self.own.decides |= self.remark(statement_text(&statement));
+                }
+                self.own.speak_of(name);
+                return Ok(self.rename(at, name.len(), &statement.name()));
+            }
+            Found::Unknown => {}
         }
         if name.starts_with(RESERVED) {
             // Ours, or another client's: to this client there is no such statement.
@@ -406,34 +420,37 @@ impl Translation<'_> {
         Ok(header.frame_bytes())
     }
 
-    /// The client prepared it when its result had another type, and the server has no plan of it
-    /// that could say so.
-    fn is_outdated(&mut self, name: &[u8]) -> bool {
-        let Some(statement) = self.own.names.get(name) else { return false };
-        statement.is_retired() && !self.core.holdings.prepared.touch(statement)
-    }
-
-    /// The client's statement of this name, which the server has when the message ahead comes. One
-    /// that is not prepared any more, and not here, is gone: the server says so, and the name is
-    /// free.
+    /// The client's statement of this name, which the server has when the message ahead comes. An
+    /// outdated one is gone: the server says so, and the name is free.
     pub(super) fn ensure(
         &mut self,
         name: &[u8],
         purpose: Purpose,
     ) -> Result<Option<Interned>, Nonsense> {
-        let Some(statement) = self.own.names.get(name).cloned() else { return Ok(None) };
+        match self.find(name, purpose)? {
+            Found::Ready(statement) => return Ok(Some(statement)),
+            Found::Outdated => drop(self.own.names.unbind(name)),
+            Found::Unknown => {}
+        }
+        Ok(None)
+    }
+
+    /// What the client's name for a statement stands for; what the server lacks of it is in front.
+    fn find(&mut self, name: &[u8], purpose: Purpose) -> Result<Found, Nonsense> {
+        let Some(statement) = self.own.names.get(name).cloned() else {
+            return Ok(Found::Unknown);
+        };
         if self.core.holdings.prepared.touch(&statement) {
-            return Ok(Some(statement));
+            return Ok(Found::Ready(statement));
         }
         if statement.is_retired() {
-            self.own.names.unbind(name);
-            return Ok(None);
+            return Ok(Found::Outdated);
         }
         self.make_room(&statement, false, purpose)?;
         let mut front = Vec::with_capacity(statement.body().len() + 48);
         encode::parse_renamed(&mut front, &*statement.name(), statement.body());
         self.put_in_front(tag::PARSE, purpose, Op::Prepare(statement.clone()), &front)?;
-        Ok(Some(statement))
+        Ok(Found::Ready(statement))
     }
 
     /// The server counts as having this statement; what it has to close before is in front.
