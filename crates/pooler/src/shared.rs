@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
+use std::time::SystemTime;
 
 use arc_swap::{ArcSwap, Guard};
 use config::{Config, Rule};
@@ -13,16 +14,19 @@ use wire::settings::Settings;
 
 use crate::backend::{Home, Route, Routes};
 use crate::ending::Ending;
+use crate::errors::Errors;
 use crate::groups::Groups;
 use crate::host::Host;
 use crate::interner::Interner;
 use crate::keyring::Keyring;
 use crate::log::Log;
+use crate::metrics::Ledger;
 use crate::names::Names;
 use crate::permits::Permits;
 use crate::reload::Reloads;
 use crate::session::Roster;
 use crate::tally::Tally;
+use crate::web::Web;
 use crate::world::{InForce, Origin, World};
 
 /// Keys are random: another client has the same one about never, and not so many times.
@@ -58,8 +62,18 @@ pub struct Shared {
     pub logins: Arc<Permits>,
     /// What the host watcher saw.
     pub host: Host,
-    /// Connections that never said what they want, since they were printed last.
+    /// When this was made.
+    pub started: SystemTime,
+    /// Connections that never said what they want.
     startup_errors: AtomicU64,
+    /// How many of them were printed.
+    startup_errors_printed: AtomicU64,
+    /// What clients were told, and why they left.
+    pub errors: Errors,
+    /// What was done on routes that are gone, and under which names it is shown.
+    pub ledger: Ledger,
+    /// What is asked for over HTTP.
+    pub web: Web,
     /// Where hosts are.
     pub names: Names,
     /// Derived keys.
@@ -98,7 +112,12 @@ impl Shared {
             cancels: Arc::new(Permits::new(global.cancel_max_inflight)),
             logins: Arc::new(Permits::new(global.client_max_routing)),
             host: Host::default(),
+            started: SystemTime::now(),
             startup_errors: AtomicU64::new(0),
+            startup_errors_printed: AtomicU64::new(0),
+            errors: Errors::default(),
+            ledger: Ledger::default(),
+            web: Web::default(),
             names: Names::new(global.dns_cache_ttl),
             keyring: Keyring::default(),
             rosters: (0..global.workers).map(|_| Arc::default()).collect(),
@@ -138,6 +157,7 @@ impl Shared {
         let home = Arc::new(Home { shared: Arc::clone(self), route, tally });
         home.time();
         homes.insert(place, Arc::downgrade(&home));
+        self.ledger.open();
         home
     }
 
@@ -212,9 +232,15 @@ impl Shared {
         self.startup_errors.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// How many did since this was asked last.
+    /// How many did since the start.
     pub fn startup_errors(&self) -> u64 {
-        self.startup_errors.swap(0, Ordering::Relaxed)
+        self.startup_errors.load(Ordering::Relaxed)
+    }
+
+    /// How many did since this was asked last.
+    pub fn startup_errors_to_print(&self) -> u64 {
+        let all = self.startup_errors();
+        all - self.startup_errors_printed.swap(all, Ordering::Relaxed)
     }
 
     /// The statistics are to be told otherwise.

@@ -21,6 +21,18 @@ pub struct Counts {
 }
 
 impl Counts {
+    /// Those of another pool, too.
+    pub fn plus(&self, more: &Counts) -> Counts {
+        Counts {
+            opening: self.opening + more.opening,
+            idle: self.idle + more.idle,
+            leased: self.leased + more.leased,
+            resetting: self.resetting + more.resetting,
+            quarantined: self.quarantined + more.quarantined,
+            waiting: self.waiting + more.waiting,
+        }
+    }
+
     /// Slots in use, whatever for; never more than the pool's size.
     pub fn servers(&self) -> usize {
         self.opening + self.idle + self.leased + self.resetting + self.quarantined
@@ -73,6 +85,32 @@ pub struct Counters {
 }
 
 impl Counters {
+    /// Those of another pool, too.
+    pub fn plus(&self, more: &Counters) -> Counters {
+        Counters {
+            takes_last: self.takes_last + more.takes_last,
+            takes_near: self.takes_near + more.takes_near,
+            takes_far: self.takes_far + more.takes_far,
+            checkout_opens: self.checkout_opens + more.checkout_opens,
+            opens: self.opens + more.opens,
+            prewarms: self.prewarms + more.prewarms,
+            opened: self.opened + more.opened,
+            closed: self.closed + more.closed,
+            waits: self.waits + more.waits,
+            wait_total: self.wait_total + more.wait_total,
+            gave_up: self.gave_up + more.gave_up,
+            refused: self.refused + more.refused,
+            handovers_near: self.handovers_near + more.handovers_near,
+            handovers_passed: self.handovers_passed + more.handovers_passed,
+            handovers_far: self.handovers_far + more.handovers_far,
+            grants_open: self.grants_open + more.grants_open,
+            ceded: self.ceded + more.ceded,
+            cancels: self.cancels + more.cancels,
+            cancels_merged: self.cancels_merged + more.cancels_merged,
+            quarantines: self.quarantines + more.quarantines,
+        }
+    }
+
     /// Checkouts in all, those that were refused included. One that asks again after a failure
     /// counts again.
     pub fn checkouts(&self) -> u64 {

@@ -14,7 +14,7 @@ use super::{IdleServer, Lease, OpenFailure, Own, Server, Target, Waker};
 use crate::dialog::Patience;
 use crate::log::Who;
 use crate::shared::Shared;
-use crate::tally::Tally;
+use crate::tally::{Span, Tally};
 
 /// Rule × database × user, and its pool of servers.
 pub type Route = router::Route<IdleServer, Waker, Arc<Target>>;
@@ -93,8 +93,12 @@ impl Home {
                 router::Checkout::Open(slot) => (Grant::Open(slot), since),
                 router::Checkout::Wait(ticket) => {
                     let (deadline, notice) = self.patience(ask, since);
-                    let waiting = Waiting { home: self, ask, ticket, since };
-                    (waiting.run(deadline, notice)?, machine::now())
+                    let (joined, waiting) =
+                        (machine::now(), Waiting { home: self, ask, ticket, since });
+                    let granted = waiting.run(deadline, notice);
+                    let now = machine::now();
+                    self.tally.took(Span::Wait, now.duration_since(joined));
+                    (granted?, now)
                 }
                 router::Checkout::Refuse(refusal) => return Err(NoServer::Refused(refusal)),
             };
@@ -248,6 +252,13 @@ impl Home {
                 None
             }
         }
+    }
+}
+
+/// What was done here stays in the books.
+impl Drop for Home {
+    fn drop(&mut self) {
+        self.shared.ledger.close(self);
     }
 }
 

@@ -27,7 +27,7 @@ use crate::id::{Id, Kind};
 use crate::log::Who;
 use crate::permits::Permit;
 use crate::shared::Shared;
-use crate::tally::Traffic;
+use crate::tally::{Span, Traffic};
 
 /// A client that was just accepted, on its way to its machine.
 pub struct Arrival {
@@ -360,7 +360,9 @@ impl Login<'_> {
         encode::backend_key_data(&mut bytes, &split(key));
         encode::ready_for_query(&mut bytes, TransactionStatus::Idle);
         dialog.send(&bytes)?;
-        let (rule, us) = (source.home.route.rule(), self.since.elapsed().as_micros());
+        let took = self.since.elapsed();
+        source.home.tally.took(Span::Login, took);
+        let (rule, us) = (source.home.route.rule(), took.as_micros());
         self.voice.session("setup", format_args!("login time: {us} microseconds"));
         self.voice.session(
             "setup",
@@ -436,6 +438,9 @@ impl Login<'_> {
 
     /// The login is over without a session: the client is told what may be told.
     fn fail(&self, ending: &Ending) {
+        if !self.voice.user.is_empty() {
+            self.shared.errors.ended(ending); // before that it is an error of the startup
+        }
         if ending.is_fault() {
             let address = &self.voice.address;
             self.voice.error("startup", format_args!("{ending} for '{address}' client, closing"));

@@ -52,6 +52,11 @@ impl Roster {
         self.arrived.load(Ordering::Relaxed)
     }
 
+    /// Clients that are logged in and here.
+    pub fn len(&self) -> usize {
+        self.lock().len()
+    }
+
     /// Writes a client in, until the entry is dropped.
     pub fn enter(self: &Arc<Self>, client: ClientId, standing: Arc<Standing>) -> Entry {
         self.lock().insert(client, standing);

@@ -11,6 +11,7 @@ use wire::tag::frontend as tag;
 use wire::{Notice, NoticeView, frontend};
 
 use crate::ending::Ending;
+use crate::errors::Said;
 use crate::id::Id;
 use crate::log::Who;
 use crate::shared::Shared;
@@ -57,6 +58,7 @@ impl Voice {
 
     /// The session is over.
     pub fn ended(&self, ending: &Ending, since: Instant) {
+        self.shared.errors.ended(ending);
         if ending.is_fault() {
             self.error("main", format_args!("{ending}"));
         }
@@ -131,6 +133,11 @@ impl Voice {
         Ok(())
     }
 
+    /// A client is told a server's own error.
+    pub fn forwards_error(&self, error: &NoticeView<'_>) {
+        self.shared.errors.told(Said::ByServers, &error.code().lossy());
+    }
+
     /// A server's own error passes by.
     pub fn server_error(&self, server: Id, error: &NoticeView<'_>) {
         let who = self.who(Some(server));
@@ -146,6 +153,7 @@ impl Voice {
 
     /// An error of ours as the client reads it: with our name and its id in front.
     pub fn tag(&self, mut notice: Notice) -> Notice {
+        self.shared.errors.told(Said::ByUs, &notice.code);
         notice.message = match self.shows_id {
             true => format!("odyssey: {}: {}", self.id, notice.message),
             false => format!("odyssey: {}", notice.message),
