@@ -6,7 +6,7 @@ pub(crate) mod listener;
 pub(crate) mod parcel;
 pub(crate) mod stream;
 
-use crate::coroutine::{Job, Task};
+use crate::coroutine::{Job, Task, Title};
 use crate::machine::Machine;
 use crate::slab::Key;
 use crate::sys;
@@ -96,7 +96,7 @@ impl Io {
                 watch.watcher.stirred(watch.key);
             }
         }));
-        let task = machine.enrol("watcher", job);
+        let task = machine.enrol(Title::of("watcher"), job);
         machine.begin_sometime(task);
     }
 

@@ -2,11 +2,12 @@
 //! here.
 
 use crate::Deadline;
+use crate::census::Doing;
 use crate::error::Error;
 use crate::io::Io;
 use crate::machine::Machine;
 use crate::sys;
-use crate::wait::{Interest, wait_one};
+use crate::wait::{Interest, wait_one_as};
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::rc::Rc;
@@ -45,7 +46,7 @@ impl Signals {
     /// `TimedOut`, `Cancelled`, `Io`.
     pub fn wait(&self, deadline: Deadline) -> Result<i32, Error> {
         loop {
-            wait_one(&self.io, Interest::READ, deadline)?;
+            wait_one_as(Doing::Signal, &self.io, Interest::READ, deadline)?;
             match sys::signalfd_read(self.fd.as_raw_fd()) {
                 Ok(signal) => return Ok(signal),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {

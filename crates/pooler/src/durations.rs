@@ -66,10 +66,11 @@ impl Distribution {
         self.steps.iter().sum()
     }
 
-    /// Those of the other, too.
-    pub fn add(&mut self, more: &Distribution) {
-        self.steps.iter_mut().zip(more.steps).for_each(|(sum, one)| *sum += one);
-        self.total_us += more.total_us;
+    /// Both together.
+    #[must_use]
+    pub fn plus(&self, more: &Distribution) -> Distribution {
+        let steps = std::array::from_fn(|step| self.steps[step] + more.steps[step]);
+        Distribution { steps, total_us: self.total_us + more.total_us }
     }
 }
 
@@ -93,8 +94,7 @@ mod tests {
         assert_eq!((read.steps[0], read.steps[1]), (2, 5));
         assert_eq!((read.steps[STEPS - 2], read.steps[STEPS - 1]), (1, 1));
         assert_eq!((read.count(), read.total_us), (9, 201 + 210 + 600_000_001));
-        let mut twice = read;
-        twice.add(&read);
+        let twice = read.plus(&read);
         assert_eq!((twice.count(), twice.steps[1]), (18, 10));
         assert!(BOUNDS_US.is_sorted());
     }

@@ -1,6 +1,7 @@
 //! Endings: why a session is over, from whatever fault. This is the one place that maps faults to
 //! SQLSTATEs, to the words a client reads, and to the line in the log.
 
+use std::borrow::Cow;
 use std::fmt::{self, Write as _};
 use std::time::Duration;
 
@@ -25,6 +26,8 @@ pub enum Ending {
     Silent(String),
     /// The login failed: what the client is told.
     Login(Notice),
+    /// The client did not prove who it is.
+    Denied(Box<Denial>),
     /// The policy said no.
     Refused(Refusal, Asked),
     /// A server could not be opened.
@@ -40,10 +43,25 @@ pub enum Ending {
     TransactionRefused,
     /// The client left in its server what its rule forbids: what, in words.
     LeftBehind(String),
+    /// An operator ended it.
+    Killed,
+    /// Its pool is paused, and the client keeps a server.
+    Paused,
     /// The process stops and asks its clients to leave.
     ShuttingDown,
     /// The engine failed us: too many coroutines, a cancelled coroutine.
     Engine(machine::Error),
+}
+
+/// What the client that proved nothing is told, and what the operator is.
+#[derive(Debug)]
+pub struct Denial {
+    /// For the client; it tells an attacker nothing.
+    pub notice: Notice,
+    /// For the log; no secret is in it.
+    pub reason: Cow<'static, str>,
+    /// Somebody tried a password, or the like: the next try has to be slower.
+    pub is_guess: bool,
 }
 
 /// Whom a refusal concerns, for its text.
@@ -73,6 +91,7 @@ impl Ending {
             Ending::Terminated | Ending::ClientGone | Ending::Silent(_) => return None,
             Ending::ServerLost(ServerLoss { told: true, .. }) => return None,
             Ending::Login(notice) => notice.clone(),
+            Ending::Denied(denial) => denial.notice.clone(),
             Ending::Nonsense(nonsense) => Notice::fatal(
                 "08P01",
                 "unexpected message type from client or other protocol violation",
@@ -103,6 +122,14 @@ impl Ending {
                 Notice::fatal("0A000", format!("session state not allowed in this pool: {left}"))
                     .with_hint("a session pool has no such limit")
             }
+            Ending::Killed => Notice::fatal("08006", "Odyssey has dropped the connection")
+                .with_detail(
+                    "Connection was killed by Odyssey configuration reloading or console command",
+                )
+                .with_hint("Try to reconnect"),
+            Ending::Paused => Notice::fatal("57P01", "Odyssey has dropped the connection")
+                .with_detail("The pool is paused, and this connection would keep a server")
+                .with_hint("Try to reconnect when the pool is resumed"),
             Ending::ShuttingDown => Notice::fatal("08006", "Odyssey is gracefully shutting down")
                 .with_detail(
                     "The Odyssey instance is gracefully shutting down, and the connections are \
@@ -119,7 +146,7 @@ impl Ending {
             Ending::Terminated => "OD_OK",
             Ending::ClientGone => "OD_ECLIENT_READ",
             Ending::Nonsense(_) => "OD_ECLIENT_PROTOCOL_ERROR",
-            Ending::Silent(_) | Ending::Login(_) => "OD_ECLIENT_READ",
+            Ending::Silent(_) | Ending::Login(_) | Ending::Denied(_) => "OD_ECLIENT_READ",
             Ending::Refused(Refusal::PoolTimeout { .. }, _) => "OD_EATTACH_TOO_MANY_CONNECTIONS",
             Ending::Refused(..) => "OD_EATTACH",
             Ending::NoServer(_) => "OD_ESERVER_CONNECT",
@@ -127,16 +154,23 @@ impl Ending {
             Ending::Idle { in_transaction: false } => "OD_EIDLE_TIMEOUT",
             Ending::Idle { in_transaction: true } => "OD_EIDLE_IN_TRANSACTION_TIMEOUT",
             Ending::TransactionRefused | Ending::LeftBehind(_) => "OD_ECLIENT_PROTOCOL_ERROR",
+            Ending::Killed | Ending::Paused => "OD_ECLIENT_KILLED",
             Ending::ShuttingDown => "OD_EGRACEFUL_SHUTDOWN",
             Ending::Engine(_) => "OD_EOOM",
         }
     }
 
-    /// Worth an error line in the log?
+    /// Worth an error line in the log? A denial has its own.
     pub fn is_fault(&self) -> bool {
         !matches!(
             self,
-            Ending::Terminated | Ending::ClientGone | Ending::ShuttingDown | Ending::Idle { .. }
+            Ending::Terminated
+                | Ending::ClientGone
+                | Ending::Killed
+                | Ending::Paused
+                | Ending::ShuttingDown
+                | Ending::Idle { .. }
+                | Ending::Denied(_)
         )
     }
 }
@@ -155,6 +189,10 @@ fn refused(refusal: &Refusal, Asked { database, user }: &Asked) -> Notice {
         }
         Refusal::Blocked { database, user } => {
             Notice::fatal("28000", format!("user blocked: {database} {user}"))
+        }
+        Refusal::Disabled { database } => {
+            let hint = "an operator disabled it, and may enable it again";
+            Notice::fatal("57P03", format!("database '{database}' is disabled")).with_hint(hint)
         }
         Refusal::ClientMax { scope: Scope::Global, limit } => {
             Notice::error("53300", format!("too many tcp connections (global client_max {limit})"))
@@ -181,7 +219,7 @@ fn refused(refusal: &Refusal, Asked { database, user }: &Asked) -> Notice {
 
 /// How long a client waited in vain, who has the servers and who waits for them too.
 fn crowd(waited: Duration, census: &Census) -> String {
-    let Census { counts, holders, shared, logins, is_shut } = census;
+    let Census { counts, holders, shared, logins, is_shut, is_paused } = census;
     let mut text = format!("waited {} ms; {} servers", waited.as_millis(), counts.servers());
     let mut separator = ": ";
     let mut add = |number: usize, what: &str| {
@@ -211,6 +249,9 @@ fn crowd(waited: Duration, census: &Census) -> String {
     if *is_shut {
         text += "; the server takes no more connections";
     }
+    if *is_paused {
+        text += "; the pool is paused by an operator";
+    }
     text + &format!("; {} more clients wait", counts.waiting)
 }
 
@@ -232,6 +273,7 @@ impl fmt::Display for Ending {
             Ending::Nonsense(nonsense) => write!(f, "protocol violation: {nonsense}"),
             Ending::Silent(reason) => f.write_str(reason),
             Ending::Login(notice) => f.write_str(&notice.message),
+            Ending::Denied(denial) => f.write_str(&denial.reason),
             Ending::Refused(refusal, asked) => {
                 let Notice { message, detail, .. } = refused(refusal, asked);
                 f.write_str(&message)?;
@@ -245,6 +287,8 @@ impl fmt::Display for Ending {
             Ending::Idle { in_transaction: true } => f.write_str("idle in transaction timeout"),
             Ending::TransactionRefused => f.write_str("transaction in statement pooling mode"),
             Ending::LeftBehind(left) => write!(f, "session state not allowed in this pool: {left}"),
+            Ending::Killed => f.write_str("killed by an operator"),
+            Ending::Paused => f.write_str("the pool is paused"),
             Ending::ShuttingDown => f.write_str("graceful shutdown"),
             Ending::Engine(error) => write!(f, "{error}"),
         }
@@ -287,6 +331,7 @@ impl Ending {
             NoServer::Open(failure) if failure.is_abandoned() => Ending::ClientGone,
             NoServer::Open(failure) => Ending::NoServer(failure),
             NoServer::ClientGone => Ending::ClientGone,
+            NoServer::Killed => Ending::Killed,
             NoServer::Failed(error) => Ending::Engine(error),
         }
     }

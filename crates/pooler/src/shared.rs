@@ -16,6 +16,7 @@ use crate::backend::{Home, Route, Routes};
 use crate::ending::Ending;
 use crate::errors::Errors;
 use crate::groups::Groups;
+use crate::guesses::Guesses;
 use crate::host::Host;
 use crate::interner::Interner;
 use crate::keyring::Keyring;
@@ -23,8 +24,10 @@ use crate::log::Log;
 use crate::metrics::Ledger;
 use crate::names::Names;
 use crate::permits::Permits;
+use crate::readings::Archive;
 use crate::reload::Reloads;
 use crate::session::Roster;
+use crate::sqlstates::Sqlstates;
 use crate::tally::Tally;
 use crate::web::Web;
 use crate::world::{InForce, Origin, World};
@@ -68,9 +71,9 @@ pub struct Shared {
     startup_errors: AtomicU64,
     /// How many of them were printed.
     startup_errors_printed: AtomicU64,
-    /// What clients were told, and why they left.
-    pub errors: Errors,
-    /// What was done on routes that are gone, and under which names it is shown.
+    /// What clients were told.
+    pub sqlstates: Sqlstates,
+    /// Under which names routes are shown.
     pub ledger: Ledger,
     /// What is asked for over HTTP.
     pub web: Web,
@@ -78,6 +81,14 @@ pub struct Shared {
     pub names: Names,
     /// Derived keys.
     pub keyring: Keyring,
+    /// What went wrong for clients, those that had no route too.
+    pub errors: Errors,
+    /// What was counted on routes that nobody uses any more.
+    pub archive: Archive,
+    /// Who asks all clients something; one at a time.
+    pub roll: Arc<Permits>,
+    /// Wrong passwords.
+    pub guesses: Guesses,
     /// Who is here, a roster a machine.
     pub rosters: Vec<Arc<Roster>>,
     /// Rings when the janitor has something to look at: a server that will grow old, or one that is
@@ -115,11 +126,15 @@ impl Shared {
             started: SystemTime::now(),
             startup_errors: AtomicU64::new(0),
             startup_errors_printed: AtomicU64::new(0),
-            errors: Errors::default(),
+            sqlstates: Sqlstates::default(),
             ledger: Ledger::default(),
             web: Web::default(),
             names: Names::new(global.dns_cache_ttl),
             keyring: Keyring::default(),
+            errors: Errors::default(),
+            archive: Archive::default(),
+            roll: Arc::new(Permits::new(1)),
+            guesses: Guesses::default(),
             rosters: (0..global.workers).map(|_| Arc::default()).collect(),
             janitor: OnceLock::new(),
             stats: OnceLock::new(),
@@ -154,7 +169,8 @@ impl Shared {
         }
         homes.retain(|_, home| home.strong_count() > 0);
         let tally = Tally::new(self.rosters.len());
-        let home = Arc::new(Home { shared: Arc::clone(self), route, tally });
+        let (errors, logins) = (Errors::default(), AtomicU64::new(0));
+        let home = Arc::new(Home { shared: Arc::clone(self), route, tally, errors, logins });
         home.time();
         homes.insert(place, Arc::downgrade(&home));
         self.ledger.open();

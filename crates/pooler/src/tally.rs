@@ -134,7 +134,8 @@ impl Tally {
     pub fn spans(&self) -> Spans {
         let mut sums = Spans::default();
         for column in self.written() {
-            sums.iter_mut().zip(&column.spans).for_each(|(sum, one)| sum.add(&one.read()));
+            let more = column.spans.iter().map(Durations::read);
+            sums.iter_mut().zip(more).for_each(|(sum, more)| *sum = sum.plus(&more));
         }
         sums
     }
@@ -142,11 +143,6 @@ impl Tally {
     /// Something took so long, here.
     pub fn took(&self, span: Span, duration: Duration) {
         self.column().took(span, duration.as_micros() as u64, 1);
-    }
-
-    /// Has anything ever happened here?
-    pub fn is_used(&self) -> bool {
-        self.written().next().is_some()
     }
 
     /// A client was tied to its server by what it left there.
@@ -212,7 +208,8 @@ impl Column {
 }
 
 impl Totals {
-    /// Those of the other, too.
+    /// Both together.
+    #[must_use]
     pub fn plus(&self, more: &Totals) -> Totals {
         Totals {
             queries: self.queries + more.queries,

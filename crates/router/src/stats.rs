@@ -56,6 +56,8 @@ pub struct Counters {
     pub prewarms: u64,
     /// Opens that succeeded.
     pub opened: u64,
+    /// Of these, those a client asked for.
+    pub client_opens: u64,
     /// Servers and failed opens that left the pool, for whatever reason.
     pub closed: u64,
     /// Checkouts that had to wait.
@@ -85,7 +87,24 @@ pub struct Counters {
 }
 
 impl Counters {
-    /// Those of another pool, too.
+    /// Checkouts in all, those that were refused included. One that asks again after a failure
+    /// counts again.
+    pub fn checkouts(&self) -> u64 {
+        self.takes() + self.checkout_opens + self.waits + self.refused
+    }
+
+    /// Checkouts that found an idle server.
+    pub fn takes(&self) -> u64 {
+        self.takes_last + self.takes_near + self.takes_far
+    }
+
+    /// Times a client was given a server.
+    pub fn assignments(&self) -> u64 {
+        self.takes() + self.handovers() + self.client_opens
+    }
+
+    /// Both together.
+    #[must_use]
     pub fn plus(&self, more: &Counters) -> Counters {
         Counters {
             takes_last: self.takes_last + more.takes_last,
@@ -95,6 +114,7 @@ impl Counters {
             opens: self.opens + more.opens,
             prewarms: self.prewarms + more.prewarms,
             opened: self.opened + more.opened,
+            client_opens: self.client_opens + more.client_opens,
             closed: self.closed + more.closed,
             waits: self.waits + more.waits,
             wait_total: self.wait_total + more.wait_total,
@@ -109,17 +129,6 @@ impl Counters {
             cancels_merged: self.cancels_merged + more.cancels_merged,
             quarantines: self.quarantines + more.quarantines,
         }
-    }
-
-    /// Checkouts in all, those that were refused included. One that asks again after a failure
-    /// counts again.
-    pub fn checkouts(&self) -> u64 {
-        self.takes() + self.checkout_opens + self.waits + self.refused
-    }
-
-    /// Checkouts that found an idle server.
-    pub fn takes(&self) -> u64 {
-        self.takes_last + self.takes_near + self.takes_far
     }
 
     /// Servers handed from client to client without becoming idle.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::Secret;
 use crate::model::{
-    Authentication, CpuAffinity, Endpoint, GroupQuery, Keepalive, PoolMode, Quantile, Role,
+    Authentication, CpuAffinity, Endpoint, GroupQuery, Hba, Keepalive, PoolMode, Quantile, Role,
     SessionAttrs, SessionState, SharedPool, StorageKind, TlsMode,
 };
 
@@ -19,6 +19,7 @@ pub(super) trait Words {
 pub(super) fn option(field: &'static str) -> &'static str {
     match field {
         "coroutine_stack_bytes" => "coroutine_stack_size (bytes)",
+        "hba" => "hba_file",
         "stats_interval_s" => "stats_interval",
         "keepalive_s" => "keepalive",
         "keepalive_interval_s" => "keepalive_keep_interval",
@@ -108,6 +109,19 @@ impl Words for SessionAttrs {
     }
 }
 
+impl Words for Authentication {
+    fn words(&self) -> String {
+        self.word().to_owned()
+    }
+}
+
+/// The lines are in the file.
+impl Words for Hba {
+    fn words(&self) -> String {
+        format!("{} ({} lines)", self.path.display(), self.lines.len())
+    }
+}
+
 /// All four at once.
 impl Words for Keepalive {
     fn words(&self) -> String {
@@ -141,10 +155,6 @@ macro_rules! as_named {
 }
 
 as_named! {
-    Authentication {
-        None "none" Block "block" ClearText "clear_text" Md5 "md5" ScramSha256 "scram-sha-256"
-        Cert "cert" External "external"
-    }
     PoolMode { Session "session" Transaction "transaction" Statement "statement" }
     Role { Admin "admin" Stat "stat" NotAllow "notallow" }
     SessionState { Pin "pin" Reset "reset" Error "error" }

@@ -1,14 +1,12 @@
-//! The ledger: under which names routes are shown, and what was done on those that are gone, so
-//! that a counter never goes back. A route's database and user are strangers' words, so the number
-//! of names is bounded: only those get one on whose routes something was done, first come first
-//! served and for good; all others are summed under one name.
+//! The ledger: under which names routes are shown. A route's database and user are strangers'
+//! words, so the number of names is bounded: only those get one on whose routes something was done,
+//! first come first served and for good, or a counter would go back; all others are summed under
+//! one name.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-use super::snapshot::Record;
-use crate::backend::Home;
 use crate::tally::{Times, Totals};
 
 /// Pairs of database and user that are shown; each costs about 15 KB of every page.
@@ -16,6 +14,9 @@ pub const ROUTES_SHOWN_MAX: usize = 256;
 
 /// The database and the user of all others.
 pub const OTHER: &str = "other";
+
+/// What the archive has no more names for.
+const NAMELESS: (&str, &str) = ("", "");
 
 /// Database and user at the server; None: the others.
 pub type Label = Option<(String, String)>;
@@ -28,9 +29,8 @@ pub struct Ledger(Mutex<Books>);
 #[derive(Default)]
 pub(super) struct Books {
     /// Homes there are.
-    pub open: usize,
-    /// What was done on routes that are gone; it has every name.
-    pub past: HashMap<Label, Record>,
+    open: usize,
+    shown: HashSet<Label>,
     rates: Baselines,
 }
 
@@ -56,13 +56,14 @@ impl Ledger {
         self.lock().open += 1;
     }
 
-    /// A home ends: what was done there is kept.
-    pub fn close(&self, home: &Home) {
-        let record = Record::of(home);
-        let mut books = self.lock();
-        books.open -= 1;
-        let label = books.label(home);
-        books.past.entry(label).or_default().add(&record);
+    /// A home has ended: what was done there is in the archive.
+    pub fn close(&self) {
+        self.lock().open -= 1;
+    }
+
+    /// How many are made and have not ended.
+    pub(super) fn homes(&self) -> usize {
+        self.lock().open
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, Books> {
@@ -71,17 +72,16 @@ impl Ledger {
 }
 
 impl Books {
-    /// The name under which this home is shown.
-    pub(super) fn label(&mut self, home: &Home) -> Label {
-        let key = home.route.key();
-        let label = Some((key.database.clone(), key.user.clone()));
-        if self.past.contains_key(&label) {
+    /// The name under which these are shown, on whose routes something was done.
+    pub(super) fn label(&mut self, database: &str, user: &str) -> Label {
+        let label = Some((database.to_owned(), user.to_owned()));
+        if self.shown.contains(&label) {
             return label;
         }
-        if self.past.len() >= ROUTES_SHOWN_MAX || !home.tally.is_used() {
+        if self.shown.len() >= ROUTES_SHOWN_MAX || (database, user) == NAMELESS {
             return None;
         }
-        self.past.insert(label.clone(), Record::default());
+        self.shown.insert(label.clone());
         label
     }
 
@@ -105,6 +105,17 @@ impl Books {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_are_bounded_and_kept() {
+        let mut books = Books::default();
+        assert_eq!(books.label("", ""), None, "the archive's others");
+        for n in 0..ROUTES_SHOWN_MAX {
+            assert!(books.label(&n.to_string(), "user").is_some());
+        }
+        assert_eq!(books.label("one more", "user"), None);
+        assert!(books.label("0", "user").is_some());
+    }
 
     #[test]
     fn rates_are_told_over_an_interval_at_least() {

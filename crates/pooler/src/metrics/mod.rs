@@ -14,16 +14,13 @@ pub use ledger::Ledger;
 pub use snapshot::{Row, Snapshot};
 pub use text::Format;
 
-#[cfg(test)]
-pub use families::FAMILIES;
-
-use families::{About, FAMILIES as ALL};
+use families::{About, FAMILIES};
 use text::Text;
 
 /// Everything, in this format.
 pub fn exposition(snapshot: &Snapshot, format: Format) -> String {
     let mut text = Text::new(format);
-    for family in ALL.iter().copied().flatten() {
+    for family in FAMILIES.iter().copied().flatten() {
         text.family(family, snapshot);
     }
     text.finish()
@@ -32,7 +29,7 @@ pub fn exposition(snapshot: &Snapshot, format: Format) -> String {
 /// What `log_general_stats_prom` and `log_route_stats_prom` put into the log, line by line.
 pub fn lines(snapshot: &Snapshot, general: bool, routes: bool) -> String {
     let mut text = Text::new(Format::Plain);
-    for family in ALL.iter().copied().flatten() {
+    for family in FAMILIES.iter().copied().flatten() {
         let wanted = match family.about {
             About::Process => general,
             About::Routes => routes,

@@ -7,15 +7,17 @@ use std::time::{Duration, Instant, SystemTime};
 
 use config::Quantile;
 use machine::{MachineHandle, MachineStats, OffloadStats};
-use router::{Counters, Counts};
+use router::Counts;
 
 use super::ledger::{Books, Label, Mark, OTHER};
 use super::process::Process;
 use crate::backend::Home;
 use crate::names::NamesCount;
+use crate::readings::{self, RouteReading, SeenTotals};
 use crate::reload::Done;
 use crate::shared::Shared;
-use crate::tally::{Spans, Times, Totals};
+use crate::tally::{Times, Totals};
+use crate::turns::Turns;
 
 /// Looks at a set of homes that somebody is leaving at the same time.
 const TRIES_MAX: usize = 100;
@@ -48,7 +50,7 @@ pub struct Row {
     /// The pooling of the rule; None where routes of several names are summed.
     pub mode: Option<&'static str>,
     /// What was done.
-    pub record: Record,
+    pub seen: SeenTotals,
     /// Servers by state, and clients that wait.
     pub counts: Counts,
     /// Clients there are.
@@ -63,21 +65,6 @@ pub struct Row {
     pub(super) times: Times,
 }
 
-/// What was done on a route. Numbers only grow.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Record {
-    /// Queries, transactions, bytes, errors.
-    pub totals: Totals,
-    /// How long things took.
-    pub spans: Spans,
-    /// How clients got servers.
-    pub pool: Counters,
-    /// Clients that were tied to their servers.
-    pub pins: u64,
-    /// Servers that could not be opened.
-    pub connect_failures: u64,
-}
-
 /// What was done on the routes of a database, a second.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Rates {
@@ -85,28 +72,6 @@ pub(super) struct Rates {
     pub waited: Duration,
     pub waits: u64,
     pub elapsed: Duration,
-}
-
-impl Record {
-    /// Of this one.
-    pub fn of(home: &Home) -> Record {
-        Record {
-            totals: home.tally.totals(),
-            spans: home.tally.spans(),
-            pool: home.route.with(|pool| *pool.counters()),
-            pins: home.tally.pins(),
-            connect_failures: home.tally.connect_failures(),
-        }
-    }
-
-    /// That of the other, too.
-    pub fn add(&mut self, more: &Record) {
-        self.totals = self.totals.plus(&more.totals);
-        self.spans.iter_mut().zip(&more.spans).for_each(|(sum, one)| sum.add(one));
-        self.pool = self.pool.plus(&more.pool);
-        self.pins += more.pins;
-        self.connect_failures += more.connect_failures;
-    }
 }
 
 impl Snapshot {
@@ -121,7 +86,7 @@ impl Snapshot {
             process,
             names: shared.names.count(),
             reloads: shared.reloads.done(),
-            is_paused: false, // nobody can pause yet
+            is_paused: shared.routes.gates().is_all_paused(),
             started: shared.started,
             unready: crate::web::unready(shared),
             rows,
@@ -133,37 +98,57 @@ impl Snapshot {
 
 /// Rows of those that live and those that are gone, and rates by database.
 fn rows(shared: &Shared, now: Instant) -> (Vec<Row>, BTreeMap<String, Rates>) {
-    let mut tries = 0;
-    loop {
-        let homes = shared.homes();
-        let mut books = shared.ledger.lock();
-        tries += 1;
-        // A home that ends is in neither place for a moment.
-        if books.open != homes.len() && tries < TRIES_MAX {
-            drop((books, homes));
-            machine::yield_now();
-            continue;
+    let homes = all_homes(shared);
+    let archived = shared.archive.all();
+    let mut turns = Turns::default();
+    let mut rows = BTreeMap::new();
+    for home in &homes {
+        turns.round();
+        let reading = readings::route(home);
+        if let Some(row) =
+            row_of(shared, &mut rows, &reading.database, &reading.user, &reading.seen)
+        {
+            row.take_in(&reading);
         }
-        let by_label = gather(&mut books, &homes, now);
-        let interval = Duration::from_secs(shared.config().global.stats_interval_s);
-        let found = rate(&mut books, by_label, now, interval);
-        drop(books); // the last one to have a home closes it in the books
-        return found;
     }
+    for ((database, user), seen) in &archived {
+        row_of(shared, &mut rows, database, user, seen);
+    }
+    drop(homes); // none could go to the archive meanwhile, and be counted twice
+    let interval = Duration::from_secs(shared.config().global.stats_interval_s);
+    rate(&mut shared.ledger.lock(), rows, now, interval)
 }
 
-fn gather(books: &mut Books, homes: &[Arc<Home>], now: Instant) -> BTreeMap<Key, Row> {
-    let mut rows = BTreeMap::new();
-    for home in homes {
-        let label = books.label(home);
-        let row = rows.entry(Key::from(label)).or_insert_with_key(Key::row);
-        row.take_in(home, now);
+/// A home that ends is for a moment neither there nor in the archive; not to be missed, as if
+/// counters had gone back.
+fn all_homes(shared: &Shared) -> Vec<Arc<Home>> {
+    let mut homes = shared.homes();
+    for _ in 0..TRIES_MAX {
+        if shared.ledger.homes() == homes.len() {
+            break;
+        }
+        drop(homes);
+        machine::yield_now();
+        homes = shared.homes();
     }
-    for (label, past) in &books.past {
-        let row = rows.entry(Key::from(label.clone())).or_insert_with_key(Key::row);
-        row.record.add(past);
+    homes
+}
+
+/// The row that has the names of these, with what was done there; None: nothing was.
+fn row_of<'a>(
+    shared: &Shared,
+    rows: &'a mut BTreeMap<Key, Row>,
+    database: &str,
+    user: &str,
+    seen: &SeenTotals,
+) -> Option<&'a mut Row> {
+    if !seen.is_used() {
+        return None;
     }
-    rows
+    let key = Key::from(shared.ledger.lock().label(database, user));
+    let row = rows.entry(key).or_insert_with_key(Key::row);
+    row.seen = row.seen.plus(seen);
+    Some(row)
 }
 
 fn rate(
@@ -174,17 +159,16 @@ fn rate(
 ) -> (Vec<Row>, BTreeMap<String, Rates>) {
     let marks = || by_label.iter().map(|(key, row)| (key.label.clone(), row.mark())).collect();
     let nothing = HashMap::new();
-    let baseline = books.baseline(now, interval, marks);
-    let (then, marks) = baseline.unwrap_or((now, &nothing));
+    let (then, marks) = books.baseline(now, interval, marks).unwrap_or((now, &nothing));
     let (mut rows, mut rates) = (Vec::new(), BTreeMap::<String, Rates>::new());
     let zero = Mark::default();
     for (key, mut row) in by_label {
         let mark = marks.get(&key.label).unwrap_or(&zero);
         row.times = row.times.since(&mark.times);
         let rate = rates.entry(row.database.clone()).or_default();
-        rate.since = rate.since.plus(&row.record.totals.since(&mark.totals));
-        rate.waited += row.record.pool.wait_total.saturating_sub(mark.waited);
-        rate.waits += row.record.pool.waits.saturating_sub(mark.waits);
+        rate.since = rate.since.plus(&row.seen.done.since(&mark.totals));
+        rate.waited += row.seen.counters.wait_total.saturating_sub(mark.waited);
+        rate.waits += row.seen.counters.waits.saturating_sub(mark.waits);
         rate.elapsed = now.duration_since(then);
         rows.push(row);
     }
@@ -213,28 +197,26 @@ impl Key {
 }
 
 impl Row {
-    fn take_in(&mut self, home: &Home, now: Instant) {
-        let rule = home.route.rule();
-        let (counts, oldest) = home.route.with(|pool| (pool.counts(), pool.oldest_wait()));
-        self.record.add(&Record::of(home));
-        self.counts = self.counts.plus(&counts);
-        self.clients += home.route.clients();
+    /// What is there now; what was done is in it already.
+    fn take_in(&mut self, reading: &RouteReading) {
+        let RouteReading { rule, counts, clients, oldest_wait, times, .. } = reading;
+        self.counts = self.counts.plus(counts);
+        self.clients += clients;
         self.capacity += rule.pool_size.unwrap_or(counts.servers());
-        let waited = oldest.map_or(Duration::ZERO, |since| now.saturating_duration_since(since));
-        self.longest_wait = self.longest_wait.max(waited);
+        self.longest_wait = self.longest_wait.max(oldest_wait.unwrap_or_default());
         self.mode = Some(rule.pool.as_str());
         if !rule.quantiles.is_empty() {
             self.quantiles.extend(&rule.quantiles);
             self.quantiles.sort();
             self.quantiles.dedup();
-            self.times = self.times.plus(&home.tally.times().unwrap_or_default());
+            self.times = times.iter().fold(self.times.clone(), |sum, more| sum.plus(more));
         }
     }
 
     fn mark(&self) -> Mark {
-        let Record { totals, pool, .. } = self.record;
-        let (waited, waits) = (pool.wait_total, pool.waits);
-        Mark { totals, waited, waits, times: self.times.clone() }
+        let SeenTotals { done, counters, .. } = self.seen;
+        let (waited, waits) = (counters.wait_total, counters.waits);
+        Mark { totals: done, waited, waits, times: self.times.clone() }
     }
 
     /// Clients that have a server in their hands.

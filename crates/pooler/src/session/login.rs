@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use config::{Authentication, Listen, Rule, SessionAttrs, StorageKind};
+use config::{Listen, Rule, SessionAttrs, StorageKind};
 use machine::{Address, Buffer, Deadline, Notified, Parcel, Seat, Stream};
 use router::{Asker, ClientId, ClientKey, Parameters};
 use wire::backend::TransactionStatus;
@@ -15,11 +15,11 @@ use wire::startup::{MAJOR, MINOR_MAX, Replication, Startup, StartupMessage};
 use wire::{CancelKey, Notice, encode};
 
 use super::attrs::{self, Attrs};
-use super::auth::Candidate;
+use super::auth::{self, Candidate};
 use super::belongings::{Belongings, shown, with_suffix};
 use super::idle::Idleness;
 use super::replication::Pipe;
-use super::{Places, Session, Standing, Voice, farewell, routing};
+use super::{Person, Places, Session, Standing, Voice, farewell, routing};
 use crate::backend::{self, Checkout, Home, Lease, Own};
 use crate::dialog::{Dialog, Patience};
 use crate::ending::{Asked, Ending};
@@ -55,7 +55,8 @@ pub fn welcome(shared: &Arc<Shared>, arrival: Arrival) {
     let timeout = listen.client_login_timeout;
     let deadline = timeout.map_or(Deadline::NEVER, Deadline::after);
     let since = machine::now();
-    let mut login = Login { shared, client, voice, listen, deadline, since, forwards: false };
+    let (forwards, home) = (false, None);
+    let mut login = Login { shared, client, voice, listen, deadline, since, forwards, home };
     match login.run(seat, permit) {
         Ok(Some(admitted)) => login.start(admitted),
         Ok(None) => {}
@@ -80,6 +81,8 @@ struct Login<'a> {
     since: Instant,
     /// The rule wants a server's refusal forwarded; known once there is a rule.
     forwards: bool,
+    /// Its route, once there is one.
+    home: Option<Arc<Home>>,
 }
 
 /// A client that is in: what its session is made of.
@@ -144,16 +147,23 @@ impl Login<'_> {
             Replication::No => self.settings(&home, &negotiated.message)?,
             _ => Default::default(), // its server reads them
         };
-        let rest = self.authenticate(&home, &asked, &negotiated)?;
+        let rest = match self.authenticate(&home, &asked, &negotiated) {
+            Ok(rest) => rest,
+            Err(ending) => {
+                drop(route); // others may have it during the pause
+                auth::pause(&self.voice, &self.client, self.deadline, &ending);
+                return Err(ending);
+            }
+        };
         let (notified, client) = (Notified::new(), self.client_id());
         let mut own = Box::new(Belongings::new(client, &home.route.rule(), startup));
         own.attrs = attrs;
         if home.route.rule().application_name_add_host {
             own.suffix_application_name(self.host_suffix().into());
         }
-        let standing = Arc::new(Standing::new(notified.notifier()));
-        let machine = machine::current().expect("logins run on machines");
-        let entry = self.shared.rosters[machine].enter(client, Arc::clone(&standing));
+        let standing = self.standing(Some(&home), &notified, Arc::clone(&own.wanted));
+        let machine = standing.person.machine;
+        let entry = self.shared.rosters[machine].enter(Arc::clone(&standing));
         let key = self.shared.key_for(&home, client)?;
         let alone = match replication {
             Replication::No => None,
@@ -163,6 +173,27 @@ impl Login<'_> {
         let lease = self.set_up(&source, &mut own, key.key())?;
         let places = Places { seat, process, route, entry, key };
         Ok(Some(Admitted { home, own, places, notified, standing, rest, lease }))
+    }
+
+    /// What others are to know of the client.
+    fn standing(
+        &self,
+        home: Option<&Arc<Home>>,
+        notified: &Notified,
+        wanted: Arc<Settings>,
+    ) -> Arc<Standing> {
+        let Voice { id, database, user, address, .. } = &self.voice;
+        let person = Person {
+            id: *id,
+            database: database.as_str().into(),
+            user: user.as_str().into(),
+            address: address.clone(),
+            local: self.client.local(),
+            since: self.since,
+            machine: machine::current().expect("logins run on machines"),
+            home: home.map(Arc::clone),
+        };
+        Arc::new(Standing::new(person, notified.notifier(), wanted))
     }
 
     /// The packets before the login proper, until the startup message.
@@ -242,7 +273,9 @@ impl Login<'_> {
         }
         let route = self.shared.routes.get_or_create(rule, database, user, replication);
         let route = route.map_err(|refusal| Ending::Refused(refusal, asked.clone()))?;
-        Ok(self.shared.home(route))
+        let home = self.shared.home(route);
+        self.home = Some(Arc::clone(&home));
+        Ok(home)
     }
 
     /// What the client set in its startup packet, and what its rule sets over that; apart from it
@@ -316,19 +349,16 @@ impl Login<'_> {
         }
         let rule = Arc::clone(&home.route.rule());
         let candidate = Candidate {
+            shared: self.shared,
             rule: &rule,
             asked,
-            keyring: &self.shared.keyring,
+            voice: &self.voice,
+            tls: negotiated.tls,
+            replication: home.route.key().replication,
             deadline: self.deadline,
         };
-        let proven = candidate.prove(&mut dialog);
-        if let Err(Ending::Login(_)) = &proven
-            && rule.authentication != Authentication::None
-        {
-            let Asked { database, user } = asked;
-            self.voice.error("auth", format_args!("user '{database}.{user}' incorrect password"));
-        }
-        proven.map(|()| dialog.finish())
+        let _proof = candidate.come_in(&mut dialog)?;
+        Ok(dialog.finish())
     }
 
     /// AuthenticationOk and all that a server tells its client, in one write. Returns the server if
@@ -384,7 +414,8 @@ impl Login<'_> {
         let machine = machine::current().expect("logins run on machines");
         let asker = Asker { client: self.client_id(), machine, last: None };
         let (client, deadline) = (Some(&self.client), self.deadline);
-        let ask = Checkout { asker, client, notified, deadline, own, may_tell: false };
+        let (may_tell, standing) = (false, None);
+        let ask = Checkout { asker, client, notified, deadline, own, may_tell, standing };
         let lease = home.checkout(&ask).map_err(|failure| {
             let Voice { database, user, .. } = &self.voice;
             Ending::no_server(failure, Asked { database: database.clone(), user: user.clone() })
@@ -412,6 +443,7 @@ impl Login<'_> {
         if let Some(lease) = lease {
             let pipe = Pipe::new(self.client, lease, rest);
             let ending = pipe.run(&notified, &standing, &self.voice);
+            home.failed(&ending);
             return self.voice.ended(&ending, self.since);
         }
         let session = Session {
@@ -438,8 +470,9 @@ impl Login<'_> {
 
     /// The login is over without a session: the client is told what may be told.
     fn fail(&self, ending: &Ending) {
-        if !self.voice.user.is_empty() {
-            self.shared.errors.ended(ending); // before that it is an error of the startup
+        match &self.home {
+            Some(home) => home.failed(ending),
+            None => self.shared.errors.count(ending),
         }
         if ending.is_fault() {
             let address = &self.voice.address;

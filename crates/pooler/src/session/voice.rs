@@ -2,7 +2,7 @@
 
 use std::fmt::Arguments;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use machine::Address;
 use router::{Parameters, Statements};
@@ -11,10 +11,10 @@ use wire::tag::frontend as tag;
 use wire::{Notice, NoticeView, frontend};
 
 use crate::ending::Ending;
-use crate::errors::Said;
 use crate::id::Id;
 use crate::log::Who;
 use crate::shared::Shared;
+use crate::sqlstates::Said;
 
 /// Who speaks. Boxed by its session: an idle client should be small.
 pub struct Voice {
@@ -58,7 +58,6 @@ impl Voice {
 
     /// The session is over.
     pub fn ended(&self, ending: &Ending, since: Instant) {
-        self.shared.errors.ended(ending);
         if ending.is_fault() {
             self.error("main", format_args!("{ending}"));
         }
@@ -135,7 +134,7 @@ impl Voice {
 
     /// A client is told a server's own error.
     pub fn forwards_error(&self, error: &NoticeView<'_>) {
-        self.shared.errors.told(Said::ByServers, &error.code().lossy());
+        self.shared.sqlstates.told(Said::ByServers, &error.code().lossy());
     }
 
     /// A server's own error passes by.
@@ -153,7 +152,7 @@ impl Voice {
 
     /// An error of ours as the client reads it: with our name and its id in front.
     pub fn tag(&self, mut notice: Notice) -> Notice {
-        self.shared.errors.told(Said::ByUs, &notice.code);
+        self.shared.sqlstates.told(Said::ByUs, &notice.code);
         notice.message = match self.shows_id {
             true => format!("odyssey: {}: {}", self.id, notice.message),
             false => format!("odyssey: {}", notice.message),
@@ -164,6 +163,11 @@ impl Voice {
     /// The client as `ip:port`, as Odyssey prints it.
     pub fn address(&self) -> &Address {
         &self.address
+    }
+
+    /// This client tried a wrong password: for how long it is not told so.
+    pub fn guessed_wrong(&self, now: Instant) -> Duration {
+        self.shared.guesses.wrong(&self.address, &self.user, now)
     }
 
     fn who(&self, server: Option<Id>) -> Who<'_> {

@@ -24,6 +24,9 @@ pub fn unready(shared: &Shared) -> Option<&'static str> {
     if !web.is_open.load(Ordering::Acquire) {
         return Some("starting");
     }
+    if shared.routes.gates().is_all_paused() {
+        return Some("paused");
+    }
     let is_full = config.global.client_max.is_some_and(|max| shared.clients.live() >= max);
     is_full.then_some("client_max is reached")
 }

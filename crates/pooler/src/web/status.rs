@@ -29,8 +29,8 @@ pub(super) fn json(snapshot: &Snapshot) -> String {
 
 // Writing to a String cannot fail.
 fn pool(json: &mut String, row: &Row) {
-    let Row { counts, record, .. } = row;
-    let steps = |span: Span| record.spans[span as usize].steps;
+    let Row { counts, seen, .. } = row;
+    let steps = |span: Span| seen.spans[span as usize].steps;
     let _ = write!(
         json,
         "{{\"database\":{},\"user\":{},\"mode\":{},\
@@ -52,7 +52,7 @@ fn pool(json: &mut String, row: &Row) {
         counts.resetting + counts.quarantined,
         row.capacity,
     );
-    let totals = &record.totals;
+    let totals = &seen.done;
     let _ = write!(
         json,
         "\"queries\":{},\"transactions\":{},\"errors\":{},\"received\":{},\"sent\":{},\
@@ -62,7 +62,7 @@ fn pool(json: &mut String, row: &Row) {
         totals.errors,
         totals.received_bytes,
         totals.sent_bytes,
-        record.connect_failures,
+        seen.connect_failures,
         steps(Span::Query),
         steps(Span::Wait),
     );

@@ -64,7 +64,7 @@ pub(super) const FAMILIES: &[Family] = &[
     .odysseys(),
     gauge(
         "odyssey_client_pool_waiting_route",
-        "Clients that wait for a server. (Odyssey shows its idle clients here.)",
+        "Clients that wait for a server; Odyssey shows its idle clients here.",
         |it, out| each(it, out, |row| row.counts.waiting),
     )
     .by(ROUTE)
@@ -114,19 +114,19 @@ pub(super) const FAMILIES: &[Family] = &[
     .of_routes()
     .odysseys(),
     counter("odyssey_route_bytes_received_total", "Bytes from clients, behind the login.", {
-        |it, out| each(it, out, |row| row.record.totals.received_bytes)
+        |it, out| each(it, out, |row| row.seen.done.received_bytes)
     })
     .by(ROUTE)
     .of_routes()
     .odysseys(),
     counter("odyssey_route_bytes_sent_total", "Bytes to clients, behind the login.", |it, out| {
-        each(it, out, |row| row.record.totals.sent_bytes);
+        each(it, out, |row| row.seen.done.sent_bytes);
     })
     .by(ROUTE)
     .of_routes()
     .odysseys(),
-    counter("odyssey_route_tcp_connections_total", "Logins of clients.", |it, out| {
-        each(it, out, |row| row.record.spans[Span::Login as usize].count());
+    counter("odyssey_route_tcp_connections_total", "Connections of clients.", |it, out| {
+        each(it, out, |row| row.seen.logins);
     })
     .by(ROUTE)
     .of_routes()
@@ -161,17 +161,17 @@ pub(super) const FAMILIES: &[Family] = &[
     .by(&["user", "database", "state"])
     .of_routes(),
     counter("odyssey_queries_total", "Requests answered by a ReadyForQuery.", |it, out| {
-        each(it, out, |row| row.record.totals.queries);
+        each(it, out, |row| row.seen.done.queries);
     })
     .by(ROUTE)
     .of_routes(),
     counter("odyssey_transactions_total", "Transactions.", |it, out| {
-        each(it, out, |row| row.record.totals.transactions);
+        each(it, out, |row| row.seen.done.transactions);
     })
     .by(ROUTE)
     .of_routes(),
     counter("odyssey_server_errors_total", "Errors of servers that clients were told.", |it, out| {
-        each(it, out, |row| row.record.totals.errors);
+        each(it, out, |row| row.seen.done.errors);
     })
     .by(ROUTE)
     .of_routes(),
@@ -181,7 +181,7 @@ pub(super) const FAMILIES: &[Family] = &[
          of the same machine), far (idle, of another), opened, waited, refused.",
         |it, out| {
             for row in &it.rows {
-                let pool = &row.record.pool;
+                let pool = &row.seen.counters;
                 let mut put = |result, n: u64| out.put(&[&row.user, &row.database, result], n);
                 put("last", pool.takes_last);
                 put("near", pool.takes_near);
@@ -195,27 +195,27 @@ pub(super) const FAMILIES: &[Family] = &[
     .by(&["user", "database", "result"])
     .of_routes(),
     counter("odyssey_waits_given_up_total", "Waits that ended without a server.", |it, out| {
-        each(it, out, |row| row.record.pool.gave_up);
+        each(it, out, |row| row.seen.counters.gave_up);
     })
     .by(ROUTE)
     .of_routes(),
     counter("odyssey_servers_opened_total", "Connections made to servers.", |it, out| {
-        each(it, out, |row| row.record.pool.opened);
+        each(it, out, |row| row.seen.counters.opened);
     })
     .by(ROUTE)
     .of_routes(),
     counter("odyssey_server_connect_failures_total", "Servers that could not be opened.", {
-        |it, out| each(it, out, |row| row.record.connect_failures)
+        |it, out| each(it, out, |row| row.seen.connect_failures)
     })
     .by(ROUTE)
     .of_routes(),
     counter("odyssey_cancels_total", "Cancels of a query that ran.", |it, out| {
-        each(it, out, |row| row.record.pool.cancels);
+        each(it, out, |row| row.seen.counters.cancels);
     })
     .by(ROUTE)
     .of_routes(),
     counter("odyssey_pins_total", "Clients tied to their server by what they left there.", {
-        |it, out| each(it, out, |row| row.record.pins)
+        |it, out| each(it, out, |row| row.seen.pins)
     })
     .by(ROUTE)
     .of_routes(),
@@ -267,7 +267,7 @@ fn rates(snapshot: &Snapshot, out: &mut Samples<'_>, of: fn(&Rates) -> f64) {
 
 fn spans(snapshot: &Snapshot, out: &mut Samples<'_>, span: Span) {
     for row in &snapshot.rows {
-        out.histogram(&[&row.user, &row.database], steps(&row.record.spans[span as usize]));
+        out.histogram(&[&row.user, &row.database], steps(&row.seen.spans[span as usize]));
     }
 }
 

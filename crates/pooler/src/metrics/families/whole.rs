@@ -3,8 +3,9 @@
 use std::time::{Duration, SystemTime};
 
 use super::{Family, counter, gauge};
-use crate::errors::Said;
+use crate::errors::NAMES;
 use crate::metrics::snapshot::{Row, Snapshot};
+use crate::sqlstates::Said;
 
 pub(super) const FAMILIES: &[Family] = &[
     gauge("odyssey_version_info", "Which program this is; always 1.", |_, out| {
@@ -80,7 +81,10 @@ pub(super) const FAMILIES: &[Family] = &[
     ),
     // errors
     counter("odyssey_errors_total", "Sessions that ended in an error, by Odyssey's names.", {
-        |it, out| it.shared.errors.by_type().for_each(|(name, n)| out.put(&[name], n))
+        |it, out| {
+            let counts = it.shared.errors.counts();
+            NAMES.iter().zip(counts).for_each(|(name, n)| out.put(&[name], n));
+        }
     })
     .by(&["type"])
     .odysseys(),
@@ -89,7 +93,8 @@ pub(super) const FAMILIES: &[Family] = &[
         "Errors that clients were told, by who said it (pooler, server) and class of SQLSTATE.",
         |it, out| {
             for (name, said) in [("pooler", Said::ByUs), ("server", Said::ByServers)] {
-                it.shared.errors.by_class(said).for_each(|(class, n)| out.put(&[name, &class], n));
+                let classes = it.shared.sqlstates.by_class(said);
+                classes.for_each(|(class, n)| out.put(&[name, &class], n));
             }
         },
     )
