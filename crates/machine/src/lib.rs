@@ -34,6 +34,7 @@
 
 mod buffer;
 mod census;
+pub mod channel;
 mod clock;
 mod coroutine;
 mod engine;
@@ -55,6 +56,7 @@ mod substrate;
 pub mod sync;
 mod sys;
 mod timer;
+pub mod tls;
 mod wait;
 
 pub use buffer::{BUFFER_BYTES, Buffer};
