@@ -43,12 +43,14 @@ pub use dump::{Secrets, dump};
 #[doc(hidden)]
 pub use hba::fuzz as fuzz_hba;
 pub use import::{Fate, Imported, Note, Reader, Source, import};
-pub use in_force::{Effective, Origin, effective, effective_global};
+pub use in_force::{
+    Effective, Origin, ShownOption, effective, effective_global, is_option, shown_options,
+};
 pub use model::{
-    AddressSelector, AffinityRule, Authentication, Config, ConnDrop, ConnectionType, CpuAffinity,
-    Endpoint, Global, GroupQuery, Hba, HbaLine, HbaName, Keepalive, Listen, Name, PoolMode,
-    PoolRouting, Quantile, Role, Rule, SessionAttrs, SessionState, SharedPool, Storage,
-    StorageKind, TlsMode, UserName,
+    AddressSelector, AffinityRule, AuthQuery, Authentication, Config, ConnDrop, ConnectionType,
+    CpuAffinity, Endpoint, Global, GroupQuery, Hba, HbaLine, HbaName, Keepalive, Listen, Name,
+    PoolMode, PoolRouting, Quantile, Role, Rule, SessionAttrs, SessionState, SharedPool, Storage,
+    StorageKind, SyslogFacility, SyslogFormat, SyslogTarget, TlsMode, UserName,
 };
 pub use options::{compared as options_compared, page as options_page, schema as yaml_schema};
 pub use secret::Secret;

@@ -44,13 +44,12 @@ impl Counts {
         Counts(self.0.iter().zip(earlier).map(|(now, then)| now.saturating_sub(then)).collect())
     }
 
-    /// Both together.
-    #[must_use]
+    /// Those of the other, too.
     pub fn plus(&self, more: &Counts) -> Counts {
-        let (long, short) =
+        let (longer, shorter) =
             if self.0.len() >= more.0.len() { (self, more) } else { (more, self) };
-        let others = short.0.iter().copied().chain(std::iter::repeat(0));
-        Counts(long.0.iter().zip(others).map(|(one, other)| one + other).collect())
+        let added = shorter.0.iter().copied().chain(std::iter::repeat(0));
+        Counts(longer.0.iter().zip(added).map(|(one, two)| one + two).collect())
     }
 
     /// How many there are.

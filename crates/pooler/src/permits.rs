@@ -70,7 +70,7 @@ impl Permits {
         }
     }
 
-    /// Given out now.
+    /// How many are given out.
     pub fn used(&self) -> usize {
         self.lock().used
     }

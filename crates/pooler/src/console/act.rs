@@ -114,11 +114,14 @@ pub fn wait_close(call: &Call<'_>) -> Result<Reply, Stop> {
 /// `RELOAD`
 pub fn reload(call: &Call<'_>) -> Result<Reply, Stop> {
     let report = call.shared.reloads.ask().map_err(|refused| {
-        Notice::error("55000", match refused {
-            Refused::Stopping => "the process is about to end, nothing is reloaded",
-            Refused::Crowded => "too many wait for a reload already",
-            Refused::NoAnswer => "the reload takes long; the log tells what comes of it",
-        })
+        Notice::error(
+            "55000",
+            match refused {
+                Refused::Stopping => "the process is about to end, nothing is reloaded",
+                Refused::Crowded => "too many wait for a reload already",
+                Refused::NoAnswer => "the reload takes long; the log tells what comes of it",
+            },
+        )
     })?;
     let Report { applied, needs_restart, rejected, warnings } = report;
     if !rejected.is_empty() {

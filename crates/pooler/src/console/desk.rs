@@ -268,7 +268,9 @@ impl Console {
     /// Does it.
     fn run_one(&mut self, prepared: &Prepared, out: &mut Vec<u8>) -> Result<Answer, Stop> {
         match prepared {
-            Prepared::Empty => Ok(Answer { notices: Vec::new(), rows: Vec::new().into_iter(), tag: "" }),
+            Prepared::Empty => {
+                Ok(Answer { notices: Vec::new(), rows: Vec::new().into_iter(), tag: "" })
+            }
             Prepared::Talk(talk) => Ok(self.talk(talk)),
             Prepared::Command(command, statement) => {
                 if self.desk.status == Status::Failed {
@@ -308,9 +310,8 @@ impl Console {
         match tag {
             "BEGIN" if self.desk.status == Status::Idle => self.desk.status = Status::Open,
             "COMMIT" | "ROLLBACK" => {
-                if take(&mut self.desk.status) == Status::Failed {
-                    tag = "ROLLBACK";
-                }
+                let failed = take(&mut self.desk.status) == Status::Failed;
+                tag = if failed { "ROLLBACK" } else { tag };
             }
             "DEALLOCATE ALL" | "DISCARD ALL" => self.desk.statements.clear(),
             _ => {}

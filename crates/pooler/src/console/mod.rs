@@ -11,9 +11,9 @@ mod row;
 mod show;
 mod small_talk;
 mod table;
-mod text;
 #[cfg(test)]
 mod tests;
+mod text;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -31,8 +31,9 @@ pub use small_talk::parameters;
 use crate::ending::Ending;
 use crate::session::{Entry, Standing, Voice, farewell};
 use crate::shared::{GivenKey, Shared};
+use crate::tally::Totals;
 use crate::turns::Turns;
-use desk::Desk;
+pub use desk::Desk;
 
 /// No statement of the console comes near; who sends more means somebody else.
 const MESSAGE_BYTES_MAX: usize = 64 * 1024;
@@ -171,7 +172,7 @@ impl Console {
     }
 
     fn end(&self, ending: &Ending) {
-        self.voice.ended(ending, self.since);
+        self.voice.ended(ending, self.since, &Totals::default());
         self.shared.errors.count(ending);
         if let Some(notice) = ending.notice(false) {
             let mut bytes = Vec::new();

@@ -202,12 +202,7 @@ pub fn describe(out: &mut Vec<u8>, columns: &[Column], format: impl Fn(usize) ->
 }
 
 /// DataRow.
-pub fn data(
-    out: &mut Vec<u8>,
-    columns: &[Column],
-    row: &[Cell],
-    format: impl Fn(usize) -> Format,
-) {
+pub fn data(out: &mut Vec<u8>, columns: &[Column], row: &[Cell], format: impl Fn(usize) -> Format) {
     debug_assert_eq!(columns.len(), row.len(), "a row has a cell for each column");
     let cells = row.iter().zip(columns).enumerate();
     let values: Vec<Option<Cow<'_, [u8]>>> =

@@ -87,10 +87,7 @@ pub fn understand(statement: &Statement, voice: &Voice) -> Result<Option<Talk>, 
 /// A setting of a session makes no difference here. An option of the pooler would, and is set
 /// elsewhere.
 fn set(statement: &Statement) -> Result<Talk, Notice> {
-    let skipped = usize::from(matches!(
-        statement.keyword(1).as_deref(),
-        Some("SESSION" | "LOCAL")
-    ));
+    let skipped = usize::from(matches!(statement.keyword(1).as_deref(), Some("SESSION" | "LOCAL")));
     let name = statement.words.get(1 + skipped).map(|word| word.text.to_ascii_lowercase());
     let Some(name) = name else {
         return Err(Notice::error("42601", "console command error: SET of what?"));
@@ -141,7 +138,8 @@ fn select(statement: &Statement, voice: &Voice) -> Result<Talk, Notice> {
         }
         _ => {
             let hint = "SHOW HELP lists the commands";
-            Err(Notice::error("0A000", "the console has no tables and no functions").with_hint(hint))
+            Err(Notice::error("0A000", "the console has no tables and no functions")
+                .with_hint(hint))
         }
     }
 }

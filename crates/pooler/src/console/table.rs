@@ -26,6 +26,7 @@ pub struct Command {
     /// Does it.
     pub run: fn(&Call<'_>) -> Result<Reply, Stop>,
     /// What it does, for people.
+    #[cfg_attr(not(test), expect(dead_code, reason = "the page of commands says it"))]
     pub meaning: &'static str,
 }
 
@@ -180,7 +181,12 @@ pub static COMMANDS: &[Command] = &[
         show::process::version_extended,
         "The version in parts.",
     ),
-    show("SHOW CONFIG", show::config::CONFIG, show::config::config, "Options of the whole process."),
+    show(
+        "SHOW CONFIG",
+        show::config::CONFIG,
+        show::config::config,
+        "Options of the whole process.",
+    ),
     show("SHOW RULES", show::config::RULES, show::config::rules, "Rules in the order of matching."),
     show("SHOW LISTEN", show::config::LISTEN, show::config::listen, "The `listen` sections."),
     show(
@@ -190,7 +196,12 @@ pub static COMMANDS: &[Command] = &[
         "The servers of the `storage` sections.",
     ),
     show("SHOW IS_PAUSED", show::process::IS_PAUSED, show::process::is_paused, "Is PAUSE on?"),
-    show("SHOW STATE", show::process::STATE, show::process::state, "The same by PgBouncer's names."),
+    show(
+        "SHOW STATE",
+        show::process::STATE,
+        show::process::state,
+        "The same by PgBouncer's names.",
+    ),
     Command {
         tag: "HOST_UTILIZATION",
         ..show(

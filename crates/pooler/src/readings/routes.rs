@@ -7,12 +7,11 @@ use std::time::Duration;
 
 use config::Rule;
 use router::{Counters, Counts, State};
-use wire::startup::Replication;
 
 use crate::backend::Home;
 use crate::errors;
 use crate::shared::Shared;
-use crate::tally::{Times, Totals};
+use crate::tally::{Spans, Times, Totals};
 use crate::turns::Turns;
 
 /// One route, with its pool.
@@ -23,10 +22,6 @@ pub struct RouteReading {
     pub database: String,
     /// The user at the server.
     pub user: String,
-    /// Its servers are for replication.
-    pub replication: Replication,
-    /// Its rule is out of force.
-    pub is_retired: bool,
     /// An operator paused it.
     pub is_paused: bool,
     /// Clients logged in, or about to be.
@@ -48,6 +43,10 @@ pub struct RouteReading {
 pub struct SeenTotals {
     /// What clients did.
     pub done: Totals,
+    /// How long things took.
+    pub spans: Spans,
+    /// Servers that could not be opened.
+    pub connect_failures: u64,
     /// What the pool decided.
     pub counters: Counters,
     /// Times a client was tied to its server.
@@ -63,6 +62,8 @@ impl SeenTotals {
     pub fn of(home: &Home, counters: &Counters) -> Self {
         Self {
             done: home.tally.totals(),
+            spans: home.tally.spans(),
+            connect_failures: home.tally.connect_failures(),
             counters: *counters,
             pins: home.tally.pins(),
             logins: home.logins.load(Ordering::Relaxed),
@@ -70,11 +71,18 @@ impl SeenTotals {
         }
     }
 
+    /// Has a client been let in, or a server been opened?
+    pub fn is_used(&self) -> bool {
+        self.spans.iter().any(|span| span.count() > 0)
+    }
+
     /// Both together.
     #[must_use]
     pub fn plus(&self, more: &SeenTotals) -> SeenTotals {
         SeenTotals {
             done: self.done.plus(&more.done),
+            spans: std::array::from_fn(|at| self.spans[at].plus(&more.spans[at])),
+            connect_failures: self.connect_failures + more.connect_failures,
             counters: self.counters.plus(&more.counters),
             pins: self.pins + more.pins,
             logins: self.logins + more.logins,
@@ -89,7 +97,7 @@ pub fn routes(shared: &Shared) -> Vec<RouteReading> {
     let homes = shared.homes();
     let readings = homes.iter().map(|home| {
         turns.round();
-        read(home)
+        route(home)
     });
     readings.collect()
 }
@@ -112,7 +120,8 @@ pub fn database_totals(shared: &Shared) -> BTreeMap<String, SeenTotals> {
     totals
 }
 
-fn read(home: &Arc<Home>) -> RouteReading {
+/// One of them.
+pub fn route(home: &Arc<Home>) -> RouteReading {
     let (key, now) = (home.route.key(), machine::now());
     let (counts, counters, oldest, cancels) = home.route.with(|pool| {
         let cancels = pool.slots().filter(|slot| slot.state != State::Idle);
@@ -123,8 +132,6 @@ fn read(home: &Arc<Home>) -> RouteReading {
         rule: Arc::clone(&home.route.rule()),
         database: key.database.clone(),
         user: key.user.clone(),
-        replication: key.replication,
-        is_retired: home.route.is_retired(),
         is_paused: home.route.is_paused(),
         clients: home.route.clients(),
         counts,

@@ -209,11 +209,8 @@ pub fn pools_extended(call: &Call<'_>) -> Result<Reply, Stop> {
 
 /// Columns for the quantiles of all rules.
 pub fn quantiles(shared: &Shared) -> Vec<Column> {
-    let column = |name: String, meaning| Column {
-        name: name.into(),
-        kind: Type::Int8,
-        ..text("", meaning)
-    };
+    let column =
+        |name: String, meaning| Column { name: name.into(), kind: Type::Int8, ..text("", meaning) };
     let pair = |quantile: Quantile| {
         let query = column(format!("query_{quantile}"), "of the times of queries, in µs");
         let transaction =
@@ -257,30 +254,31 @@ pub fn databases(call: &Call<'_>) -> Result<Reply, Stop> {
         let new = || (Pool::default(), Arc::clone(&route.rule));
         found.entry(names).or_insert_with(new).0.add(&route);
     }
-    let rows = found.into_iter().map(|((database, host, port, rule_database, user, mode), value)| {
-        let (pool, rule) = value;
-        let is_disabled = gates.is_disabled([database.as_str(), rule_database.as_str()]);
-        let clients_max = rule.client_max.unwrap_or(0);
-        let lifetime = rule.server_lifetime.unwrap_or_default();
-        vec![
-            database.into(),
-            host.into(),
-            Cell::Int(port),
-            rule_database.into(),
-            user.into(),
-            rule.pool_size.unwrap_or(0).into(),
-            Cell::Int(0),
-            mode.into(),
-            clients_max.into(),
-            pool.counts.servers().into(),
-            Cell::Int(pool.is_paused.into()),
-            Cell::Int(is_disabled.into()),
-            rule.min_pool_size.into(),
-            lifetime.as_secs().into(),
-            clients_max.into(),
-            pool.clients.into(),
-        ]
-    });
+    let rows =
+        found.into_iter().map(|((database, host, port, rule_database, user, mode), value)| {
+            let (pool, rule) = value;
+            let is_disabled = gates.is_disabled([database.as_str(), rule_database.as_str()]);
+            let clients_max = rule.client_max.unwrap_or(0);
+            let lifetime = rule.server_lifetime.unwrap_or_default();
+            vec![
+                database.into(),
+                host.into(),
+                Cell::Int(port),
+                rule_database.into(),
+                user.into(),
+                rule.pool_size.unwrap_or(0).into(),
+                Cell::Int(0),
+                mode.into(),
+                clients_max.into(),
+                pool.counts.servers().into(),
+                Cell::Int(pool.is_paused.into()),
+                Cell::Int(is_disabled.into()),
+                rule.min_pool_size.into(),
+                lifetime.as_secs().into(),
+                clients_max.into(),
+                pool.clients.into(),
+            ]
+        });
     Ok(rows.collect::<Vec<Row>>().into())
 }
 

@@ -42,10 +42,8 @@ pub const STATE: &[Column] =
     &[text("key", "active, paused, suspended"), text("value", "yes or no")];
 
 /// `SHOW HOST_UTILIZATION`
-pub const HOST_UTILIZATION: &[Column] = &[
-    float("cpu", "of all processors, in percent"),
-    float("mem", "of the memory, in percent"),
-];
+pub const HOST_UTILIZATION: &[Column] =
+    &[float("cpu", "of all processors, in percent"), float("mem", "of the memory, in percent")];
 
 /// `SHOW MEM`
 pub const MEM: &[Column] = &[
@@ -77,8 +75,11 @@ pub const DNS_HOSTS: &[Column] = &[
 ];
 
 /// `SHOW DNS_ZONES`
-pub const DNS_ZONES: &[Column] =
-    &[text("zonename", "of a zone"), long("serial", "its serial number"), int("count", "its hosts")];
+pub const DNS_ZONES: &[Column] = &[
+    text("zonename", "of a zone"),
+    long("serial", "its serial number"),
+    int("count", "its hosts"),
+];
 
 /// `SHOW LISTS`
 pub fn lists(call: &Call<'_>) -> Result<Reply, Stop> {
@@ -164,15 +165,14 @@ pub fn mem(call: &Call<'_>) -> Result<Reply, Stop> {
     let (texts, bytes) = (shared.statements.len() as u64, shared.statements.body_bytes() as u64);
     let text = bytes.checked_div(texts).unwrap_or(0);
     Ok(vec![
-        row("coroutine_stacks", stack, sum(|it| it.coroutines_live), sum(|it| it.coroutines_cached)),
+        row(
+            "coroutine_stacks",
+            stack,
+            sum(|it| it.coroutines_live),
+            sum(|it| it.coroutines_cached),
+        ),
         row("parked_sessions", 0, sum(|it| it.sessions_parked), 0),
-        vec![
-            "prepared_statements".into(),
-            text.into(),
-            texts.into(),
-            Cell::Int(0),
-            bytes.into(),
-        ],
+        vec!["prepared_statements".into(), text.into(), texts.into(), Cell::Int(0), bytes.into()],
         row("log_lines", 0, shared.log.queued() as u64, 0),
     ]
     .into())
@@ -225,7 +225,8 @@ pub fn help(_: &Call<'_>) -> Result<Reply, Stop> {
     let mut text = "\nConsole usage\n".to_owned();
     for command in COMMANDS {
         let arguments = command.arguments;
-        text += &format!("\t{} {arguments}", command.words).trim_end_matches(' ').to_owned();
+        let line = format!("\t{} {arguments}", command.words);
+        text += line.trim_end();
         text += "\n";
     }
     let notice = Notice::new(Severity::Notice, "00000", text);

@@ -20,7 +20,10 @@ pub const SERVERS: &[Column] = &[
     text("type", "S; SI for queries of the pooler's own"),
     text("user", "at the server"),
     text("database", "at the server"),
-    text("state", "active, idle, tested: it is being reset; being_canceled: a cancel is on its way"),
+    text(
+        "state",
+        "active, idle, tested: it is being reset; being_canceled: a cancel is on its way",
+    ),
     text("addr", "the server's end"),
     int("port", "its port; -1 on a unix socket"),
     text("local_addr", "our end"),

@@ -39,7 +39,8 @@ pub fn sockets(call: &Call<'_>) -> Result<Reply, Stop> {
 pub fn active_sockets(call: &Call<'_>) -> Result<Reply, Stop> {
     let mut all = sockets(call)?;
     let state = position(SOCKETS, "state").unwrap_or_default();
-    let is_idle = |cell: &Cell| matches!(cell, Cell::Text(text) if text == "pending" || text == "idle");
+    let is_idle =
+        |cell: &Cell| matches!(cell, Cell::Text(text) if text == "pending" || text == "idle");
     all.rows.retain(|row| row.get(state).is_some_and(|cell| !is_idle(cell)));
     Ok(all)
 }
