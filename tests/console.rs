@@ -176,7 +176,8 @@ fn psql_is_at_home() {
     let mut psql = Postgres::shared().program("psql");
     psql.args(["-XAtq", "-v", "ON_ERROR_STOP=1", &address]);
     psql.args(["-c", "show version", "-c", "show is_paused; show state", "-c", "reload"]);
-    let out = run(&mut psql);
+    let (well, out, errors) = run(&mut psql);
+    assert!(well, "{errors}");
     assert!(out.starts_with("odyssey ") && out.contains("\nf\nactive|yes\n"), "{out}");
     pooler.stop();
 }

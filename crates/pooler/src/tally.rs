@@ -384,6 +384,15 @@ impl Traffic {
         Some(us)
     }
 
+    /// The client has read all that it was sent; the last of it came behind its transaction.
+    pub fn told(&mut self, tally: &Tally) {
+        let sent = std::mem::take(&mut self.totals.sent_bytes);
+        if sent > 0 {
+            add(&tally.column().sent_bytes, sent);
+            self.life.sent_bytes += sent;
+        }
+    }
+
     fn hand_in(&mut self, now: Instant, column: &Column) {
         let done = std::mem::take(&mut self.totals);
         column.add(&done);
