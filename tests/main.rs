@@ -17,6 +17,7 @@ mod groups;
 mod hostile;
 mod modes;
 mod odd_orders;
+mod outsiders;
 mod pool_cancels;
 mod pool_options;
 mod pool_shares;

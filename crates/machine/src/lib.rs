@@ -71,7 +71,7 @@ pub use io::listener::{ListenOptions, Listener};
 pub use io::parcel::{Parcel, Watcher};
 pub use io::stream::{Keepalive, Progress, Stream, StreamOptions};
 pub use notified::{Notified, Notifier};
-pub use offload::offload;
+pub use offload::{Offload, offload};
 pub use park::{Served, Session, Wakers, start_session};
 pub use resolve::{host_name, resolve};
 pub use signal::Signals;

@@ -3,6 +3,7 @@
 
 mod backend;
 mod boot;
+mod checkers;
 mod cli;
 mod daemon;
 mod descriptors;

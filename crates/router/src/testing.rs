@@ -70,6 +70,8 @@ fn blank(database: Name, user: UserName) -> Rule {
         target_session_attrs: None,
         authentication: Authentication::None,
         password: None,
+        checker: None,
+        common_names: Vec::new(),
         role: None,
         storage: Arc::new(Storage {
             name: "storage".to_owned(),
