@@ -72,6 +72,8 @@ fn blank(database: Name, user: UserName) -> Rule {
         password: None,
         checker: None,
         common_names: Vec::new(),
+        auth_query: None,
+        password_passthrough: false,
         role: None,
         storage: Arc::new(Storage {
             name: "storage".to_owned(),

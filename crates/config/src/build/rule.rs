@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Known, address, group, rule_check, session_attrs};
+use super::{Known, address, auth_query, group, rule_check, session_attrs};
 use crate::diagnostic::Complaints;
 use crate::fields::Fields;
 use crate::model::{
@@ -95,6 +95,8 @@ impl Reading<'_> {
             password: fields.text("password").map(Secret::new),
             checker: self.checker(known),
             common_names: self.common_names(),
+            auth_query: auth_query::read(self),
+            password_passthrough: fields.flag("password_passthrough"),
             role,
             storage: storage?,
             storage_db: fields.string("storage_db"),

@@ -54,16 +54,10 @@ const OWED: &[&str] = &[
     // authentication
     "auth_module",
     "enable_mdb_iamproxy_auth",
-    "auth_query",
-    "password_passthrough",
     "ldap_storage_credentials",
     "ldap_storage_credentials_attr",
     // operation
     "role",
-    "log_syslog",
-    "log_general_stats_prom",
-    "log_route_stats_prom",
-    "promhttp_server_port",
     "enable_online_restart",
     "soft_oom",
 ];
