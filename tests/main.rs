@@ -2,6 +2,7 @@
 //! and die. One topic a file; what they stand on is in `support`.
 #![allow(clippy::unwrap_used, reason = "a test says what it expects by failing")]
 
+mod auth_query;
 mod broken_files;
 mod command_line;
 mod contract;
@@ -15,6 +16,7 @@ mod first_login;
 mod function_calls;
 mod groups;
 mod hostile;
+mod logs;
 mod modes;
 mod odd_orders;
 mod pool_cancels;

@@ -6,6 +6,7 @@ mod global;
 mod hba;
 mod quantile;
 mod rule;
+mod syslog;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -17,9 +18,10 @@ pub use global::Global;
 pub use hba::{Hba, HbaLine, HbaName};
 pub use quantile::Quantile;
 pub use rule::{
-    AddressSelector, Authentication, ConnectionType, GroupQuery, Keepalive, Name, PoolMode,
-    PoolRouting, Role, Rule, SessionState, UserName,
+    AddressSelector, AuthQuery, Authentication, ConnectionType, GroupQuery, Keepalive, Name,
+    PoolMode, PoolRouting, Role, Rule, SessionState, UserName,
 };
+pub use syslog::{SyslogFacility, SyslogFormat, SyslogTarget};
 
 /// Everything the files said, checked.
 #[derive(Clone, Debug, PartialEq, Eq)]

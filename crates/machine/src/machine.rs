@@ -53,6 +53,8 @@ pub(crate) struct Machine {
     now: Cell<Option<Instant>>,
     /// One value of a type, for who asks.
     pub(crate) private: RefCell<HashMap<TypeId, Rc<dyn Any>>>,
+    /// Somebody burned a millisecond in this turn.
+    burned: Cell<bool>,
     /// Who waits for the last task to end.
     closing: RefCell<Option<Sender<usize>>>,
     /// Only system coroutines were left, and they are cancelled.
@@ -77,6 +79,7 @@ impl Machine {
             current: RefCell::new(None),
             now: Cell::new(None),
             private: RefCell::new(HashMap::new()),
+            burned: Cell::new(false),
             closing: RefCell::new(None),
             system_told: Cell::new(false),
         }));
@@ -111,6 +114,13 @@ impl Machine {
     /// Another turn begins.
     pub(crate) fn time_goes_on(&self) {
         self.now.set(None);
+        self.burned.set(false);
+    }
+
+    /// May the running task burn up to a millisecond? One of them in a turn, so that nobody waits
+    /// for two.
+    pub(crate) fn may_burn(&self) -> bool {
+        !self.burned.replace(true)
     }
 
     // ---- tasks ---------------------------------------------------------------------------------

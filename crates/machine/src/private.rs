@@ -6,8 +6,8 @@ use crate::machine::Machine;
 use std::any::TypeId;
 use std::rc::Rc;
 
-/// The value of type `T` of this machine; the first who asks makes it. It lives until the engine has
-/// shut down and nobody holds it. A type of your own keeps it apart from everybody else's.
+/// The value of type `T` of this machine; the first who asks makes it. It lives until the engine
+/// has shut down and nobody holds it. A type of your own keeps it apart from everybody else's.
 ///
 /// ```
 /// use std::cell::Cell;

@@ -72,8 +72,8 @@ pub struct Scope<'scope, 'env: 'scope> {
 /// ```
 ///
 /// # Errors
-/// `NotOnMachine` outside a coroutine, `Cancelled` while the thread unwinds from a panic; `body` did
-/// not run then.
+/// `NotOnMachine` outside a coroutine, `Cancelled` while the thread unwinds from a panic; `body`
+/// did not run then.
 pub fn scope<'env, T>(
     body: impl for<'scope> FnOnce(&'scope Scope<'scope, 'env>) -> T,
 ) -> Result<T, Error> {
