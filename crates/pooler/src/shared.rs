@@ -14,6 +14,7 @@ use wire::settings::Settings;
 
 use crate::auth_query::AuthQueries;
 use crate::backend::{Home, Route, Routes, Shown};
+use crate::checkers::Checkers;
 use crate::console::CONSOLES_MAX;
 use crate::console::averages::Averages;
 use crate::ending::Ending;
@@ -98,6 +99,8 @@ pub struct Shared {
     pub machines: OnceLock<Arc<[MachineHandle]>>,
     /// Who asks all clients something; one at a time.
     pub roll: Arc<Permits>,
+    /// Who else is asked whether a password is right.
+    pub checkers: Checkers,
     /// Wrong passwords.
     pub guesses: Guesses,
     /// Who is here, a roster a machine.
@@ -158,6 +161,7 @@ impl Shared {
             averages: Averages::default(),
             machines: OnceLock::new(),
             roll: Arc::new(Permits::new(1)),
+            checkers: Checkers::default(),
             guesses: Guesses::default(),
             rosters: (0..global.workers).map(|_| Arc::default()).collect(),
             janitor: OnceLock::new(),

@@ -392,7 +392,7 @@ impl Login<'_> {
             rule,
             asked,
             voice: &self.voice,
-            tls: negotiated.channel.is_some(),
+            channel: negotiated.channel.as_ref(),
             replication,
             deadline: self.deadline,
         };
