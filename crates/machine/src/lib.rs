@@ -33,6 +33,8 @@
 //! `scope` (one lifetime). The only statics are the flags that make a second engine an error and
 //! let nobody claim the title of the process twice.
 
+mod agreement;
+mod atomic;
 mod buffer;
 mod census;
 pub mod channel;
