@@ -4,6 +4,7 @@
 mod auth_query;
 mod backend;
 mod boot;
+mod checkers;
 mod cli;
 mod daemon;
 mod descriptors;
@@ -23,7 +24,6 @@ mod keyring;
 mod listener;
 mod log;
 mod metrics;
-mod names;
 mod nonsense;
 mod passage;
 mod permits;

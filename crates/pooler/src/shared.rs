@@ -14,6 +14,7 @@ use wire::settings::Settings;
 
 use crate::auth_query::AuthQueries;
 use crate::backend::{Home, Route, Routes, Shown};
+use crate::checkers::Checkers;
 use crate::ending::Ending;
 use crate::errors::Errors;
 use crate::groups::Groups;
@@ -23,7 +24,6 @@ use crate::interner::Interner;
 use crate::keyring::Keyring;
 use crate::log::Log;
 use crate::metrics::Ledger;
-use crate::names::Names;
 use crate::permits::Permits;
 use crate::readings::Archive;
 use crate::reload::Reloads;
@@ -32,6 +32,7 @@ use crate::sqlstates::Sqlstates;
 use crate::tally::Tally;
 use crate::web::Web;
 use crate::world::{InForce, Origin, World};
+use machine::Names;
 
 /// Keys are random: another client has the same one about never, and not so many times.
 const KEY_TRIES: usize = 16;
@@ -90,6 +91,8 @@ pub struct Shared {
     pub archive: Archive,
     /// Who asks all clients something; one at a time.
     pub roll: Arc<Permits>,
+    /// Who else is asked whether a password is right.
+    pub checkers: Checkers,
     /// Wrong passwords.
     pub guesses: Guesses,
     /// Who is here, a roster a machine.
@@ -138,6 +141,7 @@ impl Shared {
             errors: Errors::default(),
             archive: Archive::default(),
             roll: Arc::new(Permits::new(1)),
+            checkers: Checkers::default(),
             guesses: Guesses::default(),
             rosters: (0..global.workers).map(|_| Arc::default()).collect(),
             janitor: OnceLock::new(),
