@@ -4,6 +4,7 @@
 pub(crate) mod address;
 pub(crate) mod listener;
 pub(crate) mod parcel;
+pub(crate) mod passing;
 pub(crate) mod stream;
 
 use crate::coroutine::{Job, Task};

@@ -80,6 +80,8 @@ pub struct Global {
     pub disable_nolinger: bool,
     /// SO_REUSEPORT on TCP listeners.
     pub bindwith_reuseport: bool,
+    /// SIGUSR2 puts a new process in the place of this one.
+    pub enable_online_restart: bool,
 
     /// Clients at once; None = unlimited.
     pub client_max: Option<usize>,

@@ -226,9 +226,8 @@ impl Login<'_> {
     ) -> Result<Arc<Home>, Ending> {
         let rule = &routing::rule_of(self.shared, &self.voice, asked, tls, self.deadline)?;
         let Asked { database, user } = asked;
-        self.voice.shows_id = rule.client_show_id;
+        self.voice.follow(rule);
         self.forwards = rule.client_fwd_error;
-        self.voice.logs_queries = self.shared.config().global.log_query || rule.log_query;
         if rule.storage.kind == StorageKind::Local {
             let text = "the admin console is not built yet";
             return Err(Ending::Login(Notice::fatal("0A000", text)));

@@ -6,6 +6,7 @@ mod auth;
 mod belongings;
 mod idle;
 mod login;
+mod moving;
 mod outflow;
 mod preamble;
 mod relay;
@@ -28,6 +29,7 @@ use machine::{
 use router::{Admission, Asker, Refusal, SlotKey};
 
 pub use login::{Arrival, welcome};
+pub use moving::move_in;
 pub use stop::{Entry, Roster, Standing};
 pub use voice::Voice;
 
@@ -67,12 +69,10 @@ pub struct Session {
     /// Bytes that came behind the login; taken by the first `serve`.
     early: Option<Buffer>,
     since: Instant,
-    #[expect(dead_code, reason = "held for its Drop")]
     places: Places,
 }
 
 /// What a client occupies as long as it lives; everything is given back by dropping.
-#[expect(dead_code, reason = "held for their Drop")]
 pub struct Places {
     /// On its machine.
     pub seat: Seat,
@@ -122,8 +122,8 @@ impl Session {
                     return Ok(()); // parked with its server
                 }
             }
-            if stop::is_told(&self.standing) {
-                return Err(Ending::ShuttingDown);
+            if stop::is_to_move(&self.standing) {
+                self.move_out(flows)?;
             }
             match flows.up.front()? {
                 Front::Terminate => return Err(Ending::Terminated),
@@ -143,7 +143,7 @@ impl Session {
     fn wait_for_client(&self) -> Result<(), Ending> {
         let wants = [(&self.client, Interest::READ)];
         match machine::wait_any(&wants, Some(&self.notified), Deadline::NEVER)? {
-            Woken::Notified if stop::is_told(&self.standing) => Err(Ending::ShuttingDown),
+            Woken::Notified if stop::is_told(&self.standing) => Err(self.told_to_leave()),
             Woken::Notified => {
                 let _ = self.notified.take();
                 Ok(())
@@ -178,7 +178,7 @@ impl Session {
     fn end(mut self: Box<Self>, ending: Ending, flows: Flows) {
         let Flows { up, down, .. } = flows;
         // What the server said before the end is the client's; one that is gone wants nothing.
-        let gone = matches!(ending, Ending::ClientGone | Ending::Terminated);
+        let gone = matches!(ending, Ending::ClientGone | Ending::Terminated | Ending::Moved);
         let rest = if gone { Vec::new() } else { down.passable().to_vec() };
         let at_boundary = !gone && down.ends_at_boundary();
         // First of all the server: others wait for it.
@@ -192,6 +192,10 @@ impl Session {
             let mut bytes = Vec::new();
             wire::encode::error(&mut bytes, &self.voice.tag(notice));
             farewell(&self.client, &bytes);
+        }
+        if let Ending::Moved = ending {
+            // The socket lives on in the other process: only so its events stay away from here.
+            drop(self.client.into_fd());
         }
     }
 

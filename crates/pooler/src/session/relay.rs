@@ -233,7 +233,7 @@ impl Session {
             conversation.quiescent().is_none()
         });
         match stop::is_told(&self.standing) && !busy {
-            true => Err(Ending::ShuttingDown),
+            true => Err(self.told_to_leave()),
             false => Ok(()),
         }
     }

@@ -39,7 +39,7 @@ impl Pipe {
         let ending = loop {
             turns.round();
             if stop::is_told(standing) {
-                break Ending::ShuttingDown;
+                break voice.told_to_leave();
             }
             let moved = match self.carry() {
                 Ok(moved) => moved,

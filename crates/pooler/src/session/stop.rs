@@ -2,7 +2,7 @@
 //! of its machine knows all of them. Nothing else is known about clients from outside.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use machine::Notifier;
@@ -10,10 +10,17 @@ use router::ClientId;
 
 /// What others may ask of a client.
 pub struct Standing {
-    /// Leave when no transaction is open.
-    leave: AtomicBool,
+    /// What it was asked: one of the three below, in their order.
+    asked: AtomicU8,
     notifier: Notifier,
 }
+
+/// Nothing.
+const STAY: u8 = 0;
+/// Go to the new process when no transaction is open, if it takes you.
+const MOVE: u8 = 1;
+/// Leave when no transaction is open, one way or the other.
+const LEAVE: u8 = 2;
 
 /// The clients of one machine.
 #[derive(Default)]
@@ -32,13 +39,23 @@ pub struct Entry {
 impl Standing {
     /// A client that rings when asked.
     pub fn new(notifier: Notifier) -> Self {
-        Self { leave: AtomicBool::new(false), notifier }
+        Self { asked: AtomicU8::new(STAY), notifier }
     }
 }
 
 /// Was this client asked to leave?
 pub(super) fn is_told(standing: &Standing) -> bool {
-    standing.leave.load(Ordering::Acquire)
+    standing.asked.load(Ordering::Acquire) >= LEAVE
+}
+
+/// Was it asked to go to the new process, or to leave?
+pub(super) fn is_to_move(standing: &Standing) -> bool {
+    standing.asked.load(Ordering::Acquire) >= MOVE
+}
+
+/// The new process does not take this client: it has to leave.
+pub(super) fn give_up(standing: &Standing) {
+    standing.asked.store(LEAVE, Ordering::Release);
 }
 
 impl Roster {
@@ -60,9 +77,24 @@ impl Roster {
 
     /// Asks up to `most` clients, who were not asked before, to leave. How many were.
     pub fn ask_to_leave(&self, most: usize) -> usize {
+        self.ask(LEAVE, most)
+    }
+
+    /// Asks up to `most` clients, who were not asked anything before, to go to the new process. How
+    /// many were.
+    pub fn ask_to_move(&self, most: usize) -> usize {
+        self.ask(MOVE, most)
+    }
+
+    /// There is no new process any more: who has not gone stays.
+    pub fn let_stay(&self) {
+        self.lock().values().for_each(|one| one.asked.store(STAY, Ordering::Release));
+    }
+
+    fn ask(&self, what: u8, most: usize) -> usize {
         let clients = self.lock();
-        let fresh = clients.values().filter(|one| !one.leave.swap(true, Ordering::AcqRel));
-        fresh.take(most).map(|one| one.notifier.notify()).count()
+        let fresh = |one: &&Arc<Standing>| one.asked.fetch_max(what, Ordering::AcqRel) < what;
+        clients.values().filter(fresh).take(most).map(|one| one.notifier.notify()).count()
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<ClientId, Arc<Standing>>> {

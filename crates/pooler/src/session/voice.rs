@@ -4,6 +4,7 @@ use std::fmt::Arguments;
 use std::sync::Arc;
 use std::time::Instant;
 
+use config::Rule;
 use machine::Address;
 use router::{Parameters, Statements};
 use wire::settings::Settings;
@@ -71,6 +72,25 @@ impl Voice {
                 ending.status(),
             ),
         );
+    }
+
+    /// Why a client has to leave that was asked to.
+    pub fn told_to_leave(&self) -> Ending {
+        match self.shared.kin.is_replaced() {
+            true => Ending::Restarting,
+            false => Ending::ShuttingDown,
+        }
+    }
+
+    /// Everything of the process.
+    pub fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    /// The rule it is under says how much is told, and to whom.
+    pub fn follow(&mut self, rule: &Rule) {
+        self.shows_id = rule.client_show_id;
+        self.logs_queries = self.shared.config().global.log_query || rule.log_query;
     }
 
     /// The statements of all clients.
