@@ -44,7 +44,8 @@ pub use in_force::{Effective, Origin, effective, effective_global};
 pub use model::{
     AddressSelector, AffinityRule, Authentication, Config, ConnDrop, ConnectionType, CpuAffinity,
     Endpoint, Global, GroupQuery, Keepalive, Listen, Name, PoolMode, PoolRouting, Quantile, Role,
-    Rule, SessionAttrs, SessionState, SharedPool, SoftOom, SoftOomDrop, Storage, StorageKind, TlsMode, UserName,
+    Rule, SessionAttrs, SessionState, SharedPool, SoftOom, SoftOomDrop, Storage, StorageKind,
+    TlsMode, UserName,
 };
 pub use options::{compared as options_compared, page as options_page, schema as yaml_schema};
 pub use secret::Secret;

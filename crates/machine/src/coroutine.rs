@@ -2,6 +2,7 @@
 //! stack; a finished one gives its stack back to the machine for the next; a parked session is a
 //! task without one. No coroutine ever changes threads, so what it runs needs no `Send`.
 
+use crate::census::{CoroutineId, Doing};
 use crate::error::Error;
 use crate::machine::Machine;
 use crate::park::{self, Served, Session};
@@ -15,6 +16,19 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::thread;
 use std::time::{Duration, Instant};
+
+/// How a task is entered into the books.
+#[derive(Clone, Copy)]
+pub(crate) struct Title {
+    pub(crate) name: &'static str,
+    pub(crate) is_system: bool,
+}
+
+impl Title {
+    pub(crate) const fn of(name: &'static str) -> Title {
+        Title { name, is_system: false }
+    }
+}
 
 /// What a task does when it gets a stack.
 pub(crate) enum Job {
@@ -30,6 +44,13 @@ pub(crate) enum Job {
 pub(crate) struct Task {
     pub(crate) name: &'static str,
     pub(crate) key: Key,
+    /// For services of the engine's user: it is cancelled when only such are left.
+    pub(crate) is_system: bool,
+    pub(crate) born: Instant,
+    /// What it waits for, or waited for last.
+    pub(crate) doing: Cell<Doing>,
+    /// When that wait began.
+    pub(crate) since: Cell<Instant>,
     /// Taken while it runs; present before the first run and while parked.
     job: Cell<Option<Job>>,
     /// Where it runs; `None` while parked or starved.
@@ -51,10 +72,14 @@ impl Timed for Task {
 }
 
 impl Task {
-    pub(crate) fn new(name: &'static str, key: Key, job: Job) -> Task {
+    pub(crate) fn new(title: Title, key: Key, job: Job, now: Instant) -> Task {
         Task {
-            name,
+            name: title.name,
             key,
+            is_system: title.is_system,
+            born: now,
+            doing: Cell::new(Doing::Ready),
+            since: Cell::new(now),
             job: Cell::new(Some(job)),
             stack: RefCell::new(None),
             waiting: Cell::new(false),
@@ -74,7 +99,8 @@ impl Task {
     }
 
     /// Gives its session back to wait without a stack. The caller has registered who may wake it.
-    pub(crate) fn park(&self, session: Box<dyn Session>) {
+    pub(crate) fn park(&self, session: Box<dyn Session>, now: Instant) {
+        self.since.set(now);
         self.stack.replace(None);
         self.job.set(Some(Job::Serve(session)));
         self.waiting.set(true);
@@ -204,6 +230,57 @@ pub fn spawn<T: 'static>(
     name: &'static str,
     body: impl FnOnce() -> T + 'static,
 ) -> Result<JoinHandle<T>, Error> {
+    start(Title::of(name), body)
+}
+
+/// A coroutine that is more than a name and a body.
+///
+/// ```
+/// # use machine::{Builder, Engine, EngineConfig};
+/// # use std::time::Duration;
+/// # let engine = Engine::start(EngineConfig::default())?;
+/// # let (sender, done) = std::sync::mpsc::channel();
+/// # engine.machines()[0].spawn("main", move || {
+/// // It keeps the books to the last: at shutdown it is cancelled when all others have ended.
+/// let clerk = Builder::new("clerk").system().spawn(|| machine::sleep(Duration::MAX));
+/// # clerk.unwrap().cancel();
+/// # sender.send(()).unwrap();
+/// # })?;
+/// # done.recv().unwrap();
+/// # Ok::<(), machine::Error>(())
+/// ```
+#[derive(Clone, Copy)]
+#[must_use]
+pub struct Builder(Title);
+
+impl Builder {
+    /// An ordinary coroutine so far.
+    pub fn new(name: &'static str) -> Builder {
+        Builder(Title::of(name))
+    }
+
+    /// A system coroutine serves the others: [`crate::Engine::shutdown`] cancels it when only
+    /// system coroutines are left on its machine. `MachineStats::system` counts them.
+    pub fn system(self) -> Builder {
+        Builder(Title { is_system: true, ..self.0 })
+    }
+
+    /// Starts it; see [`spawn`].
+    ///
+    /// # Errors
+    /// As [`spawn`].
+    pub fn spawn<T: 'static>(
+        self,
+        body: impl FnOnce() -> T + 'static,
+    ) -> Result<JoinHandle<T>, Error> {
+        start(self.0, body)
+    }
+}
+
+fn start<T: 'static>(
+    title: Title,
+    body: impl FnOnce() -> T + 'static,
+) -> Result<JoinHandle<T>, Error> {
     let machine = Machine::here().ok_or(Error::NotOnMachine)?;
     if machine.shared.is_closing() {
         return Err(Error::Closed);
@@ -215,16 +292,16 @@ pub fn spawn<T: 'static>(
     });
     let theirs = Rc::clone(&outcome);
     let job = Job::Local(Box::new(move || {
-        let value = catch_unwind(AssertUnwindSafe(body))
-            .map_err(|_| Error::Panicked(panics::report(machine, name)));
+        let value = panics::caught(title.name, body);
         theirs.set(machine, value);
     }));
-    let task = machine.enrol(name, job);
+    let task = machine.enrol(title, job);
     if let Err((task, error)) = machine.begin(Rc::clone(&task)) {
         machine.strike(&task);
         return Err(error);
     }
-    Ok(JoinHandle { outcome, task })
+    let id = CoroutineId::new(machine.shared.index, task.key);
+    Ok(JoinHandle { outcome, task, id })
 }
 
 /// A coroutine of this machine, to be joined or cancelled. Dropping it lets the coroutine go on
@@ -237,6 +314,7 @@ pub fn spawn<T: 'static>(
 pub struct JoinHandle<T> {
     outcome: Rc<Outcome<T>>,
     task: Rc<Task>,
+    id: CoroutineId,
 }
 
 impl<T> JoinHandle<T> {
@@ -247,7 +325,7 @@ impl<T> JoinHandle<T> {
     /// go on.
     pub fn join(self, deadline: Deadline) -> Result<T, Error> {
         let outcome = &self.outcome;
-        wait_until(&outcome.waiter, deadline, || outcome.is_there.get())?;
+        wait_until(Doing::Join, &outcome.waiter, deadline, || outcome.is_there.get())?;
         outcome.value.take().expect("only join takes the value, and it takes the handle too")
     }
 
@@ -257,6 +335,12 @@ impl<T> JoinHandle<T> {
         if let Some(machine) = Machine::here().filter(|_| !self.is_finished()) {
             machine.cancel(&self.task);
         }
+    }
+
+    /// Which one it is.
+    #[must_use]
+    pub fn id(&self) -> CoroutineId {
+        self.id
     }
 
     /// Has it ended?
@@ -272,12 +356,24 @@ pub fn current() -> Option<usize> {
     Machine::here().map(|machine| machine.shared.index)
 }
 
+/// The coroutine that runs this.
+#[must_use]
+pub fn current_id() -> Option<CoroutineId> {
+    Machine::running().ok().map(|(here, task)| CoroutineId::new(here.shared.index, task.key))
+}
+
+/// The name of the coroutine that runs this.
+#[must_use]
+pub fn current_name() -> Option<&'static str> {
+    Machine::running().ok().map(|(_, task)| task.name)
+}
+
 /// Waits for `duration`.
 ///
 /// # Errors
 /// `Cancelled`, `NotOnMachine`.
 pub fn sleep(duration: Duration) -> Result<(), Error> {
-    match wait_until(&Waiter::new(), Deadline::after(duration), || false) {
+    match wait_until(Doing::Sleep, &Waiter::new(), Deadline::after(duration), || false) {
         Err(Error::TimedOut) => Ok(()),
         other => other,
     }

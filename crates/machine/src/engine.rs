@@ -164,7 +164,8 @@ impl Engine {
             let epoll = sys::renumber(sys::epoll_create()?, machines_count, index)?;
             let shared = Shared::new(index, epoll.as_raw_fd(), sys::eventfd()?);
             let shared = Arc::new(shared);
-            machines.push(MachineHandle { shared: Arc::clone(&shared) });
+            let thread_name = common.thread_name;
+            machines.push(MachineHandle { shared: Arc::clone(&shared), thread_name });
             start_reactor(shared, Arc::clone(&common), epoll, hello.clone())?;
         }
         let engine = Engine { machines, common };
@@ -240,6 +241,39 @@ impl Engine {
     }
 }
 
+/// Starts an engine, runs `main` as a coroutine of its first machine, and ends the engine when that
+/// returns: all there is to do for a program that is nothing but an engine.
+///
+/// ```
+/// let answer = machine::run(machine::EngineConfig::default(), |engine| {
+///     machine::sleep(std::time::Duration::from_millis(1))?;
+///     Ok::<_, machine::Error>(engine.machines().len())
+/// });
+/// assert_eq!(answer??, 1);
+/// # Ok::<(), machine::Error>(())
+/// ```
+///
+/// # Errors
+/// Those of [`Engine::start`]; `Panicked` if `main` did.
+pub fn run<T: Send + 'static>(
+    config: EngineConfig,
+    main: impl FnOnce(&Engine) -> T + Send + 'static,
+) -> Result<T, Error> {
+    let engine = Arc::new(Engine::start(config)?);
+    let (sender, ended) = mpsc::sync_channel(1);
+    let theirs = Arc::clone(&engine);
+    engine.machines()[0].spawn("main", move || {
+        let value = panics::caught("main", || main(&theirs));
+        drop(theirs);
+        let _ = sender.send(value); // there is room
+    })?;
+    let value = ended.recv().unwrap_or(Err(Error::Closed));
+    if let Some(engine) = Arc::into_inner(engine) {
+        engine.shutdown();
+    }
+    value
+}
+
 fn start_reactor(
     shared: Arc<Shared>,
     common: Arc<Common>,
@@ -254,9 +288,20 @@ fn start_reactor(
 #[derive(Clone)]
 pub struct MachineHandle {
     shared: Arc<Shared>,
+    thread_name: &'static str,
 }
 
 impl MachineHandle {
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
+    /// What its thread is called.
+    #[must_use]
+    pub fn name(&self) -> String {
+        format!("{}{}", self.thread_name, self.shared.index)
+    }
+
     /// Which one: 0 up to the number of machines.
     #[must_use]
     pub fn index(&self) -> usize {

@@ -7,7 +7,7 @@ pub(crate) mod parcel;
 pub(crate) mod passing;
 pub(crate) mod stream;
 
-use crate::coroutine::{Job, Task};
+use crate::coroutine::{Job, Task, Title};
 use crate::machine::Machine;
 use crate::slab::Key;
 use crate::sys;
@@ -97,7 +97,7 @@ impl Io {
                 watch.watcher.stirred(watch.key);
             }
         }));
-        let task = machine.enrol("watcher", job);
+        let task = machine.enrol(Title::of("watcher"), job);
         machine.begin_sometime(task);
     }
 

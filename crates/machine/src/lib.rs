@@ -8,23 +8,18 @@
 //! parked: it keeps its value and gives up its stack.
 //!
 //! ```
-//! use machine::{Deadline, Engine, EngineConfig};
-//! use std::sync::mpsc;
+//! use machine::{Deadline, EngineConfig, Error};
 //! use std::time::Duration;
 //!
-//! let engine = Engine::start(EngineConfig::default())?;
-//! let (sender, answers) = mpsc::channel();
-//! engine.machines()[0].spawn("main", move || {
+//! let answer = machine::run(EngineConfig::default(), |_engine| {
 //!     let child = machine::spawn("child", || {
 //!         machine::sleep(Duration::from_millis(1))?;
-//!         Ok::<_, machine::Error>(42)
-//!     });
-//!     let answer = child.and_then(|child| child.join(Deadline::NEVER)).and_then(|answer| answer);
-//!     sender.send(answer).expect("main waits");
-//! })?;
-//! assert_eq!(answers.recv()??, 42);
-//! engine.shutdown();
-//! # Ok::<(), Box<dyn std::error::Error>>(())
+//!         Ok::<_, Error>(42)
+//!     })?;
+//!     child.join(Deadline::NEVER)?
+//! });
+//! assert_eq!(answer??, 42);
+//! # Ok::<(), Error>(())
 //! ```
 //!
 //! One thing must not be done in a coroutine: block the thread. No lock is held over a wait, files
@@ -38,6 +33,7 @@
 //! that make a second engine an error and let nobody claim the title of the process twice.
 
 mod buffer;
+mod census;
 mod clock;
 mod coroutine;
 mod engine;
@@ -62,11 +58,13 @@ mod timer;
 mod wait;
 
 pub use buffer::{BUFFER_BYTES, Buffer};
+pub use census::{Census, CoroutineId, Doing, Resident};
 pub use clock::Deadline;
 pub use coroutine::{
-    JoinHandle, current, is_cancelled, now, shield, sleep, spawn, step_aside, yield_now,
+    Builder, JoinHandle, current, current_id, current_name, is_cancelled, now, shield, sleep,
+    spawn, step_aside, yield_now,
 };
-pub use engine::{Engine, EngineConfig, MachineHandle, OnPanic, Seat};
+pub use engine::{Engine, EngineConfig, MachineHandle, OnPanic, Seat, run};
 pub use error::Error;
 pub use io::address::Address;
 pub use io::listener::{ListenOptions, Listener};

@@ -5,7 +5,8 @@
 //! Nothing here keeps a borrow or a `&mut` across a switch of stacks: fields are cells, borrowed
 //! for a line.
 
-use crate::coroutine::{Job, Stack, Task};
+use crate::census::Doing;
+use crate::coroutine::{Job, Stack, Task, Title};
 use crate::engine::Common;
 use crate::error::Error;
 use crate::io::Io;
@@ -51,6 +52,8 @@ pub(crate) struct Machine {
     now: Cell<Option<Instant>>,
     /// Who waits for the last task to end.
     closing: RefCell<Option<Sender<usize>>>,
+    /// Only system coroutines were left, and they are cancelled.
+    system_told: Cell<bool>,
 }
 
 impl Machine {
@@ -71,6 +74,7 @@ impl Machine {
             current: RefCell::new(None),
             now: Cell::new(None),
             closing: RefCell::new(None),
+            system_told: Cell::new(false),
         }));
         HERE.set(Some(machine));
         machine
@@ -108,15 +112,18 @@ impl Machine {
     // ---- tasks ---------------------------------------------------------------------------------
 
     /// Enters a new task into the books.
-    pub(crate) fn enrol(&self, name: &'static str, job: Job) -> Rc<Task> {
-        let mut made = None;
+    pub(crate) fn enrol(&self, title: Title, job: Job) -> Rc<Task> {
+        let (mut made, now) = (None, self.now());
         self.tasks.borrow_mut().insert_with(|key| {
-            let task = Rc::new(Task::new(name, key, job));
+            let task = Rc::new(Task::new(title, key, job, now));
             made = Some(Rc::clone(&task));
             task
         });
         self.shared.counters.spawned.add(1);
         self.shared.counters.tasks.add(1);
+        if title.is_system {
+            self.shared.counters.system.add(1);
+        }
         made.expect("insert_with calls its closure once")
     }
 
@@ -126,6 +133,9 @@ impl Machine {
         task.stack.replace(None);
         self.tasks.borrow_mut().remove(task.key);
         self.shared.counters.tasks.sub(1);
+        if task.is_system {
+            self.shared.counters.system.sub(1);
+        }
         self.report_if_empty();
     }
 
@@ -229,7 +239,9 @@ impl Machine {
 
     /// The running task waits until somebody wakes it or the deadline passes; the caller looks
     /// which.
-    pub(crate) fn suspend(&self, task: &Rc<Task>, deadline: Deadline) {
+    pub(crate) fn suspend(&self, task: &Rc<Task>, doing: Doing, deadline: Deadline) {
+        task.doing.set(doing);
+        task.since.set(self.now());
         if let Some(at) = deadline.instant() {
             self.timers.borrow_mut().set(task, at);
         }
@@ -262,6 +274,10 @@ impl Machine {
         debug_assert_eq!(thread::current().id(), self.thread, "affinity law");
         overflow::back(place);
         self.current.replace(Some(Rc::clone(task)));
+    }
+
+    pub(crate) fn with_tasks<R>(&self, look: impl FnOnce(&Slab<Rc<Task>>) -> R) -> R {
+        look(&self.tasks.borrow())
     }
 
     pub(crate) fn is_current(&self, task: &Rc<Task>) -> bool {
@@ -351,15 +367,21 @@ impl Machine {
 
     // ---- the end -------------------------------------------------------------------------------
 
-    /// Cancels every task and drops every parked session; `done` hears when the last one has ended.
+    /// Cancels every task and drops every parked session, and when they have ended those of the
+    /// system; `done` hears when the last one has ended.
     pub(crate) fn close(&self, done: Sender<usize>) {
         self.shared.close();
         self.closing.replace(Some(done));
-        let tasks: Vec<_> = self.tasks.borrow().iter().cloned().collect();
+        self.cancel_all(|task| !task.is_system);
+        self.report_if_empty();
+    }
+
+    fn cancel_all(&self, which: impl Fn(&Task) -> bool) {
+        let tasks: Vec<_> =
+            self.tasks.borrow().iter().filter(|task| which(task)).cloned().collect();
         for task in tasks {
             self.cancel(&task);
         }
-        self.report_if_empty();
     }
 
     /// Every wait of `task` fails from now on; a parked session is dropped.
@@ -375,7 +397,15 @@ impl Machine {
     }
 
     fn report_if_empty(&self) {
-        if self.tasks.borrow().len() > 0 {
+        if self.closing.borrow().is_none() {
+            return;
+        }
+        let (left, system) = (self.tasks.borrow().len(), self.shared.counters.system.get());
+        if left > 0 {
+            // Once: those who are told in the middle of this find `system_told` set.
+            if left as u64 == system && !self.system_told.replace(true) {
+                self.cancel_all(|task| task.is_system);
+            }
             return;
         }
         if let Some(done) = self.closing.take() {

@@ -7,6 +7,7 @@
 //! of them sees the other.
 
 use crate::error::Error;
+use crate::machine::Machine;
 use crate::slab::Key;
 use crate::stats::{Counters, MachineStats};
 use crate::sys;
@@ -18,6 +19,9 @@ use std::sync::mpsc::Sender;
 /// Spawns in flight to one machine. Beyond it the machine is so far behind that refusing is kinder.
 pub(crate) const SPAWNS_MAX: usize = 4096;
 
+/// What somebody from another thread does with a machine when it has time.
+pub(crate) type Look = Box<dyn FnOnce(&'static Machine) + Send>;
+
 /// A message to a machine.
 pub(crate) enum Mail {
     /// Start a coroutine.
@@ -26,6 +30,8 @@ pub(crate) enum Mail {
     Notified(Key),
     /// The socket of this entry has left or is closed. Not urgent: it wakes nobody.
     Retire(Key),
+    /// Show somebody the machine, on the reactor's own stack. Counts as a spawn in flight.
+    Inspect(Look),
     /// Cancel everything; say so when it has ended.
     Shutdown(Sender<usize>),
 }
@@ -88,11 +94,20 @@ impl Shared {
         if self.closing.load(Ordering::Acquire) {
             return Err(Error::Closed);
         }
+        self.post_bounded(Mail::Spawn { name, body })
+    }
+
+    /// Works at the ceiling of coroutines and during shutdown, too.
+    pub(crate) fn inspect(&self, look: Look) -> Result<(), Error> {
+        self.post_bounded(Mail::Inspect(look))
+    }
+
+    fn post_bounded(&self, mail: Mail) -> Result<(), Error> {
         if self.spawns.fetch_add(1, Ordering::AcqRel) >= SPAWNS_MAX {
             self.spawns.fetch_sub(1, Ordering::AcqRel);
             return Err(Error::QueueFull { queue: "spawn", max: SPAWNS_MAX });
         }
-        self.post(Mail::Spawn { name, body });
+        self.post(mail);
         Ok(())
     }
 
@@ -148,6 +163,7 @@ impl Shared {
             coroutines_cached: n.cached.get(),
             sessions_parked: n.parked.get(),
             starved: n.starved.get(),
+            system: n.system.get(),
             seats: self.load() as u64,
             timers: n.timers.get(),
             sockets: n.sockets.get(),

@@ -3,12 +3,13 @@
 //! be stopped.
 
 use crate::Deadline;
+use crate::census::Doing;
 use crate::error::Error;
 use crate::machine::Machine;
 use crate::notified::Notified;
 use crate::panics;
 use crate::sys::process;
-use crate::wait::{Woken, wait_any};
+use crate::wait::{Woken, wait_as};
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -97,7 +98,7 @@ pub fn offload<T: Send + 'static>(
         *theirs.lock().unwrap_or_else(PoisonError::into_inner) = Some(value);
         notifier.notify();
     }))?;
-    match wait_any(&[], Some(&notified), deadline)? {
+    match wait_as(Doing::Offload, &[], Some(&notified), deadline)? {
         Woken::TimedOut => Err(Error::TimedOut),
         Woken::Ready | Woken::Notified => {
             let value = place.lock().unwrap_or_else(PoisonError::into_inner).take();

@@ -2,6 +2,7 @@
 //! at the entry of the stack. The hook formats two words and prints nothing: symbolising needs more
 //! stack than a coroutine has. Other threads keep the hook they had.
 
+use crate::error::Error;
 use crate::machine::Machine;
 use std::cell::RefCell;
 use std::panic::{self, AssertUnwindSafe, PanicHookInfo};
@@ -33,6 +34,13 @@ fn describe(info: &PanicHookInfo<'_>) -> String {
 /// The words of the panic that was just caught on this thread.
 pub(crate) fn last() -> String {
     LAST.take().unwrap_or_else(|| "a panic without words".to_owned())
+}
+
+/// What `body` returns, or its panic, reported. For coroutines whose value somebody waits for.
+pub(crate) fn caught<T>(name: &str, body: impl FnOnce() -> T) -> Result<T, Error> {
+    panic::catch_unwind(AssertUnwindSafe(body)).map_err(|_| {
+        Error::Panicked(Machine::here().map_or_else(last, |machine| report(machine, name)))
+    })
 }
 
 /// Counts and reports a panic of the coroutine `name`; returns its words.

@@ -3,7 +3,7 @@
 //! passes, a pooled stack serves it until it parks again or ends. What a session is about is not
 //! known here.
 
-use crate::coroutine::{Job, Task};
+use crate::coroutine::{Job, Task, Title};
 use crate::error::Error;
 use crate::io::stream::Stream;
 use crate::machine::Machine;
@@ -53,7 +53,7 @@ pub fn start_session(session: Box<dyn Session>) -> Result<(), Error> {
         return Err(Error::Closed);
     }
     machine.shared.counters.parked.add(1); // until it runs
-    let task = machine.enrol("session", Job::Serve(session));
+    let task = machine.enrol(Title::of("session"), Job::Serve(session));
     machine.begin(task).map_err(|(task, error)| {
         machine.shared.counters.parked.sub(1);
         machine.strike(&task);
@@ -111,5 +111,5 @@ pub(crate) fn serve(machine: &Machine, task: &Rc<Task>, mut session: Box<dyn Ses
 /// The stack is left; the session stays.
 pub(crate) fn park(machine: &Machine, task: &Rc<Task>, session: Box<dyn Session>) {
     machine.shared.counters.parked.add(1);
-    task.park(session);
+    task.park(session, machine.now());
 }

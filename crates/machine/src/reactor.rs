@@ -2,7 +2,7 @@
 //! It is a coroutine itself, the only one on its thread that may's scheduler ever waits for. It
 //! decides who runs next and nothing else.
 
-use crate::coroutine::Job;
+use crate::coroutine::{Job, Title};
 use crate::engine::Common;
 use crate::machine::Machine;
 use crate::mailbox::{Mail, Shared};
@@ -24,9 +24,14 @@ use std::time::{Duration, Instant};
 /// that no socket waits longer than some 256 short runs.
 const TURN_MAX: usize = 256;
 
-/// Rounds of coroutines between two polls. Two: who is woken by an event, and who is woken by that
-/// (a client that waited for the server another one gives back) go without a poll between them.
-const ROUNDS_MAX: usize = 2;
+/// Rounds of coroutines between two polls, at least. Two: who is woken by an event, and who is
+/// woken by that (a client that waited for the server another one gives back) go without a poll
+/// between them.
+const ROUNDS: usize = 2;
+
+/// Further rounds follow while no more than this many coroutines ran since the poll, which costs as
+/// much as two of them: a few that wake each other, or spawn and join, poll once for many.
+const RUNS_A_POLL: usize = 32;
 
 /// Letters read in one turn.
 const MAILS_MAX: usize = 1024;
@@ -105,9 +110,13 @@ impl Reactor {
     /// Lets coroutines run, and those they wake, and then those who stepped aside for them, before
     /// the next poll. How many rounds it took.
     fn let_run(&self) -> usize {
-        let mut rounds = 0;
-        while rounds < ROUNDS_MAX && self.machine.run_ready(TURN_MAX) > 0 {
-            rounds += 1;
+        let (mut rounds, mut runs) = (0, 0);
+        while rounds < ROUNDS || runs < RUNS_A_POLL {
+            let ran = self.machine.run_ready(TURN_MAX);
+            if ran == 0 {
+                break;
+            }
+            (rounds, runs) = (rounds + 1, runs + ran);
         }
         if self.machine.has_late() {
             self.machine.run_ready(TURN_MAX); // whom they woke in the last round
@@ -140,6 +149,10 @@ impl Reactor {
                         entry.received(self.machine);
                     }
                 }
+                Mail::Inspect(look) => {
+                    self.machine.shared.spawn_started();
+                    panics::contain(self.machine, "inspection", || look(self.machine));
+                }
                 Mail::Retire(key) => self.machine.retire(key),
                 Mail::Shutdown(done) => self.machine.close(done),
             }
@@ -155,7 +168,7 @@ impl Reactor {
             self.machine.shared.spawn_started();
             panics::contain(self.machine, name, || drop(body)); // what it captured may have a Drop
         } else {
-            let task = self.machine.enrol(name, Job::Mailed(body));
+            let task = self.machine.enrol(Title::of(name), Job::Mailed(body));
             self.machine.begin_sometime(task);
         }
     }

@@ -2,12 +2,13 @@
 //! here.
 
 use crate::Deadline;
+use crate::census::Doing;
 use crate::error::Error;
 use crate::io::Io;
 use crate::machine::Machine;
 use crate::notified::Notified;
 use crate::sys;
-use crate::wait::{Interest, Woken, wait_for};
+use crate::wait::{Interest, Woken, wait_on};
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::rc::Rc;
@@ -70,7 +71,8 @@ impl Signals {
         deadline: Deadline,
     ) -> Result<Option<Signal>, Error> {
         loop {
-            match wait_for(&[(&self.io, Interest::READ)], notified, deadline)? {
+            let wants = [(&self.io, Interest::READ)];
+            match wait_on(Doing::Signal, &wants, notified, deadline)? {
                 Woken::TimedOut => return Err(Error::TimedOut),
                 Woken::Notified => return Ok(None),
                 Woken::Ready => {}

@@ -33,6 +33,7 @@ pub(crate) struct Counters {
     pub(crate) tasks: Counter,
     pub(crate) parked: Counter,
     pub(crate) starved: Counter,
+    pub(crate) system: Counter,
     pub(crate) timers: Counter,
     pub(crate) sockets: Counter,
     pub(crate) spawned: Counter,
@@ -54,6 +55,8 @@ pub struct MachineStats {
     pub sessions_parked: u64,
     /// Sessions and coroutines that are due and wait for a stack, all being in use.
     pub starved: u64,
+    /// System coroutines, which `coroutines_live` counts as well.
+    pub system: u64,
     /// Seats taken: the load that [`crate::Engine::least_loaded`] compares.
     pub seats: u64,
     /// Entries in the timer heap; at most one a coroutine or session.

@@ -2,6 +2,7 @@
 //! locks.
 
 use crate::Deadline;
+use crate::census::Doing;
 use crate::error::Error;
 use crate::machine::Machine;
 use crate::wait::{Waiter, wait_until};
@@ -71,7 +72,7 @@ impl Semaphore {
         }
         let ticket = Rc::new(Ticket { granted: Cell::new(false), waiter: Waiter::new() });
         queue.waiting.borrow_mut().push_back(Rc::clone(&ticket));
-        match wait_until(&ticket.waiter, deadline, || ticket.granted.get()) {
+        match wait_until(Doing::Semaphore, &ticket.waiter, deadline, || ticket.granted.get()) {
             Ok(()) => Ok(permit()),
             Err(error) => {
                 queue.leave(&ticket);

@@ -3,6 +3,7 @@
 //! already costs no system call and no switch; none allocates.
 
 use crate::Deadline;
+use crate::census::Doing;
 use crate::coroutine::Task;
 use crate::error::Error;
 use crate::io::Io;
@@ -120,6 +121,32 @@ pub(crate) fn wait_for<W: Waitable>(
     notified: Option<&Notified>,
     deadline: Deadline,
 ) -> Result<Woken, Error> {
+    let doing = match wants {
+        [] if notified.is_none() => Doing::Sleep,
+        [] => Doing::Notified,
+        [(_, Interest::READ)] => Doing::Read,
+        [(_, Interest::WRITE)] => Doing::Write,
+        _ => Doing::Several,
+    };
+    wait_on(doing, wants, notified, deadline)
+}
+
+/// As [`wait_any`] for flags, for who knows better what it is about.
+pub(crate) fn wait_as(
+    doing: Doing,
+    wants: &[(&Stream, Interest)],
+    notified: Option<&Notified>,
+    deadline: Deadline,
+) -> Result<Woken, Error> {
+    wait_on(doing, wants, notified, deadline)
+}
+
+pub(crate) fn wait_on<W: Waitable>(
+    doing: Doing,
+    wants: &[(&W, Interest)],
+    notified: Option<&Notified>,
+    deadline: Deadline,
+) -> Result<Woken, Error> {
     let (machine, task) = Machine::running()?;
     loop {
         if task.is_cancelled() || thread::panicking() {
@@ -143,7 +170,7 @@ pub(crate) fn wait_for<W: Waitable>(
         if let Some(notified) = notified {
             notified.waiter().register(&task);
         }
-        machine.suspend(&task, deadline);
+        machine.suspend(&task, doing, deadline);
         for (w, _) in wants {
             w.io().watch_for_nothing(&task);
         }
@@ -173,7 +200,17 @@ pub(crate) fn wait_one<W: Waitable>(
     interest: Interest,
     deadline: Deadline,
 ) -> Result<(), Error> {
-    match wait_for(&[(w, interest)], None, deadline)? {
+    let doing = if interest == Interest::WRITE { Doing::Write } else { Doing::Read };
+    wait_one_as(doing, w, interest, deadline)
+}
+
+pub(crate) fn wait_one_as<W: Waitable>(
+    doing: Doing,
+    w: &W,
+    interest: Interest,
+    deadline: Deadline,
+) -> Result<(), Error> {
+    match wait_on(doing, &[(w, interest)], None, deadline)? {
         Woken::TimedOut => Err(Error::TimedOut),
         Woken::Ready | Woken::Notified => Ok(()),
     }
@@ -181,6 +218,7 @@ pub(crate) fn wait_one<W: Waitable>(
 
 /// Waits until `is_done`; who makes it true wakes `waiter`.
 pub(crate) fn wait_until(
+    doing: Doing,
     waiter: &Waiter,
     deadline: Deadline,
     is_done: impl Fn() -> bool,
@@ -197,7 +235,7 @@ pub(crate) fn wait_until(
             return Err(Error::TimedOut);
         }
         waiter.register(&task);
-        machine.suspend(&task, deadline);
+        machine.suspend(&task, doing, deadline);
         waiter.clear(&task);
     }
 }

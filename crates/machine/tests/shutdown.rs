@@ -32,14 +32,28 @@ impl Drop for Counted {
     }
 }
 
+/// A system coroutine is there until all others of its machine have ended. Seen to fail: one that
+/// is cancelled with the others, which has 200 to come.
+fn clerk(counted: Counted, ordinary: Arc<AtomicUsize>) {
+    let serve = move || {
+        let _counted = counted;
+        let waited = machine::sleep(Duration::from_secs(3600));
+        assert!(matches!(waited, Err(Error::Cancelled)));
+        assert!(ordinary.load(Ordering::Acquire) >= 100, "those of one machine at least");
+    };
+    machine::Builder::new("clerk").system().spawn(serve).unwrap();
+}
+
 #[test]
 fn shutdown_ends_coroutines_and_parked_sessions() {
     let engine = Engine::start(EngineConfig { machines: 2, ..EngineConfig::default() }).unwrap();
     let machines = engine.machines().to_vec();
     let ended = Arc::new(AtomicUsize::new(0));
+    let ordinary = Arc::new(AtomicUsize::new(0));
     for machine in &machines {
         for _ in 0..100 {
             let counted = Counted(Arc::clone(&ended));
+            let ended_by = Arc::clone(&ordinary);
             let waits = move || {
                 let _counted = counted;
                 let waited = machine::sleep(Duration::from_secs(3600));
@@ -47,6 +61,7 @@ fn shutdown_ends_coroutines_and_parked_sessions() {
                 let words = machine::shield(|| machine::sleep(Duration::from_millis(5)));
                 words.expect("there is time for last words");
                 assert!(matches!(machine::spawn("late", || ()), Err(Error::Closed)));
+                ended_by.fetch_add(1, Ordering::AcqRel);
             };
             machine.spawn("waits", waits).unwrap();
             let counted = Counted(Arc::clone(&ended));
@@ -56,10 +71,13 @@ fn shutdown_ends_coroutines_and_parked_sessions() {
             };
             machine.spawn("parks", parks).unwrap();
         }
+        let (counted, ordinary) = (Counted(Arc::clone(&ended)), Arc::clone(&ordinary));
+        machine.spawn("serves", move || clerk(counted, ordinary)).unwrap();
     }
+    until_outside("the clerks serve", || machines.iter().all(|m| m.stats().system == 1));
     until_outside("all parked", || machines.iter().all(|m| m.stats().sessions_parked == 100));
     engine.shutdown();
-    assert_eq!(ended.load(Ordering::Acquire), 400);
+    assert_eq!(ended.load(Ordering::Acquire), 402);
     for machine in &machines {
         let stats = machine.stats();
         assert_eq!((stats.sessions_parked, stats.sockets, stats.panics), (0, 0, 0));

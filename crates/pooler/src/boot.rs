@@ -16,9 +16,9 @@ use crate::face::{Face, STAGES, Stage};
 use crate::life::{self, Life};
 use crate::listener::Listeners;
 use crate::log::{Level, Log, Options, Who};
+use crate::restart::{self, Inheritance};
 use crate::shared::Shared;
 use crate::world::Origin;
-use crate::restart::{self, Inheritance};
 use crate::{descriptors, groups, host, janitor, soft_oom, stats};
 
 /// Fewer stacks than this are not kept, whatever `cache_coroutine` says: here a client that says

@@ -1,6 +1,7 @@
 //! Endings: why a session is over, from whatever fault. This is the one place that maps faults to
 //! SQLSTATEs, to the words a client reads, and to the line in the log.
 
+use std::borrow::Cow;
 use std::fmt::{self, Write as _};
 use std::time::Duration;
 
@@ -25,6 +26,8 @@ pub enum Ending {
     Silent(String),
     /// The login failed: what the client is told.
     Login(Notice),
+    /// The client did not prove who it is.
+    Denied(Box<Denial>),
     /// The policy said no.
     Refused(Refusal, Asked),
     /// A server could not be opened.
@@ -48,6 +51,17 @@ pub enum Ending {
     Moved,
     /// The engine failed us: too many coroutines, a cancelled coroutine.
     Engine(machine::Error),
+}
+
+/// What the client that proved nothing is told, and what the operator is.
+#[derive(Debug)]
+pub struct Denial {
+    /// For the client; it tells an attacker nothing.
+    pub notice: Notice,
+    /// For the log; no secret is in it.
+    pub reason: Cow<'static, str>,
+    /// Somebody tried a password, or the like: the next try has to be slower.
+    pub is_guess: bool,
 }
 
 /// Whom a refusal concerns, for its text.
@@ -79,6 +93,7 @@ impl Ending {
             }
             Ending::ServerLost(ServerLoss { told: true, .. }) => return None,
             Ending::Login(notice) => notice.clone(),
+            Ending::Denied(denial) => denial.notice.clone(),
             Ending::Nonsense(nonsense) => Notice::fatal(
                 "08P01",
                 "unexpected message type from client or other protocol violation",
@@ -131,7 +146,7 @@ impl Ending {
             Ending::Terminated | Ending::Moved => "OD_OK",
             Ending::ClientGone => "OD_ECLIENT_READ",
             Ending::Nonsense(_) => "OD_ECLIENT_PROTOCOL_ERROR",
-            Ending::Silent(_) | Ending::Login(_) => "OD_ECLIENT_READ",
+            Ending::Silent(_) | Ending::Login(_) | Ending::Denied(_) => "OD_ECLIENT_READ",
             Ending::Refused(Refusal::PoolTimeout { .. }, _) => "OD_EATTACH_TOO_MANY_CONNECTIONS",
             Ending::Refused(..) => "OD_EATTACH",
             Ending::NoServer(_) => "OD_ESERVER_CONNECT",
@@ -144,7 +159,7 @@ impl Ending {
         }
     }
 
-    /// Worth an error line in the log?
+    /// Worth an error line in the log? A denial has its own.
     pub fn is_fault(&self) -> bool {
         !matches!(
             self,
@@ -154,6 +169,7 @@ impl Ending {
                 | Ending::ShuttingDown
                 | Ending::Restarting
                 | Ending::Idle { .. }
+                | Ending::Denied(_)
         )
     }
 }
@@ -249,6 +265,7 @@ impl fmt::Display for Ending {
             Ending::Nonsense(nonsense) => write!(f, "protocol violation: {nonsense}"),
             Ending::Silent(reason) => f.write_str(reason),
             Ending::Login(notice) => f.write_str(&notice.message),
+            Ending::Denied(denial) => f.write_str(&denial.reason),
             Ending::Refused(refusal, asked) => {
                 let Notice { message, detail, .. } = refused(refusal, asked);
                 f.write_str(&message)?;

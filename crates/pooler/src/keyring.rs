@@ -1,12 +1,13 @@
 //! The keyring: what is expensive to derive from a password, kept so that it is derived once. A
-//! PBKDF2 costs 1.5 ms; without this a thousand logins a second would need a core and a half.
+//! PBKDF2 costs 1.5 ms; without this a thousand logins a second would need a core and a half. And
+//! what is made up for those who have no password.
 
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::{Mutex, MutexGuard};
 
 use config::Secret;
-use wire::auth::scram::{ClientKeys, ScramVerifier};
+use wire::auth::scram::{ClientKeys, Failure, ScramVerifier};
 
 /// Entries of each kind. A full ring is emptied: simpler than an order, and it happens to nobody
 /// whose passwords stand in a file.
@@ -16,12 +17,20 @@ const ENTRIES_MAX: usize = 10_000;
 type ServerSalt = (String, Vec<u8>, u32);
 
 /// Derived keys of one process.
-#[derive(Default)]
 pub struct Keyring {
     /// For our logins at servers.
     server_keys: Mutex<HashMap<ServerSalt, ClientKeys>>,
-    /// For clients whose password is stored in plain text.
-    verifiers: Mutex<HashMap<String, ScramVerifier>>,
+    /// For clients whose password is stored in plain text: by user and password.
+    verifiers: Mutex<HashMap<(String, String), ScramVerifier>>,
+    /// What salts are made of; as long as the process lives, a name has one.
+    salts: [u8; 32],
+}
+
+impl Default for Keyring {
+    fn default() -> Self {
+        let salts = crate::random::bytes().expect("OpenSSL has randomness when a process starts");
+        Self { server_keys: Mutex::default(), verifiers: Mutex::default(), salts }
+    }
 }
 
 impl Keyring {
@@ -36,14 +45,22 @@ impl Keyring {
         keep(&self.server_keys, (secret.reveal().to_owned(), salt.to_vec(), rounds), keys);
     }
 
-    /// The verifier of a plain password.
-    pub fn verifier(&self, secret: &Secret) -> Option<ScramVerifier> {
-        lock(&self.verifiers).get(secret.reveal()).cloned()
+    /// The verifier of a user's plain password.
+    pub fn verifier(&self, user: &str, password: &str) -> Option<ScramVerifier> {
+        lock(&self.verifiers).get(&(user.to_owned(), password.to_owned())).cloned()
     }
 
     /// Remembers it.
-    pub fn keep_verifier(&self, secret: &Secret, verifier: ScramVerifier) {
-        keep(&self.verifiers, secret.reveal().to_owned(), verifier);
+    pub fn keep_verifier(&self, user: &str, password: &str, verifier: ScramVerifier) {
+        keep(&self.verifiers, (user.to_owned(), password.to_owned()), verifier);
+    }
+
+    /// A verifier that no password fits, for a user without one.
+    ///
+    /// # Errors
+    /// OpenSSL refused.
+    pub fn mock(&self, user: &str) -> Result<ScramVerifier, Failure> {
+        ScramVerifier::mock(user, &self.salts)
     }
 }
 
@@ -55,6 +72,6 @@ fn keep<K: Eq + Hash, V>(ring: &Mutex<HashMap<K, V>>, key: K, value: V) {
     ring.insert(key, value);
 }
 
-fn lock<T>(ring: &Mutex<T>) -> MutexGuard<'_, T> {
+fn lock<K, V>(ring: &Mutex<HashMap<K, V>>) -> MutexGuard<'_, HashMap<K, V>> {
     ring.lock().expect("nothing panics under this lock")
 }

@@ -10,6 +10,7 @@ mod dialog;
 mod ending;
 mod face;
 mod groups;
+mod guesses;
 mod histogram;
 mod host;
 mod id;

@@ -137,9 +137,8 @@ impl Life {
             return self.complain("online-restart", "a reload does not end: no restart");
         };
         let sockets = listeners.duplicate();
-        let begun = sockets.and_then(|sockets| {
-            Raising::begin(&self.shared, sockets, self.bell.notifier())
-        });
+        let begun =
+            sockets.and_then(|sockets| Raising::begin(&self.shared, sockets, self.bell.notifier()));
         match begun {
             Ok(raising) => self.phase = Phase::Raising(raising, listeners),
             Err(error) => {
@@ -213,21 +212,19 @@ impl Life {
         if self.shared.config().global.max_sigterms_to_die <= 1 {
             return Some(Exit::Failed);
         }
-        if let Phase::Raising(raising, _) = &self.phase {
-            if raising.process() == Some(sender)
-                && let Phase::Raising(raising, listeners) =
-                    std::mem::replace(&mut self.phase, Phase::Stuck)
-            {
+        match std::mem::replace(&mut self.phase, Phase::Stuck) {
+            Phase::Raising(raising, listeners) if raising.process() == Some(sender) => {
                 return self.give_way(&raising, listeners);
             }
-            raising.tell_to_end();
-        }
-        // Whoever asks for a reload now is refused.
-        self.shared.tell(Stage::Stopping);
-        match std::mem::replace(&mut self.phase, Phase::Stuck) {
-            Phase::Raising(_, listeners) => listeners.close(),
+            Phase::Raising(raising, listeners) => {
+                raising.tell_to_end();
+                self.shared.tell(Stage::Stopping);
+                listeners.close();
+            }
             serving => {
                 self.phase = serving;
+                self.shared.tell(Stage::Stopping);
+                // Whoever asks for a reload from now on is refused.
                 if let Some(listeners) = self.take_listeners() {
                     listeners.close();
                 }

@@ -52,7 +52,10 @@ mod tests {
         let mut pulse = Pulse::of(engine.machines());
         assert_eq!(pulse.beat(), [0; 0]);
         let (release, blocked) = channel::<()>();
-        let blocks = engine.machines()[1].spawn("hung", move || drop(blocked.recv()));
+        let wait = move || {
+            let _ = blocked.recv();
+        };
+        let blocks = engine.machines()[1].spawn("hung", wait);
         assert!(blocks.is_ok());
         let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
         while pulse.beat() != [1] {

@@ -12,5 +12,5 @@ mod successor;
 
 pub use kin::{Kin, Verdict};
 pub use luggage::{Luggage, Unnamed};
-pub(crate) use predecessor::{Elder, Inheritance, follow};
+pub(crate) use predecessor::{Inheritance, follow};
 pub(crate) use successor::{News, Raising, Word};

@@ -16,6 +16,7 @@ use crate::backend::{Home, Route, Routes};
 use crate::ending::Ending;
 use crate::face::Stage;
 use crate::groups::Groups;
+use crate::guesses::Guesses;
 use crate::host::Host;
 use crate::interner::Interner;
 use crate::keyring::Keyring;
@@ -67,6 +68,8 @@ pub struct Shared {
     pub names: Names,
     /// Derived keys.
     pub keyring: Keyring,
+    /// Wrong passwords.
+    pub guesses: Guesses,
     /// Who is here, a roster a machine.
     pub rosters: Vec<Arc<Roster>>,
     /// Rings when the janitor has something to look at: a server that will grow old, or one that is
@@ -110,6 +113,7 @@ impl Shared {
             startup_errors: AtomicU64::new(0),
             names: Names::new(global.dns_cache_ttl),
             keyring: Keyring::default(),
+            guesses: Guesses::default(),
             rosters: (0..global.workers).map(|_| Arc::default()).collect(),
             janitor: OnceLock::new(),
             stats: OnceLock::new(),

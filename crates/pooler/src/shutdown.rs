@@ -121,7 +121,9 @@ fn eject(shared: &Shared, workers: usize, moves: bool) {
         let now = machine::now();
         let rosters = &shared.rosters[..workers];
         if moves {
-            rosters.iter().for_each(|roster| drop(roster.ask_to_move(MOVING)));
+            for roster in rosters {
+                roster.ask_to_move(MOVING);
+            }
         }
         if options.enabled && drop_at <= now {
             drop_at = now + options.interval;

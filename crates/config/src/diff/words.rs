@@ -108,6 +108,12 @@ impl Words for SessionAttrs {
     }
 }
 
+impl Words for Authentication {
+    fn words(&self) -> String {
+        self.word().to_owned()
+    }
+}
+
 /// All four at once.
 impl Words for Keepalive {
     fn words(&self) -> String {
@@ -141,10 +147,6 @@ macro_rules! as_named {
 }
 
 as_named! {
-    Authentication {
-        None "none" Block "block" ClearText "clear_text" Md5 "md5" ScramSha256 "scram-sha-256"
-        Cert "cert" External "external"
-    }
     PoolMode { Session "session" Transaction "transaction" Statement "statement" }
     Role { Admin "admin" Stat "stat" NotAllow "notallow" }
     SessionState { Pin "pin" Reset "reset" Error "error" }

@@ -353,6 +353,21 @@ pub enum Authentication {
     External,
 }
 
+impl Authentication {
+    /// The word for it in the file.
+    pub fn word(self) -> &'static str {
+        match self {
+            Authentication::None => "none",
+            Authentication::Block => "block",
+            Authentication::ClearText => "clear_text",
+            Authentication::Md5 => "md5",
+            Authentication::ScramSha256 => "scram-sha-256",
+            Authentication::Cert => "cert",
+            Authentication::External => "external",
+        }
+    }
+}
+
 /// How long a client keeps a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum PoolMode {

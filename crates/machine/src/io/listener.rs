@@ -5,11 +5,12 @@ use super::Io;
 use super::address::Address;
 use super::parcel::Parcel;
 use crate::Deadline;
+use crate::census::Doing;
 use crate::error::Error;
 use crate::machine::Machine;
 use crate::slab::Key;
 use crate::sys::{self, socket};
-use crate::wait::{Interest, breathe, wait_one};
+use crate::wait::{Interest, breathe, wait_one_as};
 use std::cell::Cell;
 use std::fs::{self, Permissions};
 use std::io;
@@ -141,7 +142,7 @@ impl Listener {
                     _ => return Err(error.into()),
                 },
             }
-            wait_one(&io, Interest::READ, deadline)?;
+            wait_one_as(Doing::Accept, &io, Interest::READ, deadline)?;
         }
     }
 

@@ -6,11 +6,12 @@ use super::address::Address;
 use super::parcel::{Parcel, Watch, Watcher};
 use crate::Deadline;
 use crate::buffer::Buffer;
+use crate::census::Doing;
 use crate::coroutine::sleep;
 use crate::error::Error;
 use crate::machine::Machine;
 use crate::sys::socket;
-use crate::wait::{Interest, Waitable, breathe, wait_one};
+use crate::wait::{Interest, Waitable, breathe, wait_one, wait_one_as};
 use std::cell::Cell;
 use std::fmt;
 use std::io::{self, IoSlice};
@@ -179,7 +180,7 @@ impl Stream {
         let machine = Machine::here().ok_or(Error::NotOnMachine)?;
         let io = machine.register(fd.as_raw_fd())?;
         let stream = Stream::new(io, fd);
-        wait_one(&stream, Interest::WRITE, deadline)?;
+        wait_one_as(Doing::Connect, &stream, Interest::WRITE, deadline)?;
         socket::take_error(stream.io.fd)?;
         Ok(stream)
     }

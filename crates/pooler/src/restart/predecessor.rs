@@ -202,7 +202,10 @@ impl Came {
         });
         let session = match session {
             Ok(session) => session,
-            Err(reason) => return drop(self.outbox.post(Frame::Refused { ticket, reason })),
+            Err(reason) => {
+                let _ = self.outbox.post(Frame::Refused { ticket, reason });
+                return;
+            }
         };
         let notified = Notified::new();
         let sent = Some(notified.notifier());

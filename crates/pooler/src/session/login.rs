@@ -2,9 +2,10 @@
 //! (`client_login_timeout`): negotiation, route, proof, and what a server would tell its client.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use config::{Authentication, Listen, Rule, SessionAttrs, StorageKind};
+use config::{Listen, Rule, SessionAttrs, StorageKind};
 use machine::{Address, Buffer, Deadline, Notified, Parcel, Seat, Stream};
 use router::{Asker, ClientId, ClientKey, Parameters};
 use wire::backend::TransactionStatus;
@@ -15,7 +16,7 @@ use wire::startup::{MAJOR, MINOR_MAX, Replication, Startup, StartupMessage};
 use wire::{CancelKey, Notice, encode};
 
 use super::attrs::{self, Attrs};
-use super::auth::Candidate;
+use super::auth::{self, Candidate};
 use super::belongings::{Belongings, shown, with_suffix};
 use super::idle::Idleness;
 use super::replication::Pipe;
@@ -144,7 +145,14 @@ impl Login<'_> {
             Replication::No => self.settings(&home, &negotiated.message)?,
             _ => Default::default(), // its server reads them
         };
-        let rest = self.authenticate(&home, &asked, &negotiated)?;
+        let rest = match self.authenticate(&home, &asked, &negotiated) {
+            Ok(rest) => rest,
+            Err(ending) => {
+                drop(route); // others may have it during the pause
+                auth::pause(&self.voice, &self.client, self.deadline, &ending);
+                return Err(ending);
+            }
+        };
         let (notified, client) = (Notified::new(), self.client_id());
         let mut own = Box::new(Belongings::new(client, &home.route.rule(), startup));
         own.attrs = attrs;
@@ -315,19 +323,14 @@ impl Login<'_> {
         }
         let rule = Arc::clone(&home.route.rule());
         let candidate = Candidate {
+            shared: self.shared,
             rule: &rule,
             asked,
-            keyring: &self.shared.keyring,
+            voice: &self.voice,
             deadline: self.deadline,
         };
-        let proven = candidate.prove(&mut dialog);
-        if let Err(Ending::Login(_)) = &proven
-            && rule.authentication != Authentication::None
-        {
-            let Asked { database, user } = asked;
-            self.voice.error("auth", format_args!("user '{database}.{user}' incorrect password"));
-        }
-        proven.map(|()| dialog.finish())
+        let _proof = candidate.come_in(&mut dialog)?;
+        Ok(dialog.finish())
     }
 
     /// AuthenticationOk and all that a server tells its client, in one write. Returns the server if
@@ -341,7 +344,8 @@ impl Login<'_> {
         let mut dialog = self.dialog();
         let mut bytes = Vec::with_capacity(512);
         encode::authentication_ok(&mut bytes);
-        let (parameters, lease) = match self.learn(source) {
+        let learned = self.mind_memory().and_then(|()| self.learn(source));
+        let (parameters, lease) = match learned {
             Ok(learned) => learned,
             Err(ending) => {
                 dialog.send(&bytes)?;
@@ -369,6 +373,14 @@ impl Login<'_> {
             ),
         );
         Ok(lease)
+    }
+
+    /// Is there memory for one more client?
+    fn mind_memory(&self) -> Result<(), Ending> {
+        match self.shared.soft_oom.load(Ordering::Relaxed) {
+            true => Err(Ending::Login(Notice::fatal("53200", "soft out of memory"))),
+            false => Ok(()),
+        }
     }
 
     /// What servers of this route report; the first client of a route opens one to ask it. A

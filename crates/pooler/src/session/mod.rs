@@ -73,6 +73,7 @@ pub struct Session {
 }
 
 /// What a client occupies as long as it lives; everything is given back by dropping.
+#[expect(dead_code, reason = "held for their Drop")]
 pub struct Places {
     /// On its machine.
     pub seat: Seat,

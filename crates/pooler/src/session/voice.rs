@@ -2,7 +2,7 @@
 
 use std::fmt::Arguments;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use config::Rule;
 use machine::Address;
@@ -176,6 +176,11 @@ impl Voice {
     /// The client as `ip:port`, as Odyssey prints it.
     pub fn address(&self) -> &Address {
         &self.address
+    }
+
+    /// This client tried a wrong password: for how long it is not told so.
+    pub fn guessed_wrong(&self, now: Instant) -> Duration {
+        self.shared.guesses.wrong(&self.address, &self.user, now)
     }
 
     fn who(&self, server: Option<Id>) -> Who<'_> {

@@ -1,0 +1,151 @@
+//! A client's proof of who it is, by the method its rule asks for: one file a method. What fails
+//! is told to the client in Odyssey's words, which tell an attacker nothing, and to the operator
+//! by its reason; what is broken ends in silence.
+
+mod cleartext;
+mod md5;
+mod scram;
+mod secret;
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use config::{Authentication, Rule, Secret};
+use machine::{Deadline, Interest, Stream};
+use router::Refusal;
+use wire::Notice;
+use wire::auth::scram::ClientKeys;
+use wire::tag::frontend as tag;
+
+use super::Voice;
+use crate::dialog::Dialog;
+use crate::ending::{Asked, Denial, Ending};
+use crate::shared::Shared;
+
+/// Who wants to come in, and by what door.
+pub(super) struct Candidate<'a> {
+    pub(super) shared: &'a Arc<Shared>,
+    pub(super) rule: &'a Rule,
+    pub(super) asked: &'a Asked,
+    /// Where it comes from, and how it is called in the log.
+    pub(super) voice: &'a Voice,
+    pub(super) deadline: Deadline,
+}
+
+/// What a client showed, for servers that want to see it too. Never printed: nothing here is
+/// `Debug`.
+#[derive(Default)]
+#[expect(dead_code, reason = "servers' side of passthrough is to take them")]
+pub(super) struct Proof {
+    /// The password itself, which came in clear.
+    pub(super) password: Option<Secret>,
+    /// Of a SCRAM exchange: they fit every server that stores the verifier it was made with.
+    pub(super) keys: Option<ClientKeys>,
+}
+
+impl Proof {
+    /// Of a client that sent its password in clear; one that is no text is of no use to servers.
+    fn password(given: Vec<u8>) -> Proof {
+        let password = String::from_utf8(given).ok().map(Secret::new);
+        Proof { password, keys: None }
+    }
+}
+
+impl Candidate<'_> {
+    /// Asks for the proof and checks it; the operator hears of one that fails. AuthenticationOk is
+    /// not sent here.
+    pub(super) fn come_in(&self, dialog: &mut Dialog<'_>) -> Result<Proof, Ending> {
+        let proof = self.prove(dialog).inspect_err(|ending| self.tell(ending))?;
+        if self.rule.authentication != Authentication::None {
+            self.shared.guesses.right(&self.voice.address, self.user());
+        }
+        Ok(proof)
+    }
+
+    fn prove(&self, dialog: &mut Dialog<'_>) -> Result<Proof, Ending> {
+        match self.rule.authentication {
+            Authentication::None => Ok(Proof::default()),
+            Authentication::Block => {
+                let Asked { database, user } = self.asked.clone();
+                Err(Ending::Refused(Refusal::Blocked { database, user }, self.asked.clone()))
+            }
+            Authentication::ClearText => self.prove_cleartext(dialog),
+            Authentication::Md5 => self.prove_md5(dialog),
+            Authentication::ScramSha256 => self.prove_scram(dialog),
+            Authentication::Cert | Authentication::External => {
+                let method = self.rule.authentication;
+                Err(Ending::Silent(format!("authentication {method:?} is not built yet")))
+            }
+        }
+    }
+
+    /// One line that says which rule, which method and what was wrong; Odyssey's ends behind
+    /// "password".
+    fn tell(&self, ending: &Ending) {
+        let Ending::Denied(denial) = ending else { return };
+        let (Asked { database, user }, rule) = (self.asked, self.rule);
+        let (method, reason) = (rule.authentication.word(), &denial.reason);
+        let (file, line) = (&rule.file, rule.line);
+        self.voice.error(
+            "auth",
+            format_args!(
+                "user '{database}.{user}' incorrect password: {reason} ({method} by rule '{rule}', \
+                 {file}:{line})"
+            ),
+        );
+    }
+
+    fn user(&self) -> &str {
+        &self.asked.user
+    }
+
+    /// The one answer to a guess, whatever was wrong with it.
+    fn wrong(&self, reason: impl Into<Cow<'static, str>>) -> Ending {
+        let text = format!("password authentication failed for user \"{}\"", self.asked.user);
+        let notice = Notice::fatal("28P01", text);
+        Ending::Denied(Box::new(Denial { notice, reason: reason.into(), is_guess: true }))
+    }
+}
+
+/// Before a client is told that its guess was wrong: each time it takes longer. Whoever calls holds
+/// nothing that others wait for.
+pub(super) fn pause(voice: &Voice, client: &Stream, deadline: Deadline, ending: &Ending) {
+    if !matches!(ending, Ending::Denied(denial) if denial.is_guess) {
+        return;
+    }
+    let pause = voice.guessed_wrong(machine::now());
+    if !pause.is_zero() {
+        let until = Deadline::after(pause).earliest(deadline);
+        // One that hangs up is not waited for.
+        let _ = machine::wait_any(&[(client, Interest::HANGUP)], None, until);
+    }
+}
+
+/// The body of the client's next PasswordMessage (SASL responses are ones too); as Odyssey,
+/// anything else is skipped until the login times out.
+fn receive_password(dialog: &mut Dialog<'_>) -> Result<Vec<u8>, Ending> {
+    loop {
+        let (kind, body) = dialog.receive()?;
+        match kind {
+            tag::PASSWORD => return Ok(body.to_vec()),
+            tag::TERMINATE => return Err(Ending::ClientGone),
+            _ => {}
+        }
+    }
+}
+
+/// The password in it, which the client sent as it is.
+fn password_of(body: &[u8]) -> Result<&[u8], Ending> {
+    wire::frontend::password(body).map_err(|_| {
+        no_proof(Notice::error("08P01", "bad password message"), "malformed PasswordMessage")
+    })
+}
+
+/// What the client sent proves nothing, and guesses nothing.
+fn no_proof(notice: Notice, reason: impl Into<Cow<'static, str>>) -> Ending {
+    Ending::Denied(Box::new(Denial { notice, reason: reason.into(), is_guess: false }))
+}
+
+fn no_randomness(error: openssl::error::ErrorStack) -> Ending {
+    Ending::Silent(error.to_string())
+}

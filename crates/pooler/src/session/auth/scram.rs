@@ -1,0 +1,124 @@
+//! `scram-sha-256`: both sides prove that they know the password, and nobody sends it.
+
+use wire::auth::StoredSecret;
+use wire::auth::scram::{self, Failure, ScramVerifier};
+use wire::{Notice, encode};
+
+use super::secret::Found;
+use super::{Candidate, Proof, no_proof, no_randomness, receive_password};
+use crate::dialog::Dialog;
+use crate::ending::Ending;
+
+/// What a proof is checked against.
+struct Opponent {
+    verifier: ScramVerifier,
+    /// Why no proof will fit, for the operator.
+    doomed: Option<std::borrow::Cow<'static, str>>,
+}
+
+impl Candidate<'_> {
+    pub(super) fn prove_scram(&self, dialog: &mut Dialog<'_>) -> Result<Proof, Ending> {
+        let mut message = Vec::new();
+        encode::authentication_sasl(&mut message, &[scram::MECHANISM]);
+        dialog.send(&message)?;
+        let first = receive_password(dialog)?;
+        let (mechanism, client_first) = wire::frontend::sasl_initial_response(&first)
+            .map_err(|_| self.scram_failed(Failure::Malformed("SASLInitialResponse")))?;
+        let Opponent { verifier, doomed } = self.opponent()?;
+        let random = crate::random::bytes().map_err(no_randomness)?;
+        let (server, server_first) =
+            scram::Server::first(verifier, mechanism.as_bytes(), client_first, &random)
+                .map_err(|failure| self.scram_failed(of_first(failure)))?;
+        message.clear();
+        encode::authentication_sasl_continue(&mut message, &server_first);
+        dialog.send(&message)?;
+        let client_final = receive_password(dialog)?;
+        let accepted = server.finish(&client_final).map_err(|failure| match doomed {
+            Some(reason) if failure == Failure::WrongProof => self.wrong(reason),
+            _ => self.scram_failed(failure),
+        })?;
+        message.clear();
+        encode::authentication_sasl_final(&mut message, &accepted.server_final);
+        dialog.send(&message)?;
+        Ok(Proof { password: None, keys: Some(accepted.keys) })
+    }
+
+    fn opponent(&self) -> Result<Opponent, Ending> {
+        let secret = match self.secret()? {
+            Found::Secret(secret) => secret,
+            Found::Nothing(reason) => {
+                return Ok(Opponent { verifier: self.mock()?, doomed: Some(reason) });
+            }
+        };
+        let verifier = match StoredSecret::parse(secret.reveal()) {
+            StoredSecret::Scram(verifier) => verifier,
+            StoredSecret::Plain(password) => self.verifier(password)?,
+            StoredSecret::Md5(_) if self.rule.password.is_some() => {
+                let text = "invalid user password or SCRAM secret, check your config";
+                return Err(frontend_auth("28000", text));
+            }
+            StoredSecret::Md5(_) => {
+                let doomed = Some("an md5 hash cannot prove a SCRAM login".into());
+                return Ok(Opponent { verifier: self.mock()?, doomed });
+            }
+        };
+        Ok(Opponent { verifier, doomed: None })
+    }
+
+    /// Of a plain password, derived once. Its salt is the one of a user without a password: it
+    /// tells neither that there is one nor that two users have the same.
+    fn verifier(&self, password: String) -> Result<ScramVerifier, Ending> {
+        if let Some(verifier) = self.shared.keyring.verifier(self.user(), &password) {
+            return Ok(verifier);
+        }
+        let (salt, given) = (self.mock()?.salt().to_vec(), password.clone());
+        let derive = move || ScramVerifier::from_password(&given, &salt, scram::ITERATIONS_DEFAULT);
+        let verifier = machine::offload(derive, self.deadline)?
+            .map_err(|failure| self.scram_failed(failure))?;
+        self.shared.keyring.keep_verifier(self.user(), &password, verifier.clone());
+        Ok(verifier)
+    }
+
+    /// What no password fits, always the same for a name.
+    pub(super) fn mock(&self) -> Result<ScramVerifier, Ending> {
+        self.shared.keyring.mock(self.user()).map_err(|failure| self.scram_failed(failure))
+    }
+
+    fn scram_failed(&self, failure: Failure) -> Ending {
+        let (code, text) = match failure {
+            // Odyssey says 28000 here; PostgreSQL and every driver say and look for 28P01.
+            Failure::WrongProof => return self.wrong("wrong password"),
+            Failure::Malformed("SASLInitialResponse") => {
+                ("28000", "malformed SASLInitialResponse message")
+            }
+            Failure::UnsupportedMechanism => ("28000", "unsupported SASL authorization mechanism"),
+            Failure::NonceMismatch => {
+                ("28000", "malformed client SASLResponse: nonce doesn't match")
+            }
+            Failure::ChannelBinding | Failure::BindingMismatch => {
+                ("0A000", "doesn't support channel binding at the moment")
+            }
+            Failure::AuthorizationIdentity => {
+                ("0A000", "doesn't support authorization identity at the moment")
+            }
+            Failure::MandatoryExtension => {
+                ("0A000", "doesn't support mandatory extensions at the moment")
+            }
+            _ => ("28000", "malformed client SASLResponse"),
+        };
+        frontend_auth(code, text)
+    }
+}
+
+/// Odyssey's words for an exchange that went wrong before there was a proof.
+fn frontend_auth(code: &'static str, text: &'static str) -> Ending {
+    no_proof(Notice::error(code, format!("frontend auth: {text}")), text)
+}
+
+/// Whatever is malformed in the client's first message, the message is.
+fn of_first(failure: Failure) -> Failure {
+    match failure {
+        Failure::Malformed(_) => Failure::Malformed("SASLInitialResponse"),
+        other => other,
+    }
+}
