@@ -71,9 +71,9 @@ fn wait_until_gone(pid: u32) {
     until("the old process to end", PATIENCE, || gone(pid).then_some(()));
 }
 
-/// Each kind of belonging goes along: settings of the startup packet and of SET, statements with and
-/// without a name, what was told, the cancel key. Against a hand-over that forgets one of them, and
-/// against one that says anything to the client.
+/// Each kind of belonging goes along: settings of the startup packet and of SET, statements with
+/// and without a name, what was told, the cancel key. Against a hand-over that forgets one of them,
+/// and against one that says anything to the client.
 #[test]
 fn idle_clients_move_and_never_notice() {
     let mut pooler = restarting(Setup::transaction(3)).start();

@@ -80,7 +80,8 @@ impl RuleChange {
 
 /// Compares what is in force with what a file says now.
 pub fn diff(old: &Config, new: Config) -> Diff {
-    let Config { global: _, listens: _, storages: _, rules: _, drop: _, soft_oom: _ } = &new; // none forgotten
+    // None is forgotten:
+    let Config { global: _, listens: _, storages: _, rules: _, drop: _, soft_oom: _ } = &new;
     let (mut lines, mut config) = (Lines::default(), new);
     global(&old.global, &mut config.global, &mut lines);
     conn_drop(&old.drop, &config.drop, &mut lines);
@@ -149,7 +150,7 @@ fn global(old: &Global, new: &mut Global, lines: &mut Lines) {
             smart_search_path_enquoting virtual_transaction virtual_processing
             group_checker_interval unix_socket_dir unix_socket_mode
             nodelay keepalive_s keepalive_interval_s keepalive_probes keepalive_user_timeout_ms
-            disable_nolinger client_max client_max_routing sequential_routing
+            disable_nolinger hba client_max client_max_routing sequential_routing
             backend_connect_timeout server_login_retry
             cancel_timeout cancel_queue_timeout cancel_max_inflight
             max_sigterms_to_die graceful_shutdown_timeout;

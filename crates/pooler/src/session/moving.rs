@@ -15,7 +15,7 @@ use super::attrs::Attrs;
 use super::belongings::Belongings;
 use super::idle::Idleness;
 use super::relay::Flows;
-use super::{Places, Session, Standing, Voice, routing, stop};
+use super::{Person, Places, Session, Standing, Voice, routing};
 use crate::ending::{Asked, Ending};
 use crate::id::Id;
 use crate::restart::{Luggage, Verdict};
@@ -26,37 +26,32 @@ use crate::tally::Traffic;
 const ROUTING_TIMEOUT: Duration = Duration::from_secs(10);
 
 impl Session {
-    /// The client was asked to go: to the new process, if it can and that one takes it. Otherwise
-    /// it stays until it is told to leave.
+    /// A client that was asked to go, or to leave, goes to the new process, if it can and that one
+    /// takes it.
     ///
     /// # Errors
-    /// It has gone, or has to leave.
-    pub(super) fn move_out(&mut self, flows: &mut Flows) -> Result<(), Ending> {
+    /// It has gone.
+    pub(super) fn move_if_asked(&mut self, flows: &mut Flows) -> Result<(), Ending> {
+        let asked = self.standing.asked();
+        if !(asked.moves() || asked.leaves()) || asked.dies() {
+            return Ok(());
+        }
         let shared = Arc::clone(self.voice.shared());
-        if shared.kin.has_successor()
-            && !self.own.begun
-            && let Some(unread) = flows.up.unread()
-        {
-            let (pack, socket) = (|| self.pack(unread), || self.client.duplicate().ok());
-            match shared.kin.offer(pack, socket) {
-                Verdict::Taken => return Err(Ending::Moved),
-                Verdict::Lost => return Err(Ending::ClientGone),
-                Verdict::Nobody => {}
-                Verdict::Refused(reason) => {
-                    self.voice.error("online-restart", format_args!("not handed over: {reason}"));
-                    stop::give_up(&self.standing);
-                }
+        if !shared.kin.has_successor() || self.own.begun {
+            return Ok(());
+        }
+        let Some(unread) = flows.up.unread() else { return Ok(()) };
+        let (pack, socket) = (|| self.pack(unread), || self.client.duplicate().ok());
+        match shared.kin.offer(pack, socket) {
+            Verdict::Taken => Err(Ending::Moved),
+            Verdict::Lost => Err(Ending::ClientGone),
+            Verdict::Nobody => Ok(()),
+            Verdict::Refused(reason) => {
+                self.voice.error("online-restart", format_args!("not handed over: {reason}"));
+                self.standing.is_left_behind();
+                Ok(())
             }
         }
-        match stop::is_told(&self.standing) {
-            true => Err(self.told_to_leave()),
-            false => Ok(()),
-        }
-    }
-
-    /// Why it has to leave.
-    pub(super) fn told_to_leave(&self) -> Ending {
-        self.voice.told_to_leave()
     }
 
     fn pack(&self, unread: &[u8]) -> Luggage {
@@ -115,9 +110,20 @@ pub fn move_in(
     let options = shared.client_options(&rule).unwrap_or_else(|| shared.stream_options());
     let _ = stream.set_options(&options);
     let notified = Notified::new();
-    let standing = Arc::new(Standing::new(notified.notifier()));
     let machine = machine::current().expect("clients move to machines");
-    let entry = shared.rosters[machine].enter(client, Arc::clone(&standing));
+    let person = Person {
+        id,
+        database: database.as_str().into(),
+        user: user.as_str().into(),
+        address: address.clone(),
+        local: stream.local(),
+        since: since(luggage.age_ms),
+        machine,
+        home: Some(Arc::clone(&home)),
+    };
+    let wanted = Arc::clone(&own.wanted);
+    let standing = Arc::new(Standing::new(person, notified.notifier(), wanted));
+    let entry = shared.rosters[machine].enter(Arc::clone(&standing));
     voice.session("online-restart", format_args!("taken over from the old process"));
     Ok(Box::new(Session {
         client: stream,
