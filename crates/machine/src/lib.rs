@@ -34,6 +34,7 @@
 
 mod buffer;
 mod census;
+pub mod channel;
 mod clock;
 mod coroutine;
 mod engine;
@@ -55,6 +56,7 @@ mod substrate;
 pub mod sync;
 mod sys;
 mod timer;
+pub mod tls;
 mod wait;
 
 pub use buffer::{BUFFER_BYTES, Buffer};
@@ -72,10 +74,10 @@ pub use io::parcel::{Parcel, Watcher};
 pub use io::passing::DESCRIPTORS_MAX;
 pub use io::stream::{Keepalive, Progress, Stream, StreamOptions};
 pub use notified::{Notified, Notifier};
-pub use offload::offload;
+pub use offload::{OffloadStats, offload, offload_stats};
 pub use park::{Served, Session, Wakers, start_session};
 pub use resolve::{host_name, resolve};
 pub use signal::{Signal, Signals};
-pub use stats::MachineStats;
+pub use stats::{MachineStats, TURN_OCTAVES};
 pub use sys::{process, raise_file_limit};
 pub use wait::{Interest, Woken, wait_any};

@@ -19,7 +19,7 @@ use crate::log::{Level, Log, Options, Who};
 use crate::restart::{self, Inheritance};
 use crate::shared::Shared;
 use crate::world::Origin;
-use crate::{descriptors, groups, host, janitor, soft_oom, stats};
+use crate::{descriptors, groups, host, janitor, soft_oom, stats, web};
 
 /// Fewer stacks than this are not kept, whatever `cache_coroutine` says: here a client that says
 /// something takes one, and Odyssey's new clients only.
@@ -238,9 +238,25 @@ impl System {
         let Ok(life) = Life::new(shared, machines, signals, listeners) else {
             return Exit::Failed;
         };
+        self.open_web();
         self.shared.tell(Stage::Listening { succeeds: elder.is_there() });
         restart::follow(&self.shared, &self.machines, elder);
         life.run()
+    }
+
+    /// Opens the port for scrapers and probes. Clients are served without it, too.
+    fn open_web(&self) {
+        let Shared { web, log, .. } = &*self.shared;
+        let prepared = web.prepare_first(&self.shared.config().global);
+        if let Some(line) = &prepared.complaint {
+            log.error("web", &Who::default(), format_args!("{line}"));
+        }
+        web.commit(prepared);
+        web.clients_may_come();
+        let (shared, machines) = (Arc::clone(&self.shared), Arc::clone(&self.machines));
+        if let Err(error) = machine::spawn("web", move || web::run(&shared, &machines)) {
+            log.error("web", &Who::default(), format_args!("no http: {error}"));
+        }
     }
 
     /// Opens every `listen` of the configuration. What cannot be bound is logged and left out.

@@ -1,12 +1,14 @@
 //! The daemon: listeners, sessions, backends. It does what `router` decides, in straight-line code
 //! on the coroutines of `machine`, with the words of `wire` and the wishes of `config`.
 
+mod auth_query;
 mod backend;
 mod boot;
 mod cli;
 mod daemon;
 mod descriptors;
 mod dialog;
+mod durations;
 mod ending;
 mod errors;
 mod face;
@@ -21,6 +23,7 @@ mod keyring;
 mod life;
 mod listener;
 mod log;
+mod metrics;
 mod names;
 mod nonsense;
 mod passage;
@@ -35,10 +38,12 @@ mod session;
 mod shared;
 mod shutdown;
 mod soft_oom;
+mod sqlstates;
 mod stats;
 mod systemd;
 mod tally;
 mod turns;
+mod web;
 mod world;
 
 pub use cli::run;

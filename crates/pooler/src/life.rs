@@ -179,6 +179,7 @@ impl Life {
     fn give_way(&mut self, raising: &Raising, mut listeners: Listeners) -> Option<Exit> {
         self.say("online-restart", "the new binary serves, no more clients come here");
         listeners.pause();
+        self.shared.web.let_go();
         self.shared.kin.set_replaced(true);
         if let Some(word) = raising.word() {
             self.shared.tell(Stage::Replaced(word));
@@ -191,6 +192,8 @@ impl Life {
         self.shared.rosters.iter().for_each(|roster| roster.let_stay());
         self.complain("online-restart", "clients are served by the old binary again");
         self.stay(listeners);
+        let global = &self.shared.world().config.global.clone();
+        self.shared.web.commit(self.shared.web.prepare_first(global));
         self.shared.tell(Stage::Back);
         None
     }
@@ -207,8 +210,7 @@ impl Life {
 
     /// SIGTERM, SIGINT. A new process that wants us to go is an Odyssey that serves now.
     fn end(&mut self, sender: u32) -> Option<Exit> {
-        let text = "termination signal received, shutting down";
-        self.say("system", text);
+        self.say("system", "termination signal received, shutting down");
         if self.shared.config().global.max_sigterms_to_die <= 1 {
             return Some(Exit::Failed);
         }
@@ -218,11 +220,13 @@ impl Life {
             }
             Phase::Raising(raising, listeners) => {
                 raising.tell_to_end();
+                self.shared.web.stops();
                 self.shared.tell(Stage::Stopping);
                 listeners.close();
             }
             serving => {
                 self.phase = serving;
+                self.shared.web.stops();
                 self.shared.tell(Stage::Stopping);
                 // Whoever asks for a reload from now on is refused.
                 if let Some(listeners) = self.take_listeners() {

@@ -56,8 +56,6 @@ const OWED: &[&str] = &[
     "auth_module",
     "enable_mdb_iamproxy_auth",
     "auth_pam_service",
-    "auth_query",
-    "password_passthrough",
     "ldap_endpoint",
     "ldap_endpoint_name",
     "ldap_storage_credentials",
@@ -66,9 +64,6 @@ const OWED: &[&str] = &[
     // operation
     "role",
     "log_syslog",
-    "log_general_stats_prom",
-    "log_route_stats_prom",
-    "promhttp_server_port",
     "enable_online_restart",
     "soft_oom",
 ];

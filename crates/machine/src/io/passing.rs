@@ -30,7 +30,11 @@ impl Stream {
     ///
     /// # Errors
     /// `Io`; the socket is closed then.
+    ///
+    /// # Panics
+    /// Under TLS: nobody could go on with the bare socket.
     pub fn into_fd(self) -> Result<OwnedFd, Error> {
+        assert!(self.tls.is_none(), "a socket under TLS stays with its keys");
         let machine = Machine::here().ok_or(Error::NotOnMachine)?;
         sys::epoll_del(machine.shared.epoll, self.as_fd().as_raw_fd())?;
         Ok(self.release())

@@ -1,7 +1,8 @@
 //! Moving: a client goes from one process to the other while it says nothing (online restart). Its
 //! socket and its belongings travel; no server does. It moves only where it could be parked: no
 //! server in its hands, nothing owed, no BEGIN that nobody has heard. Replication clients, those
-//! that are pinned and those of a session pool that have their server stay until they leave.
+//! that are pinned, those of a session pool that have their server and those under TLS stay until
+//! they leave.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -37,7 +38,7 @@ impl Session {
             return Ok(());
         }
         let shared = Arc::clone(self.voice.shared());
-        if !shared.kin.has_successor() || self.own.begun {
+        if !shared.kin.has_successor() || self.own.begun || self.client.tls().is_some() {
             return Ok(());
         }
         let Some(unread) = flows.up.unread() else { return Ok(()) };
