@@ -14,7 +14,7 @@ use crate::log::Who;
 use crate::reload;
 use crate::restart::{News, Raising};
 use crate::shared::Shared;
-use crate::shutdown::Linger;
+use crate::shutdown::{Linger, reopen_log};
 
 /// Signals the process handles itself; blocked in all threads.
 pub(crate) const SIGNALS: [i32; 6] = [
@@ -84,9 +84,7 @@ impl Life {
         match signal.number {
             libc::SIGTERM | libc::SIGINT => return self.end(signal.sender),
             libc::SIGHUP => self.reload(),
-            libc::SIGUSR1 => {
-                self.complain("system", "SIGUSR1: reopening the log is not built yet");
-            }
+            libc::SIGUSR1 => reopen_log(&self.shared),
             libc::SIGUSR2 => self.restart(),
             _ => self.lead(),
         }

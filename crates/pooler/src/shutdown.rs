@@ -84,6 +84,7 @@ impl Linger<'_> {
                 let text = format_args!("SIGHUP: shutting down, nothing is reloaded");
                 shared.log.error("system", &Who::default(), text);
             }
+            libc::SIGUSR1 => reopen_log(shared),
             libc::SIGUSR2 if self.raising.is_some() => {
                 let text = format_args!("online restart signal ignored - already replaced");
                 shared.log.error("online-restart", &Who::default(), text);
@@ -96,6 +97,15 @@ impl Linger<'_> {
     fn is_alone_again(&self) -> bool {
         let news = self.raising.and_then(Raising::news);
         matches!(news, Some(News::Gone | News::Failed))
+    }
+}
+
+/// Rotation of `log_file`; without one there is nothing to do, and Odyssey says nothing.
+pub(crate) fn reopen_log(shared: &Shared) {
+    if shared.config().global.log_file.is_some() {
+        let text = format_args!("SIGUSR1 received, reopening log");
+        shared.log.info("system", &Who::default(), text);
+        shared.log.reopen();
     }
 }
 

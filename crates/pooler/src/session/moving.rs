@@ -97,7 +97,7 @@ pub fn move_in(
     if let Some(reason) = unfit(&rule) {
         return Err(reason.into());
     }
-    voice.follow(&rule);
+    voice.routed(&rule);
     let process = shared.clients.admit().map_err(|refusal| refusal.to_string())?;
     let route = shared.routes.get_or_create(&rule, database, user, Replication::No);
     let home = shared.home(route.map_err(|refusal| refusal.to_string())?);
