@@ -6,6 +6,7 @@ pub(crate) mod listener;
 mod outbox;
 pub(crate) mod parcel;
 pub(crate) mod passing;
+pub(crate) mod relay;
 pub(crate) mod stream;
 
 use crate::coroutine::{Job, Task, Title};
