@@ -102,6 +102,8 @@ pub struct Global {
     /// SIGUSR2 puts a new process in the place of this one.
     pub enable_online_restart: bool,
 
+    /// Socket of the daemon that `authentication external` asks.
+    pub external_auth_socket_path: PathBuf,
     /// Who may come in at all (`hba_file`); None = everybody.
     pub hba: Option<Arc<Hba>>,
     /// Clients at once; None = unlimited.
