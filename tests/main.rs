@@ -18,6 +18,7 @@ mod groups;
 mod hostile;
 mod modes;
 mod odd_orders;
+mod passthrough;
 mod pool_cancels;
 mod pool_options;
 mod pool_shares;

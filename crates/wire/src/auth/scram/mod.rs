@@ -20,11 +20,13 @@ use sha2::Sha256;
 
 use crate::auth::normalize;
 
-pub use client::{Challenge, Client, Proved};
+pub use client::{Binding, Challenge, Client, Proved};
 pub use server::{Accepted, Server};
 
 /// The one mechanism we offer and choose. The -PLUS one needs channel binding.
 pub const MECHANISM: &str = "SCRAM-SHA-256";
+/// The one that is bound to the server's certificate.
+pub const MECHANISM_PLUS: &str = "SCRAM-SHA-256-PLUS";
 /// PostgreSQL's default, and so the count that stands out least.
 pub const ITERATIONS_DEFAULT: u32 = 4096;
 /// What a server may make us do: 0.4 s of a core. PostgreSQL's `scram_iterations` allows any count.
