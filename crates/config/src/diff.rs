@@ -142,6 +142,8 @@ fn global(old: &Global, new: &mut Global, lines: &mut Lines) {
     global_options! { old, new, lines;
         live:
             log_debug log_session log_query log_config log_stats stats_interval_s
+            log_general_stats_prom log_route_stats_prom
+            promhttp_server_port promhttp_server_host
             smart_search_path_enquoting virtual_transaction virtual_processing
             group_checker_interval unix_socket_dir unix_socket_mode
             nodelay keepalive_s keepalive_interval_s keepalive_probes keepalive_user_timeout_ms

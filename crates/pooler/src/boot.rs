@@ -16,7 +16,7 @@ use crate::listener::Listeners;
 use crate::log::{Level, Log, Options, Who};
 use crate::shared::Shared;
 use crate::world::Origin;
-use crate::{descriptors, groups, host, janitor, reload, shutdown, stats};
+use crate::{descriptors, groups, host, janitor, reload, shutdown, stats, web};
 
 /// Fewer stacks than this are not kept, whatever `cache_coroutine` says: here a client that says
 /// something takes one, and Odyssey's new clients only.
@@ -221,8 +221,24 @@ impl System {
         else {
             return Exit::Failed;
         };
+        self.open_web();
         let _ = self.stages.try_send(Stage::Listening);
         shutdown::wait(&self.shared, &self.machines, &signals, serving, &self.stages)
+    }
+
+    /// Opens the port for scrapers and probes. Clients are served without it, too.
+    fn open_web(&self) {
+        let Shared { web, log, .. } = &*self.shared;
+        let prepared = web.prepare_first(&self.shared.config().global);
+        if let Some(line) = &prepared.complaint {
+            log.error("web", &Who::default(), format_args!("{line}"));
+        }
+        web.commit(prepared);
+        web.clients_may_come();
+        let (shared, machines) = (Arc::clone(&self.shared), Arc::clone(&self.machines));
+        if let Err(error) = machine::spawn("web", move || web::run(&shared, &machines)) {
+            log.error("web", &Who::default(), format_args!("no http: {error}"));
+        }
     }
 
     /// Opens every `listen` of the configuration. What cannot be bound is logged and left out.

@@ -57,6 +57,7 @@ pub(crate) fn wait(
     if shared.config().global.max_sigterms_to_die <= 1 {
         return Exit::Failed;
     }
+    shared.web.stops();
     let _ = stages.try_send(Stage::Stopping);
     reloads.cancel();
     if let Ok(listeners) = reloads.join(Deadline::after(RELOAD_END)) {

@@ -41,6 +41,10 @@ pub(super) fn read(fields: Fields<'_>, complaints: &mut Complaints) -> Global {
         log_config: fields.flag("log_config"),
         log_stats: fields.flag("log_stats"),
         stats_interval_s: u64::from(fields.small("stats_interval").max(1)),
+        log_general_stats_prom: fields.flag("log_general_stats_prom"),
+        log_route_stats_prom: fields.flag("log_route_stats_prom"),
+        promhttp_server_port: promhttp_server_port(fields),
+        promhttp_server_host: fields.string("promhttp_server_host").unwrap_or_default(),
         log_queue_depth: fields.limit("log_queue_depth").unwrap_or(LOG_QUEUE_DEPTH),
         daemonize: fields.flag("daemonize"),
         priority: i32::try_from(fields.integer("priority")).ok().filter(|&it| it != 0),
@@ -81,6 +85,14 @@ fn parses_queries(root: &Block) -> bool {
     let section = root.sections("query_parsing").next();
     let mode = section.and_then(|block| Fields::new(Scope::QueryParsing, block).text("mode"));
     mode != Some("disabled")
+}
+
+/// The table knows the range.
+fn promhttp_server_port(fields: Fields<'_>) -> Option<u16> {
+    fields
+        .is_set("promhttp_server_port")
+        .then(|| fields.integer("promhttp_server_port"))
+        .and_then(|port| u16::try_from(port).ok())
 }
 
 /// Odyssey asks without a pause if it is 0.

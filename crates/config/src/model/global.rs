@@ -41,6 +41,14 @@ pub struct Global {
     pub log_stats: bool,
     /// Seconds between two computations of statistics; at least 1.
     pub stats_interval_s: u64,
+    /// The metrics of the process in the log, each `stats_interval_s`.
+    pub log_general_stats_prom: bool,
+    /// The metrics of each route in the log, each `stats_interval_s`.
+    pub log_route_stats_prom: bool,
+    /// Port of the HTTP listener; None = there is none.
+    pub promhttp_server_port: Option<u16>,
+    /// Where it listens: an address, a name, or `*`.
+    pub promhttp_server_host: String,
     /// Lines that may wait for the log writer before lines are dropped.
     pub log_queue_depth: usize,
 

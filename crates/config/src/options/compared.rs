@@ -45,6 +45,7 @@ const BETTER: &[(&str, &str)] = &[
     ("pool_smart_discard", "removes prepared statements by SQL, too"),
     ("pool_timeout", "first come first served; says who has the servers"),
     ("priority", "a refusal is told and not fatal"),
+    ("promhttp_server_port", "true numbers, probes and a page; changes at run time"),
     ("quantiles", "in the statistics lines, too"),
     ("role", "checked; it decides about the console, which is not built yet"),
     ("sequential_routing", "warns about rules nobody meets; changes at run time"),

@@ -44,12 +44,16 @@ pub(super) const ROWS: &[Row] = &[
     integer("log_queue_depth", "30000")
         .restart()
         .doc("Lines waiting for the writer; more are dropped."),
-    flag("log_general_stats_prom", "no").later(&["no"]).doc("Prometheus text in the log."),
-    flag("log_route_stats_prom", "no").later(&["no"]).doc("Prometheus text per route in the log."),
+    flag("log_general_stats_prom", "no")
+        .doc("Each stats_interval, the metrics of the process in the log."),
+    flag("log_route_stats_prom", "no")
+        .doc("Each stats_interval, the metrics of each route in the log."),
     between("promhttp_server_port", 1, 65535, "")
-        .restart()
-        .later(&[])
-        .doc("Port of the metrics server."),
+        .doc("Port of /metrics, /livez, /readyz and a status page; none without it."),
+    text("promhttp_server_host")
+        .ours()
+        .default("127.0.0.1")
+        .doc("Where that port is: an address, a name, or * for all addresses."),
     flag("enable_host_watcher", "no")
         .restart()
         .doc("Each second, the host's processors and memory."),

@@ -64,9 +64,6 @@ const OWED: &[&str] = &[
     // operation
     "role",
     "log_syslog",
-    "log_general_stats_prom",
-    "log_route_stats_prom",
-    "promhttp_server_port",
     "enable_online_restart",
     "soft_oom",
 ];

@@ -28,7 +28,7 @@ use crate::id::{Id, Kind};
 use crate::log::Who;
 use crate::permits::Permit;
 use crate::shared::Shared;
-use crate::tally::Traffic;
+use crate::tally::{Span, Traffic};
 
 /// A client that was just accepted, on its way to its machine.
 pub struct Arrival {
@@ -396,7 +396,9 @@ impl Login<'_> {
         encode::backend_key_data(&mut bytes, &split(key));
         encode::ready_for_query(&mut bytes, TransactionStatus::Idle);
         dialog.send(&bytes)?;
-        let (rule, us) = (source.home.route.rule(), self.since.elapsed().as_micros());
+        let took = self.since.elapsed();
+        source.home.tally.took(Span::Login, took);
+        let (rule, us) = (source.home.route.rule(), took.as_micros());
         self.voice.session("setup", format_args!("login time: {us} microseconds"));
         self.voice.session(
             "setup",

@@ -14,6 +14,7 @@ use crate::ending::Ending;
 use crate::id::Id;
 use crate::log::Who;
 use crate::shared::Shared;
+use crate::sqlstates::Said;
 
 /// Who speaks. Boxed by its session: an idle client should be small.
 pub struct Voice {
@@ -131,6 +132,11 @@ impl Voice {
         Ok(())
     }
 
+    /// A client is told a server's own error.
+    pub fn forwards_error(&self, error: &NoticeView<'_>) {
+        self.shared.sqlstates.told(Said::ByServers, &error.code().lossy());
+    }
+
     /// A server's own error passes by.
     pub fn server_error(&self, server: Id, error: &NoticeView<'_>) {
         let who = self.who(Some(server));
@@ -146,6 +152,7 @@ impl Voice {
 
     /// An error of ours as the client reads it: with our name and its id in front.
     pub fn tag(&self, mut notice: Notice) -> Notice {
+        self.shared.sqlstates.told(Said::ByUs, &notice.code);
         notice.message = match self.shows_id {
             true => format!("odyssey: {}: {}", self.id, notice.message),
             false => format!("odyssey: {}", notice.message),
