@@ -25,6 +25,7 @@ mod pool_shares;
 mod pooling;
 mod prepared;
 mod process;
+mod proxy_protocol;
 mod queries;
 mod reload;
 mod replication;

@@ -13,6 +13,7 @@ mod global;
 mod group;
 mod idle;
 mod listen;
+mod proxy;
 mod rule;
 mod rule_check;
 mod shadow;

@@ -47,8 +47,8 @@ pub use in_force::{Effective, Origin, effective, effective_global};
 pub use model::{
     AddressSelector, AffinityRule, AuthQuery, Authentication, Config, ConnDrop, ConnectionType,
     CpuAffinity, Endpoint, Global, GroupQuery, Hba, HbaLine, HbaName, Keepalive, Listen, Name,
-    PoolMode, PoolRouting, Quantile, Role, Rule, SessionAttrs, SessionState, SharedPool, Storage,
-    StorageKind, TlsMode, UserName,
+    PoolMode, PoolRouting, ProxyFrom, Quantile, Role, Rule, SessionAttrs, SessionState, SharedPool,
+    Storage, StorageKind, TlsMode, UserName,
 };
 pub use options::{compared as options_compared, page as options_page, schema as yaml_schema};
 pub use secret::Secret;

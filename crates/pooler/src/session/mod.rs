@@ -9,6 +9,7 @@ mod idle;
 mod login;
 mod outflow;
 mod preamble;
+mod proxied;
 mod relay;
 mod remark;
 mod replication;
