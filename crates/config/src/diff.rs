@@ -154,6 +154,7 @@ fn global(old: &Global, new: &mut Global, lines: &mut Lines) {
         restart:
             workers resolvers coroutine_stack_bytes cache_coroutine
             log_file log_format log_to_stdout log_queue_depth
+            log_syslog log_syslog_ident log_syslog_facility log_syslog_target log_syslog_format
             daemonize pid_file bindwith_reuseport
             priority cpu_affinity dns_cache_ttl enable_host_watcher;
     }

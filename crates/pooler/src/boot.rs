@@ -13,7 +13,7 @@ use machine::{Engine, EngineConfig, MachineHandle, Signals};
 use crate::daemon::{self, Role};
 use crate::face::{Face, STAGES, Stage};
 use crate::listener::Listeners;
-use crate::log::{Level, Log, Options, Who};
+use crate::log::{Level, Log, Options, SyslogOptions, Who};
 use crate::shared::Shared;
 use crate::world::Origin;
 use crate::{descriptors, groups, host, janitor, reload, shutdown, stats, web};
@@ -102,6 +102,12 @@ fn open_log(config: &Config) -> Result<Log, String> {
         format: global.log_format.clone(),
         file: global.log_file.clone(),
         stdout: global.log_to_stdout,
+        syslog: global.log_syslog.then(|| SyslogOptions {
+            ident: global.log_syslog_ident.clone(),
+            facility: global.log_syslog_facility,
+            target: global.log_syslog_target.clone(),
+            format: global.log_syslog_format,
+        }),
         queue_lines_max: global.log_queue_depth,
     };
     Log::open(options).map_err(|error| match &global.log_file {

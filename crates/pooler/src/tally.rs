@@ -91,6 +91,8 @@ pub struct Totals {
 #[derive(Debug, Default)]
 pub struct Traffic {
     totals: Totals,
+    /// What was handed in so far.
+    life: Totals,
     /// When the transaction began; None outside of one.
     since: Option<Instant>,
     /// When the request that is not answered yet was made.
@@ -269,12 +271,14 @@ impl Traffic {
     }
 
     /// Everything asked for was answered, and a transaction is open.
-    pub fn settled(&mut self, now: Instant, tally: &Tally) {
+    /// Returns how long that took, in microseconds.
+    pub fn settled(&mut self, now: Instant, tally: &Tally) -> Option<u64> {
         let column = tally.column();
-        self.count_queries(now, tally, column);
+        let us = self.count_queries(now, tally, column);
         if self.handed_in.is_some_and(|at| now.duration_since(at) >= HAND_IN) {
             self.hand_in(now, column);
         }
+        us
     }
 
     /// Bytes went from the client to its server.
@@ -298,9 +302,10 @@ impl Traffic {
     }
 
     /// Everything asked for was answered, and no transaction is open; or the client is gone.
-    pub fn transaction_over(&mut self, now: Instant, tally: &Tally) {
+    /// Returns how long the last requests took, if there were any, in microseconds.
+    pub fn transaction_over(&mut self, now: Instant, tally: &Tally) -> Option<u64> {
         let column = tally.column();
-        self.count_queries(now, tally, column);
+        let us = self.count_queries(now, tally, column);
         if let Some(since) = self.since.take()
             && std::mem::take(&mut self.real)
         {
@@ -313,14 +318,20 @@ impl Traffic {
             }
         }
         self.hand_in(now, column);
+        us
+    }
+
+    /// All of the client's life that was handed in.
+    pub fn life(&self) -> &Totals {
+        &self.life
     }
 
     /// Those of a pipeline count as long as the whole of it: none can be read before.
-    fn count_queries(&mut self, now: Instant, tally: &Tally, column: &Column) {
-        let Some(asked) = self.asked.take() else { return };
+    fn count_queries(&mut self, now: Instant, tally: &Tally, column: &Column) -> Option<u64> {
+        let asked = self.asked.take()?;
         let count = std::mem::take(&mut self.answered);
         if count == 0 {
-            return;
+            return None;
         }
         let us = now.duration_since(asked).as_micros() as u64;
         self.totals.queries += count;
@@ -330,10 +341,13 @@ impl Traffic {
         if let Some((queries, _)) = tally.histograms.get() {
             queries.record(us, count);
         }
+        Some(us)
     }
 
     fn hand_in(&mut self, now: Instant, column: &Column) {
-        column.add(&std::mem::take(&mut self.totals));
+        let done = std::mem::take(&mut self.totals);
+        column.add(&done);
+        self.life = self.life.plus(&done);
         self.handed_in = Some(now);
     }
 }

@@ -63,7 +63,6 @@ const OWED: &[&str] = &[
     "external_auth_socket_path",
     // operation
     "role",
-    "log_syslog",
     "enable_online_restart",
     "soft_oom",
 ];

@@ -219,7 +219,7 @@ impl Home {
     fn log_opened(&self, id: Id, reached: &Reached) {
         if self.shared.config().global.log_session {
             let rule = self.route.rule();
-            let storage = Some(rule.storage.name.as_str());
+            let storage = Some(&*rule.storage);
             let who = Who { server: Some(id), storage, ..Who::default() };
             let Reached { stream, address, resolve, connect } = reached;
             let local = stream.local();

@@ -28,7 +28,7 @@ use crate::id::{Id, Kind};
 use crate::log::Who;
 use crate::permits::Permit;
 use crate::shared::Shared;
-use crate::tally::{Span, Traffic};
+use crate::tally::{Span, Totals, Traffic};
 
 /// A client that was just accepted, on its way to its machine.
 pub struct Arrival {
@@ -274,9 +274,8 @@ impl Login<'_> {
     ) -> Result<Arc<Home>, Ending> {
         let rule = &routing::rule_of(self.shared, &self.voice, asked, tls, self.deadline)?;
         let Asked { database, user } = asked;
-        self.voice.shows_id = rule.client_show_id;
+        self.voice.routed(rule);
         self.forwards = rule.client_fwd_error;
-        self.voice.logs_queries = self.shared.config().global.log_query || rule.log_query;
         if rule.storage.kind == StorageKind::Local {
             let text = "the admin console is not built yet";
             return Err(Ending::Login(Notice::fatal("0A000", text)));
@@ -466,7 +465,7 @@ impl Login<'_> {
             let pipe = Pipe::new(self.client, lease, rest);
             let ending = pipe.run(&notified, &standing, &self.voice);
             home.failed(&ending);
-            return self.voice.ended(&ending, self.since);
+            return self.voice.ended(&ending, self.since, &Totals::default());
         }
         let session = Session {
             client: self.client,

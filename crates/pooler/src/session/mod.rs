@@ -7,6 +7,7 @@ mod belongings;
 mod channel;
 mod idle;
 mod login;
+mod masked;
 mod outflow;
 mod preamble;
 mod proxied;
@@ -190,8 +191,9 @@ impl Session {
         // First of all the server: others wait for it.
         self.leave_server(&ending, !up.is_through(), down);
         self.traffic.sent(rest.len());
-        self.traffic.transaction_over(machine::now(), &self.home.tally);
-        self.voice.ended(&ending, self.since);
+        let us = self.traffic.transaction_over(machine::now(), &self.home.tally);
+        self.voice.query_time(us);
+        self.voice.ended(&ending, self.since, self.traffic.life());
         self.home.failed(&ending);
         let forward = self.home.route.rule().client_fwd_error;
         let flushed =
