@@ -12,6 +12,7 @@ mod doors;
 mod drivers;
 mod duplex;
 mod endings;
+mod error_page;
 mod first_login;
 mod function_calls;
 mod groups;
