@@ -21,6 +21,7 @@ mod logs;
 mod metrics;
 mod modes;
 mod odd_orders;
+mod outsiders;
 mod pool_cancels;
 mod pool_options;
 mod pool_shares;
