@@ -23,6 +23,7 @@ mod metrics;
 mod modes;
 mod odd_orders;
 mod outsiders;
+mod packaging;
 mod pool_cancels;
 mod pool_options;
 mod pool_shares;
