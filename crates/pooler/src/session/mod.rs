@@ -11,6 +11,7 @@ mod masked;
 mod moving;
 mod outflow;
 mod preamble;
+mod proxied;
 mod relay;
 mod remark;
 mod replication;
