@@ -1,8 +1,8 @@
 //! Moving: a client goes from one process to the other while it says nothing (online restart). Its
 //! socket and its belongings travel; no server does. It moves only where it could be parked: no
 //! server in its hands, nothing owed, no BEGIN that nobody has heard. Replication clients, those
-//! that are pinned, those of a session pool that have their server and those under TLS stay until
-//! they leave.
+//! that are pinned, those of a session pool that have their server, those under TLS and those
+//! whose own secrets open their servers stay until they leave.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -38,7 +38,8 @@ impl Session {
             return Ok(());
         }
         let shared = Arc::clone(self.voice.shared());
-        if !shared.kin.has_successor() || self.own.begun || self.client.tls().is_some() {
+        let stays = self.own.begun || self.client.tls().is_some() || self.home.relies_on_clients();
+        if stays || !shared.kin.has_successor() {
             return Ok(());
         }
         let Some(unread) = flows.up.unread() else { return Ok(()) };
