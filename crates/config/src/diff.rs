@@ -187,11 +187,11 @@ impl Section for Listen {
     fn tell(&self, new: &Listen, lines: &mut Lines) {
         let Listen { host: _, port: _, backlog: _, client_login_timeout: _, .. } = self;
         let Listen { tls: _, tls_ca_file: _, tls_key_file: _, tls_cert_file: _, .. } = self;
-        let Listen { target_session_attrs: _, .. } = self;
+        let Listen { proxy_protocol: _, target_session_attrs: _, .. } = self;
         let (old, name) = (self, self.name());
         tell!(old, new, |option, words| lines.applied(&name, option, words);
             backlog client_login_timeout tls tls_ca_file tls_key_file tls_cert_file
-            target_session_attrs);
+            proxy_protocol target_session_attrs);
     }
 }
 

@@ -10,6 +10,7 @@ mod rule;
 mod syslog;
 
 use std::fmt;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -60,8 +61,29 @@ pub struct Listen {
     pub tls_key_file: Option<PathBuf>,
     /// Our certificate.
     pub tls_cert_file: Option<PathBuf>,
+    /// Who says in a PROXY header where clients come from; None: nobody.
+    pub proxy_protocol: Option<ProxyFrom>,
     /// Which of several servers; it wins over the rule's.
     pub target_session_attrs: Option<SessionAttrs>,
+}
+
+/// Proxies that are believed what they say of their clients.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProxyFrom {
+    /// Whoever connects from there.
+    pub networks: Vec<AddressSelector>,
+    /// Whoever connects by a unix socket.
+    pub unix: bool,
+}
+
+impl ProxyFrom {
+    /// Whether that is one of them; None is a unix socket.
+    pub fn contains(&self, peer: Option<IpAddr>) -> bool {
+        match peer {
+            None => self.unix,
+            some => self.networks.iter().any(|network| network.contains(some)),
+        }
+    }
 }
 
 /// Which of several servers a client is to get.

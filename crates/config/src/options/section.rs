@@ -23,6 +23,12 @@ pub(super) const LISTEN: &[Row] = &[
     text("tls_key_file").harmless().doc("Our private key."),
     text("tls_cert_file").harmless().doc("Our certificate."),
     text("tls_protocols").harmless().doc("Odyssey never applies it."),
+    flag("proxy_protocol", "no")
+        .ours()
+        .doc("PROXY headers, version 1 or 2, say where clients come from."),
+    text("proxy_protocol_from").ours().doc(
+        "Who sends them, and has to: addresses and networks with commas; unix for the socket.",
+    ),
     text("target_session_attrs")
         .words(SESSION_ATTRS)
         .later(&["any"])
