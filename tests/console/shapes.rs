@@ -1,4 +1,4 @@
-//! Columns and types on the wire. Views are made for Odyssey's columns in Odyssey's order; exporters
+//! Columns and types on the wire. Views are made for the columns of Odyssey in its order; exporters
 //! look others up by name.
 
 use super::*;
