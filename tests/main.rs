@@ -7,6 +7,7 @@ mod command_line;
 mod contract;
 mod convert;
 mod daemon;
+mod doors;
 mod drivers;
 mod duplex;
 mod endings;

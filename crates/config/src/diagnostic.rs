@@ -236,7 +236,7 @@ impl Complaints {
         self.errors < COMPLAINTS_MAX
     }
 
-    fn add(&mut self, place: &Place, diagnostic: Diagnostic) {
+    pub fn add(&mut self, place: &Place, diagnostic: Diagnostic) {
         let count = match diagnostic.severity {
             Severity::Error => &mut self.errors,
             Severity::Warning => &mut self.warnings,

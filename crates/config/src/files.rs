@@ -13,7 +13,8 @@ const DEPTH_MAX: usize = 16; // Odyssey's limit
 const FILES_MAX: usize = 256; // 16 levels of two includes each would be 65,536
 const FILE_BYTES_MAX: u64 = 64 << 20; // a hundred times the largest we know
 
-const WHERE: &str = "a relative path is looked up in the working directory, then beside this file";
+pub(crate) const WHERE: &str =
+    "a relative path is looked up in the working directory, then beside this file";
 
 /// The files opened so far.
 pub(crate) struct Files<'a> {
@@ -169,7 +170,8 @@ fn matching(pattern: &str) -> Vec<PathBuf> {
     paths.filter_map(Result::ok).filter(|path| !path.is_dir()).collect()
 }
 
-fn bytes(path: &Path) -> io::Result<Vec<u8>> {
+/// The whole file, if it has a sane size.
+pub(crate) fn bytes(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     File::open(path)?.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > FILE_BYTES_MAX {
@@ -180,7 +182,7 @@ fn bytes(path: &Path) -> io::Result<Vec<u8>> {
 }
 
 /// The bytes as text, or where they cease to be text.
-fn utf8(name: &str, bytes: Vec<u8>) -> Result<String, Diagnostics> {
+pub(crate) fn utf8(name: &str, bytes: Vec<u8>) -> Result<String, Diagnostics> {
     String::from_utf8(bytes).map_err(|error| {
         let end = error.utf8_error().valid_up_to();
         let (good, byte) = (&error.as_bytes()[..end], error.as_bytes()[end]);

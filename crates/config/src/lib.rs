@@ -14,6 +14,7 @@ mod dump;
 mod environment;
 mod fields;
 mod files;
+mod hba;
 mod import;
 mod in_force;
 mod inspect;
@@ -39,12 +40,15 @@ pub use diagnostic::{Diagnostic, Diagnostics, Excerpt, Severity};
 pub use diff::{Diff, RuleChange, diff};
 pub use draft::{Section, Setting, Word, write};
 pub use dump::{Secrets, dump};
+#[doc(hidden)]
+pub use hba::fuzz as fuzz_hba;
 pub use import::{Fate, Imported, Note, Reader, Source, import};
 pub use in_force::{Effective, Origin, effective, effective_global};
 pub use model::{
     AddressSelector, AffinityRule, Authentication, Config, ConnDrop, ConnectionType, CpuAffinity,
-    Endpoint, Global, GroupQuery, Keepalive, Listen, Name, PoolMode, PoolRouting, Quantile, Role,
-    Rule, SessionAttrs, SessionState, SharedPool, Storage, StorageKind, TlsMode, UserName,
+    Endpoint, Global, GroupQuery, Hba, HbaLine, HbaName, Keepalive, Listen, Name, PoolMode,
+    PoolRouting, Quantile, Role, Rule, SessionAttrs, SessionState, SharedPool, Storage,
+    StorageKind, TlsMode, UserName,
 };
 pub use options::{compared as options_compared, page as options_page, schema as yaml_schema};
 pub use secret::Secret;

@@ -3,6 +3,7 @@
 
 mod affinity;
 mod global;
+mod hba;
 mod quantile;
 mod rule;
 
@@ -13,6 +14,7 @@ use std::time::Duration;
 
 pub use affinity::{AffinityRule, CpuAffinity};
 pub use global::Global;
+pub use hba::{Hba, HbaLine, HbaName};
 pub use quantile::Quantile;
 pub use rule::{
     AddressSelector, Authentication, ConnectionType, GroupQuery, Keepalive, Name, PoolMode,

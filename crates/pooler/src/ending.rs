@@ -43,6 +43,10 @@ pub enum Ending {
     TransactionRefused,
     /// The client left in its server what its rule forbids: what, in words.
     LeftBehind(String),
+    /// An operator ended it.
+    Killed,
+    /// Its pool is paused, and the client keeps a server.
+    Paused,
     /// The process stops and asks its clients to leave.
     ShuttingDown,
     /// The engine failed us: too many coroutines, a cancelled coroutine.
@@ -118,6 +122,14 @@ impl Ending {
                 Notice::fatal("0A000", format!("session state not allowed in this pool: {left}"))
                     .with_hint("a session pool has no such limit")
             }
+            Ending::Killed => Notice::fatal("08006", "Odyssey has dropped the connection")
+                .with_detail(
+                    "Connection was killed by Odyssey configuration reloading or console command",
+                )
+                .with_hint("Try to reconnect"),
+            Ending::Paused => Notice::fatal("57P01", "Odyssey has dropped the connection")
+                .with_detail("The pool is paused, and this connection would keep a server")
+                .with_hint("Try to reconnect when the pool is resumed"),
             Ending::ShuttingDown => Notice::fatal("08006", "Odyssey is gracefully shutting down")
                 .with_detail(
                     "The Odyssey instance is gracefully shutting down, and the connections are \
@@ -142,6 +154,7 @@ impl Ending {
             Ending::Idle { in_transaction: false } => "OD_EIDLE_TIMEOUT",
             Ending::Idle { in_transaction: true } => "OD_EIDLE_IN_TRANSACTION_TIMEOUT",
             Ending::TransactionRefused | Ending::LeftBehind(_) => "OD_ECLIENT_PROTOCOL_ERROR",
+            Ending::Killed | Ending::Paused => "OD_ECLIENT_KILLED",
             Ending::ShuttingDown => "OD_EGRACEFUL_SHUTDOWN",
             Ending::Engine(_) => "OD_EOOM",
         }
@@ -153,6 +166,8 @@ impl Ending {
             self,
             Ending::Terminated
                 | Ending::ClientGone
+                | Ending::Killed
+                | Ending::Paused
                 | Ending::ShuttingDown
                 | Ending::Idle { .. }
                 | Ending::Denied(_)
@@ -174,6 +189,10 @@ fn refused(refusal: &Refusal, Asked { database, user }: &Asked) -> Notice {
         }
         Refusal::Blocked { database, user } => {
             Notice::fatal("28000", format!("user blocked: {database} {user}"))
+        }
+        Refusal::Disabled { database } => {
+            let hint = "an operator disabled it, and may enable it again";
+            Notice::fatal("57P03", format!("database '{database}' is disabled")).with_hint(hint)
         }
         Refusal::ClientMax { scope: Scope::Global, limit } => {
             Notice::error("53300", format!("too many tcp connections (global client_max {limit})"))
@@ -200,7 +219,7 @@ fn refused(refusal: &Refusal, Asked { database, user }: &Asked) -> Notice {
 
 /// How long a client waited in vain, who has the servers and who waits for them too.
 fn crowd(waited: Duration, census: &Census) -> String {
-    let Census { counts, holders, shared, logins, is_shut } = census;
+    let Census { counts, holders, shared, logins, is_shut, is_paused } = census;
     let mut text = format!("waited {} ms; {} servers", waited.as_millis(), counts.servers());
     let mut separator = ": ";
     let mut add = |number: usize, what: &str| {
@@ -229,6 +248,9 @@ fn crowd(waited: Duration, census: &Census) -> String {
     }
     if *is_shut {
         text += "; the server takes no more connections";
+    }
+    if *is_paused {
+        text += "; the pool is paused by an operator";
     }
     text + &format!("; {} more clients wait", counts.waiting)
 }
@@ -265,6 +287,8 @@ impl fmt::Display for Ending {
             Ending::Idle { in_transaction: true } => f.write_str("idle in transaction timeout"),
             Ending::TransactionRefused => f.write_str("transaction in statement pooling mode"),
             Ending::LeftBehind(left) => write!(f, "session state not allowed in this pool: {left}"),
+            Ending::Killed => f.write_str("killed by an operator"),
+            Ending::Paused => f.write_str("the pool is paused"),
             Ending::ShuttingDown => f.write_str("graceful shutdown"),
             Ending::Engine(error) => write!(f, "{error}"),
         }
@@ -307,6 +331,7 @@ impl Ending {
             NoServer::Open(failure) if failure.is_abandoned() => Ending::ClientGone,
             NoServer::Open(failure) => Ending::NoServer(failure),
             NoServer::ClientGone => Ending::ClientGone,
+            NoServer::Killed => Ending::Killed,
             NoServer::Failed(error) => Ending::Engine(error),
         }
     }

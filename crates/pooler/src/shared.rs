@@ -13,6 +13,7 @@ use wire::settings::Settings;
 
 use crate::backend::{Home, Route, Routes};
 use crate::ending::Ending;
+use crate::errors::Errors;
 use crate::groups::Groups;
 use crate::guesses::Guesses;
 use crate::host::Host;
@@ -21,6 +22,7 @@ use crate::keyring::Keyring;
 use crate::log::Log;
 use crate::names::Names;
 use crate::permits::Permits;
+use crate::readings::Archive;
 use crate::reload::Reloads;
 use crate::session::Roster;
 use crate::tally::Tally;
@@ -65,6 +67,12 @@ pub struct Shared {
     pub names: Names,
     /// Derived keys.
     pub keyring: Keyring,
+    /// What went wrong for clients, those that had no route too.
+    pub errors: Errors,
+    /// What was counted on routes that nobody uses any more.
+    pub archive: Archive,
+    /// Who asks all clients something; one at a time.
+    pub roll: Arc<Permits>,
     /// Wrong passwords.
     pub guesses: Guesses,
     /// Who is here, a roster a machine.
@@ -104,6 +112,9 @@ impl Shared {
             startup_errors: AtomicU64::new(0),
             names: Names::new(global.dns_cache_ttl),
             keyring: Keyring::default(),
+            errors: Errors::default(),
+            archive: Archive::default(),
+            roll: Arc::new(Permits::new(1)),
             guesses: Guesses::default(),
             rosters: (0..global.workers).map(|_| Arc::default()).collect(),
             janitor: OnceLock::new(),
@@ -139,7 +150,8 @@ impl Shared {
         }
         homes.retain(|_, home| home.strong_count() > 0);
         let tally = Tally::new(self.rosters.len());
-        let home = Arc::new(Home { shared: Arc::clone(self), route, tally });
+        let (errors, logins) = (Errors::default(), AtomicU64::new(0));
+        let home = Arc::new(Home { shared: Arc::clone(self), route, tally, errors, logins });
         home.time();
         homes.insert(place, Arc::downgrade(&home));
         home

@@ -144,7 +144,9 @@ impl Column {
 }
 
 impl Totals {
-    fn plus(&self, more: &Totals) -> Totals {
+    /// Both together.
+    #[must_use]
+    pub fn plus(&self, more: &Totals) -> Totals {
         Totals {
             queries: self.queries + more.queries,
             query_us: self.query_us + more.query_us,

@@ -6,6 +6,8 @@
 mod budget;
 mod cancel;
 mod chain;
+mod gates;
+mod hba;
 mod limits;
 mod pool;
 mod queue;
@@ -20,6 +22,8 @@ mod testing;
 
 pub use budget::{Budget, Errand, Member, Share};
 pub use cancel::{CancelKeys, ClientKey};
+pub use gates::{GATES_MAX, Gates, Stuck};
+pub use hba::Visitor;
 pub use limits::{Admission, ClientLimit};
 pub use pool::{
     Asker, CancelTicket, Census, Checkin, Checkout, Claim, ClientId, Full, GaveUp, Grant, Limits,
@@ -27,7 +31,9 @@ pub use pool::{
 };
 pub use queue::Ticket;
 pub use refusal::{Refusal, Scope};
-pub use route::{Done, Parameters, ROUTES_MAX, Route, RouteKey, Routes, RuleNow, WAITERS_MAX};
+pub use route::{
+    Done, Gated, Parameters, ROUTES_MAX, Route, RouteKey, Routes, RuleNow, WAITERS_MAX,
+};
 pub use rules::{Ask, Group, Host, Members, Membership, Question, Rules, Verdict};
 pub use slot::{SlotKey, State};
 pub use statements::{

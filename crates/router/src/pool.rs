@@ -4,6 +4,7 @@
 
 mod answer;
 mod cancels;
+mod pause;
 mod room;
 mod upkeep;
 
@@ -32,6 +33,8 @@ pub struct Pool<S, W, C> {
     slots: Slots<S, C>,
     queue: Queue<S, W>,
     room: Room,
+    /// No client gets a server, and none is kept.
+    is_paused: bool,
     counters: Counters,
 }
 
@@ -45,7 +48,7 @@ impl<S, W, C: Clone> Pool<S, W, C> {
     /// An empty pool with its part in what it shares.
     pub fn sharing(limits: Limits, shares: Shares) -> Pool<S, W, C> {
         let (slots, queue, room) = (Slots::new(), Queue::new(), Room::new(shares));
-        Pool { limits, slots, queue, room, counters: Counters::default() }
+        Pool { limits, slots, queue, room, is_paused: false, counters: Counters::default() }
     }
 
     /// A client wants a server since then: its own last one if that is idle, else an idle one of
@@ -62,7 +65,7 @@ impl<S, W, C: Clone> Pool<S, W, C> {
     ) -> Checkout<S> {
         if let Some(index) = self.choose_idle(&asker) {
             debug_assert!(self.queue.waiting() == 0, "nobody waits while a server is idle");
-            let leased = Place::Leased { holder: Some(asker.client) };
+            let leased = Place::Leased { holder: Some(asker.client), since };
             let Place::Idle { server, .. } = slot::move_to(&mut self.slots, index, leased) else {
                 unreachable!("an idle slot was chosen");
             };
@@ -101,8 +104,10 @@ impl<S, W, C: Clone> Pool<S, W, C> {
     pub fn opened(&mut self, slot: SlotKey, cancel: C, born: Instant) -> bool {
         let Some(index) = self.slots.live(slot) else { return false };
         let holder = self.slots.get(index).place().holder();
-        let was = slot::move_to(&mut self.slots, index, Place::Leased { holder });
+        let leased = Place::Leased { holder, since: born };
+        let was = slot::move_to(&mut self.slots, index, leased);
         assert!(matches!(was, Place::Opening { .. }), "only an opening slot is opened");
+        self.counters.client_opens += u64::from(holder.is_some());
         let slot = self.slots.get_mut(index);
         (slot.cancel, slot.born) = (Some(cancel), Some(born));
         self.counters.opened += 1;
@@ -188,6 +193,7 @@ impl<S, W, C: Clone> Pool<S, W, C> {
             shared: self.room.shared(),
             logins: self.has_own_room().then(|| self.room.logins()).flatten(),
             is_shut: self.room.is_shut(),
+            is_paused: self.is_paused,
         }
     }
 
@@ -207,9 +213,32 @@ impl<S, W, C: Clone> Pool<S, W, C> {
                 home,
                 born: slot.born,
                 idle_since,
+                leased_since: slot.place().leased_since(),
                 cancels: slot.cancels,
+                is_closing: slot.closing,
             }
         })
+    }
+
+    /// What a canceller needs of the servers that are connected, slot by slot.
+    pub fn targets(&self) -> impl Iterator<Item = (SlotKey, C)> {
+        let target = |index| Some((self.slots.key(index), self.slots.get(index).cancel.clone()?));
+        self.slots.taken().filter_map(target)
+    }
+
+    /// The servers that nobody holds.
+    pub fn parked(&self) -> impl Iterator<Item = (SlotKey, &S)> {
+        self.slots.taken().filter_map(|index| match self.slots.get(index).place() {
+            Place::Idle { server, .. } | Place::Quarantined { server, .. } => {
+                Some((self.slots.key(index), server))
+            }
+            Place::Free | Place::Opening { .. } | Place::Leased { .. } | Place::Resetting => None,
+        })
+    }
+
+    /// The clients that were granted nothing yet, and since when each waits; the oldest first.
+    pub fn waiters(&self) -> impl Iterator<Item = (ClientId, Instant)> {
+        self.queue.iter()
     }
 }
 
@@ -252,7 +281,8 @@ impl<S, W, C: Clone> Pool<S, W, C> {
             slot::move_to(&mut self.slots, index, Place::Idle { server, home, since: now });
             return Checkin::Parked;
         };
-        slot::move_to(&mut self.slots, index, Place::Leased { holder: Some(next.client) });
+        let leased = Place::Leased { holder: Some(next.client), since: now };
+        slot::move_to(&mut self.slots, index, leased);
         match next.how {
             Handover::Near => self.counters.handovers_near += 1,
             Handover::Passed => self.counters.handovers_passed += 1,

@@ -86,6 +86,14 @@ impl<S, W> Queue<S, W> {
         self.waiting
     }
 
+    /// They, and when each joined; the oldest first.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (ClientId, Instant)> {
+        self.all.iter(ALL).map(|index| {
+            let waiter = &self.waiters[index as usize];
+            (waiter.client, waiter.since)
+        })
+    }
+
     /// When the oldest of them joined.
     pub(crate) fn oldest(&self) -> Option<Instant> {
         self.all.front(ALL).map(|index| self.waiters[index as usize].since)

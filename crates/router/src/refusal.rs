@@ -32,6 +32,11 @@ pub enum Refusal {
         /// The user the client named.
         user: String,
     },
+    /// An operator disabled the database.
+    Disabled {
+        /// Its name at the server.
+        database: String,
+    },
     /// As many clients as allowed are here already.
     ClientMax {
         /// Whose limit it is.
@@ -69,6 +74,7 @@ impl fmt::Display for Refusal {
             Refusal::Blocked { database, user } => {
                 write!(f, "user {user:?} is blocked in database {database:?}")
             }
+            Refusal::Disabled { database } => write!(f, "database {database:?} is disabled"),
             Refusal::ClientMax { scope: Scope::Global, limit } => {
                 write!(f, "the limit of {limit} clients is reached")
             }

@@ -3,7 +3,10 @@
 //! for I/O.
 
 mod adopt;
+mod gated;
 mod parts;
+
+pub use gated::Gated;
 
 use std::collections::HashMap;
 use std::hash::{Hash, Hasher};
@@ -16,6 +19,7 @@ use config::{Name, Rule, UserName};
 use wire::startup::Replication;
 
 use crate::budget::{Budget, Errand, Member};
+use crate::gates::Gates;
 use crate::limits::{Admission, ClientLimit};
 use crate::pool::{Limits, Pool, Retuned, Shares};
 use crate::refusal::{Refusal, Scope};
@@ -57,6 +61,8 @@ pub struct Route<S, W, C> {
     clients: ClientLimit,
     /// The rule is gone from the configuration; the route goes when it is empty.
     retired: AtomicBool,
+    /// An operator paused it; the pool knows too, behind its lock.
+    paused: AtomicBool,
     /// None until a server of this route told.
     learned: Mutex<Option<Arc<Parameters>>>,
     pool: Mutex<Pool<S, W, C>>,
@@ -81,6 +87,8 @@ pub struct Routes<S, W, C> {
     max: usize,
     known: Mutex<Table<S, W, C>>,
     parts: Mutex<Parts>,
+    /// Asked under the table's lock, so that no route is made past them.
+    gates: Mutex<Gates>,
 }
 
 struct Table<S, W, C> {
@@ -141,6 +149,7 @@ impl<S, W, C: Clone> Route<S, W, C> {
             budgets: pool.budgets().map(Arc::clone).collect(),
             clients: ClientLimit::new(Scope::Route, rule.client_max),
             retired: AtomicBool::new(false),
+            paused: AtomicBool::new(false),
             learned: Mutex::new(None),
             pool: Mutex::new(pool),
             rule: ArcSwap::new(rule),
@@ -270,7 +279,8 @@ impl<S, W, C: Clone> Routes<S, W, C> {
     }
 
     pub(crate) fn with_max(max: usize) -> Routes<S, W, C> {
-        Routes { max, known: Mutex::new(Table::new()), parts: Mutex::default() }
+        let (known, parts, gates) = (Mutex::new(Table::new()), Mutex::default(), Mutex::default());
+        Routes { max, known, parts, gates }
     }
 
     /// The route of a client that met `rule`, named `database` and `user` and wants servers of a
@@ -278,7 +288,8 @@ impl<S, W, C: Clone> Routes<S, W, C> {
     /// a route that is retired.
     ///
     /// # Errors
-    /// [`Refusal::RoutesFull`] when it would be one too many and no empty one can go.
+    /// [`Refusal::RoutesFull`] when it would be one too many and no empty one can go;
+    /// [`Refusal::Disabled`].
     pub fn get_or_create(
         &self,
         rule: &Arc<Rule>,
@@ -289,6 +300,7 @@ impl<S, W, C: Clone> Routes<S, W, C> {
         let mut table = lock(&self.known);
         let (rule, in_force) = table.in_force(rule);
         let key = RouteKey::new(&rule, database, user, replication);
+        let is_paused = self.pass(&rule, &key)?;
         let key = (SameRule(rule), key);
         if let Some(found) = table.by_key.get(&key) {
             return Ok(Arc::clone(&found.route));
@@ -305,6 +317,9 @@ impl<S, W, C: Clone> Routes<S, W, C> {
         let route = Arc::new(Route::new(Arc::clone(&key.0.0), key.1.clone(), shares));
         if !in_force {
             route.retire();
+        }
+        if is_paused {
+            drop(route.pause()); // it has no server yet
         }
         table.by_member.insert(member, Arc::downgrade(&route));
         table.by_key.insert(key, Known { route: Arc::clone(&route), empty_since: None });

@@ -76,6 +76,8 @@ pub(crate) enum Place<S> {
     Leased {
         /// None: opened for nobody and about to be checked in.
         holder: Option<ClientId>,
+        /// When it came into these hands.
+        since: Instant,
     },
     Resetting,
     Quarantined {
@@ -137,10 +139,18 @@ impl<S> Place<S> {
         }
     }
 
+    /// When its present client got it, if it has one.
+    pub(crate) fn leased_since(&self) -> Option<Instant> {
+        match self {
+            Place::Leased { since, .. } => Some(*since),
+            _ => None,
+        }
+    }
+
     /// Whose hands the slot is in, if in a client's.
     pub(crate) fn holder(&self) -> Option<ClientId> {
         match self {
-            Place::Opening { holder } | Place::Leased { holder } => *holder,
+            Place::Opening { holder } | Place::Leased { holder, .. } => *holder,
             _ => None,
         }
     }

@@ -44,6 +44,8 @@ pub struct Counters {
     pub prewarms: u64,
     /// Opens that succeeded.
     pub opened: u64,
+    /// Of these, those a client asked for.
+    pub client_opens: u64,
     /// Servers and failed opens that left the pool, for whatever reason.
     pub closed: u64,
     /// Checkouts that had to wait.
@@ -82,6 +84,39 @@ impl Counters {
     /// Checkouts that found an idle server.
     pub fn takes(&self) -> u64 {
         self.takes_last + self.takes_near + self.takes_far
+    }
+
+    /// Times a client was given a server.
+    pub fn assignments(&self) -> u64 {
+        self.takes() + self.handovers() + self.client_opens
+    }
+
+    /// Both together.
+    #[must_use]
+    pub fn plus(&self, more: &Counters) -> Counters {
+        Counters {
+            takes_last: self.takes_last + more.takes_last,
+            takes_near: self.takes_near + more.takes_near,
+            takes_far: self.takes_far + more.takes_far,
+            checkout_opens: self.checkout_opens + more.checkout_opens,
+            opens: self.opens + more.opens,
+            prewarms: self.prewarms + more.prewarms,
+            opened: self.opened + more.opened,
+            client_opens: self.client_opens + more.client_opens,
+            closed: self.closed + more.closed,
+            waits: self.waits + more.waits,
+            wait_total: self.wait_total + more.wait_total,
+            gave_up: self.gave_up + more.gave_up,
+            refused: self.refused + more.refused,
+            handovers_near: self.handovers_near + more.handovers_near,
+            handovers_passed: self.handovers_passed + more.handovers_passed,
+            handovers_far: self.handovers_far + more.handovers_far,
+            grants_open: self.grants_open + more.grants_open,
+            ceded: self.ceded + more.ceded,
+            cancels: self.cancels + more.cancels,
+            cancels_merged: self.cancels_merged + more.cancels_merged,
+            quarantines: self.quarantines + more.quarantines,
+        }
     }
 
     /// Servers handed from client to client without becoming idle.

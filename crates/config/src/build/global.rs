@@ -1,14 +1,15 @@
 //! Options of the whole process.
 
-use std::fs::File;
 use std::num::NonZero;
 use std::path::Path;
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
 use super::affinity;
 use crate::diagnostic::Complaints;
 use crate::fields::Fields;
+use crate::hba;
 use crate::model::{CpuAffinity, Global};
 use crate::options::Scope;
 use crate::raw::{Block, Value};
@@ -57,6 +58,9 @@ pub(super) fn read(fields: Fields<'_>, complaints: &mut Complaints) -> Global {
         smart_search_path_enquoting: fields.flag("smart_search_path_enquoting"),
         virtual_transaction: parses && fields.flag("virtual_transaction"),
         virtual_processing: parses && fields.flag("virtual_processing"),
+        hba: fields
+            .text("hba_file")
+            .and_then(|path| hba::read(path, fields.place("hba_file"), complaints).map(Arc::new)),
         client_max: fields.limit("client_max"),
         client_max_routing: fields.limit("client_max_routing").unwrap_or(workers * 64),
         sequential_routing: fields.flag("sequential_routing"),
@@ -104,13 +108,6 @@ fn check(fields: Fields<'_>, complaints: &mut Complaints) {
         let message = "online restart feature works only with SO_REUSEPORT";
         let hint = "set enable_online_restart to no, or bindwith_reuseport to yes";
         complaints.error_with_hint(fields.place("bindwith_reuseport"), message, hint);
-    }
-    if let Some(path) = fields.text("hba_file")
-        && let Err(error) = File::open(path)
-    {
-        let message = format!("can't open hba_file '{path}': {error}");
-        let hint = "a relative path is looked up in the working directory";
-        complaints.error_with_hint(fields.place("hba_file"), message, hint);
     }
     if fields.is_set("system_coroutine_stack_size")
         && fields.integer("system_coroutine_stack_size") < 4

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::Secret;
 use crate::model::{
-    Authentication, CpuAffinity, Endpoint, GroupQuery, Keepalive, PoolMode, Quantile, Role,
+    Authentication, CpuAffinity, Endpoint, GroupQuery, Hba, Keepalive, PoolMode, Quantile, Role,
     SessionAttrs, SessionState, SharedPool, StorageKind, TlsMode,
 };
 
@@ -19,6 +19,7 @@ pub(super) trait Words {
 pub(super) fn option(field: &'static str) -> &'static str {
     match field {
         "coroutine_stack_bytes" => "coroutine_stack_size (bytes)",
+        "hba" => "hba_file",
         "stats_interval_s" => "stats_interval",
         "keepalive_s" => "keepalive",
         "keepalive_interval_s" => "keepalive_keep_interval",
@@ -111,6 +112,13 @@ impl Words for SessionAttrs {
 impl Words for Authentication {
     fn words(&self) -> String {
         self.word().to_owned()
+    }
+}
+
+/// The lines are in the file.
+impl Words for Hba {
+    fn words(&self) -> String {
+        format!("{} ({} lines)", self.path.display(), self.lines.len())
     }
 }
 

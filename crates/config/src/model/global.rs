@@ -1,9 +1,10 @@
 //! Options of the whole process, checked, defaults filled in.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::CpuAffinity;
+use super::{CpuAffinity, Hba};
 
 /// Options of the whole process. A name is the option's name in the file, with its unit where the
 /// type has none.
@@ -81,6 +82,8 @@ pub struct Global {
     /// SO_REUSEPORT on TCP listeners.
     pub bindwith_reuseport: bool,
 
+    /// Who may come in at all (`hba_file`); None = everybody.
+    pub hba: Option<Arc<Hba>>,
     /// Clients at once; None = unlimited.
     pub client_max: Option<usize>,
     /// Connections between accept and the end of routing; already resolved (0 in the file = 64 per

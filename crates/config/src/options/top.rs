@@ -124,7 +124,7 @@ pub(super) const ROWS: &[Row] = &[
         .restart()
         .later(&[])
         .doc("Socket of the authentication daemon."),
-    text("hba_file").refused(&[]).doc("A second, allow and deny only, filter of clients."),
+    text("hba_file").doc("Lines as in pg_hba.conf: who may come in at all, and who may not."),
     // what Odyssey ignores too
     flag("graceful_die_on_errors", "").deprecated(),
     integer("pipeline", "").deprecated(),

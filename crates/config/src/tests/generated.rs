@@ -63,7 +63,6 @@ const OWED: &[&str] = &[
     "ldap_storage_credentials",
     "ldap_storage_credentials_attr",
     "external_auth_socket_path",
-    "hba_file",
     // operation
     "role",
     "log_syslog",

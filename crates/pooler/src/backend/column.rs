@@ -35,8 +35,9 @@ impl Home {
         let (client, notified) = (ClientId(Id::random(Kind::Client).number()), Notified::new());
         let asker = Asker { client, machine, last: None };
         let deadline = Deadline::after(limit);
-        let (notified, may_tell) = (&notified, false);
-        let ask = Checkout { asker, client: None, notified, deadline, own: None, may_tell };
+        let (notified, may_tell, standing) = (&notified, false, None);
+        let ask =
+            Checkout { asker, client: None, notified, deadline, own: None, may_tell, standing };
         let mut lease = self.checkout(&ask).map_err(|failure| {
             let key = self.route.key();
             let asked = Asked { database: key.database.clone(), user: key.user.clone() };

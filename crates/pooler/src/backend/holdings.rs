@@ -12,6 +12,9 @@ use super::Suspicion;
 /// Names of settings that are remembered as touched; behind it all settings are looked at.
 const TOUCHED_MAX: usize = 1000;
 
+/// Every tag of PostgreSQL fits, but for the count of rows behind some.
+const TAG_BYTES_MAX: usize = 31;
+
 /// Reported, but not for a client to set.
 const UNSETTABLE: [&str; 6] = [
     "in_hot_standby",
@@ -63,6 +66,8 @@ pub struct Holdings {
     deploying: usize,
     /// The transaction that the preamble ends in is the client's.
     pub begins: bool,
+    /// The command that completed last, as far as it fits: its length, and its letters.
+    last_command: (u8, [u8; TAG_BYTES_MAX]),
 }
 
 /// How an inquiry stands.
@@ -310,7 +315,21 @@ impl Holdings {
             asking: Asking::No,
             deploying: 0,
             begins: false,
+            last_command: (0, [0; TAG_BYTES_MAX]),
         }
+    }
+
+    /// A command of its client completed with this tag.
+    pub fn completed(&mut self, tag: &[u8]) {
+        let bytes = tag.len().min(TAG_BYTES_MAX);
+        self.last_command.0 = bytes as u8;
+        self.last_command.1[..bytes].copy_from_slice(&tag[..bytes]);
+    }
+
+    /// The tag of the command that completed last; empty if there was none.
+    pub fn last_command(&self) -> String {
+        let (bytes, letters) = &self.last_command;
+        String::from_utf8_lossy(&letters[..usize::from(*bytes)]).into_owned()
     }
 
     /// It reports a parameter. One that nobody is known to have set was set by a function.

@@ -2,6 +2,7 @@
 //! goes through here: a decision under the route's lock, then, outside of it, the deed.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use machine::{Deadline, Notified, Progress, Stream, Watcher};
@@ -12,7 +13,10 @@ use wire::tag::backend as tag;
 use super::waiting::Waiting;
 use super::{IdleServer, Lease, OpenFailure, Own, Server, Target, Waker};
 use crate::dialog::Patience;
+use crate::ending::Ending;
+use crate::errors::Errors;
 use crate::log::Who;
+use crate::session::Standing;
 use crate::shared::Shared;
 use crate::tally::Tally;
 
@@ -30,6 +34,10 @@ pub struct Home {
     pub route: Arc<Route>,
     /// What was done here.
     pub tally: Tally,
+    /// What went wrong here.
+    pub errors: Errors,
+    /// Clients that came here.
+    pub logins: AtomicU64,
 }
 
 /// Who asks for a server, and what ends the wait.
@@ -47,6 +55,8 @@ pub struct Checkout<'a> {
     pub own: Option<&'a Own>,
     /// The client is logged in and may be told that it waits.
     pub may_tell: bool,
+    /// Where a client that waits is told to go.
+    pub standing: Option<&'a Standing>,
 }
 
 /// A client's place on a route, under the rule's `client_max`.
@@ -65,6 +75,8 @@ pub enum NoServer {
     Open(OpenFailure),
     /// The client went away while it waited.
     ClientGone,
+    /// The client was told to go.
+    Killed,
     /// The engine says no.
     Failed(machine::Error),
 }
@@ -76,7 +88,14 @@ impl Home {
     /// See [`router::Route::admit`].
     pub fn admit(self: &Arc<Self>) -> Result<Stay, Refusal> {
         let admission = Some(self.route.admit()?);
+        self.logins.fetch_add(1, Ordering::Relaxed);
         Ok(Stay { home: Arc::clone(self), admission })
+    }
+
+    /// A client of this route is over, or could not become one.
+    pub fn failed(&self, ending: &Ending) {
+        self.errors.count(ending);
+        self.shared.errors.count(ending);
     }
 
     /// A server for the client, waiting for one if need be, at most `pool_timeout`.
@@ -258,6 +277,14 @@ impl Drop for Stay {
         if self.home.route.is_retired() {
             self.home.shared.ring_janitor();
         }
+    }
+}
+
+/// What was counted here is not forgotten with the last who has to do with the route.
+impl Drop for Home {
+    fn drop(&mut self) {
+        let counters = self.route.with(router::Pool::take_counters);
+        self.shared.archive.keep(self, &counters);
     }
 }
 

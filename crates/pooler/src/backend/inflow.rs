@@ -340,6 +340,7 @@ fn is_the_clients(core: &mut Core, owner: Owner) -> bool {
 /// A command of the client completed.
 fn completed(core: &mut Core, tag: &[u8]) {
     let holdings = &mut core.holdings;
+    holdings.completed(tag);
     match tag {
         b"SET" | b"RESET" => holdings.touched.completed(),
         b"DISCARD ALL" => holdings.discarded(),

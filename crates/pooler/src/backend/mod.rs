@@ -37,11 +37,16 @@ pub use suspicion::{Suspicion, contains};
 
 /// What a canceller needs: where the server listens, and the key it gave us.
 #[derive(Debug)]
+#[allow(dead_code, reason = "the console is to use it")]
 pub struct Target {
     /// The server's address.
     pub address: Address,
     /// The server's own cancel key.
     pub key: CancelKey,
+    /// `s…`, of the server.
+    pub id: Id,
+    /// Our end of the connection.
+    pub local: Address,
 }
 
 /// A server in somebody's hands on this machine.

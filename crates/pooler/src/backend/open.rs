@@ -164,7 +164,7 @@ impl Home {
         let key = greeting.key.unwrap_or(CancelKey { pid: 0, secret: vec![0; 4] });
         let core = Core {
             id,
-            target: Arc::new(Target { address, key }),
+            target: Arc::new(Target { address, key, id, local: stream.local() }),
             conversation: Conversation::new(),
             dying: false,
             holdings: Holdings::new(base, self.number()),

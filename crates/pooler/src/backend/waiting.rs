@@ -45,6 +45,9 @@ impl Waiting<'_> {
                 let _ = self.ask.notified.take();
                 match self.home.route.with(|pool| pool.claim(self.ticket)) {
                     Claim::Granted(grant) => return Ok(self.granted(grant, told)),
+                    Claim::Pending | Claim::Stale if self.is_killed() => {
+                        return self.leave(woken, machine::now(), told);
+                    }
                     // Rung for another reason, a stop perhaps: who waits is inside a request.
                     Claim::Pending | Claim::Stale => continue,
                 }
@@ -63,6 +66,10 @@ impl Waiting<'_> {
                 look = Some(now + connect());
             }
         }
+    }
+
+    fn is_killed(&self) -> bool {
+        self.ask.standing.is_some_and(|standing| standing.is_killed())
     }
 
     fn wait(&self, deadline: Deadline) -> Result<Woken, machine::Error> {
@@ -111,6 +118,7 @@ impl Waiting<'_> {
         let (size, census) = (self.home.route.rule().pool_size, Box::new(census));
         Err(match woken {
             Ok(Woken::TimedOut) => NoServer::Refused(Refusal::PoolTimeout { size, waited, census }),
+            Ok(Woken::Notified) => NoServer::Killed,
             Ok(_) => NoServer::ClientGone,
             Err(error) => NoServer::Failed(error),
         })

@@ -19,7 +19,7 @@ use super::auth::{self, Candidate};
 use super::belongings::{Belongings, shown, with_suffix};
 use super::idle::Idleness;
 use super::replication::Pipe;
-use super::{Places, Session, Standing, Voice, farewell, routing};
+use super::{Person, Places, Session, Standing, Voice, farewell, routing};
 use crate::backend::{self, Checkout, Home, Lease, Own};
 use crate::dialog::{Dialog, Patience};
 use crate::ending::{Asked, Ending};
@@ -55,7 +55,8 @@ pub fn welcome(shared: &Arc<Shared>, arrival: Arrival) {
     let timeout = listen.client_login_timeout;
     let deadline = timeout.map_or(Deadline::NEVER, Deadline::after);
     let since = machine::now();
-    let mut login = Login { shared, client, voice, listen, deadline, since, forwards: false };
+    let (forwards, home) = (false, None);
+    let mut login = Login { shared, client, voice, listen, deadline, since, forwards, home };
     match login.run(seat, permit) {
         Ok(Some(admitted)) => login.start(admitted),
         Ok(None) => {}
@@ -80,6 +81,8 @@ struct Login<'a> {
     since: Instant,
     /// The rule wants a server's refusal forwarded; known once there is a rule.
     forwards: bool,
+    /// Its route, once there is one.
+    home: Option<Arc<Home>>,
 }
 
 /// A client that is in: what its session is made of.
@@ -158,9 +161,9 @@ impl Login<'_> {
         if home.route.rule().application_name_add_host {
             own.suffix_application_name(self.host_suffix().into());
         }
-        let standing = Arc::new(Standing::new(notified.notifier()));
-        let machine = machine::current().expect("logins run on machines");
-        let entry = self.shared.rosters[machine].enter(client, Arc::clone(&standing));
+        let standing = self.standing(Some(&home), &notified, Arc::clone(&own.wanted));
+        let machine = standing.person.machine;
+        let entry = self.shared.rosters[machine].enter(Arc::clone(&standing));
         let key = self.shared.key_for(&home, client)?;
         let alone = match replication {
             Replication::No => None,
@@ -170,6 +173,27 @@ impl Login<'_> {
         let lease = self.set_up(&source, &mut own, key.key())?;
         let places = Places { seat, process, route, entry, key };
         Ok(Some(Admitted { home, own, places, notified, standing, rest, lease }))
+    }
+
+    /// What others are to know of the client.
+    fn standing(
+        &self,
+        home: Option<&Arc<Home>>,
+        notified: &Notified,
+        wanted: Arc<Settings>,
+    ) -> Arc<Standing> {
+        let Voice { id, database, user, address, .. } = &self.voice;
+        let person = Person {
+            id: *id,
+            database: database.as_str().into(),
+            user: user.as_str().into(),
+            address: address.clone(),
+            local: self.client.local(),
+            since: self.since,
+            machine: machine::current().expect("logins run on machines"),
+            home: home.map(Arc::clone),
+        };
+        Arc::new(Standing::new(person, notified.notifier(), wanted))
     }
 
     /// The packets before the login proper, until the startup message.
@@ -249,7 +273,9 @@ impl Login<'_> {
         }
         let route = self.shared.routes.get_or_create(rule, database, user, replication);
         let route = route.map_err(|refusal| Ending::Refused(refusal, asked.clone()))?;
-        Ok(self.shared.home(route))
+        let home = self.shared.home(route);
+        self.home = Some(Arc::clone(&home));
+        Ok(home)
     }
 
     /// What the client set in its startup packet, and what its rule sets over that; apart from it
@@ -327,6 +353,8 @@ impl Login<'_> {
             rule: &rule,
             asked,
             voice: &self.voice,
+            tls: negotiated.tls,
+            replication: home.route.key().replication,
             deadline: self.deadline,
         };
         let _proof = candidate.come_in(&mut dialog)?;
@@ -384,7 +412,8 @@ impl Login<'_> {
         let machine = machine::current().expect("logins run on machines");
         let asker = Asker { client: self.client_id(), machine, last: None };
         let (client, deadline) = (Some(&self.client), self.deadline);
-        let ask = Checkout { asker, client, notified, deadline, own, may_tell: false };
+        let (may_tell, standing) = (false, None);
+        let ask = Checkout { asker, client, notified, deadline, own, may_tell, standing };
         let lease = home.checkout(&ask).map_err(|failure| {
             let Voice { database, user, .. } = &self.voice;
             Ending::no_server(failure, Asked { database: database.clone(), user: user.clone() })
@@ -412,6 +441,7 @@ impl Login<'_> {
         if let Some(lease) = lease {
             let pipe = Pipe::new(self.client, lease, rest);
             let ending = pipe.run(&notified, &standing, &self.voice);
+            home.failed(&ending);
             return self.voice.ended(&ending, self.since);
         }
         let session = Session {
@@ -438,6 +468,10 @@ impl Login<'_> {
 
     /// The login is over without a session: the client is told what may be told.
     fn fail(&self, ending: &Ending) {
+        match &self.home {
+            Some(home) => home.failed(ending),
+            None => self.shared.errors.count(ending),
+        }
         if ending.is_fault() {
             let address = &self.voice.address;
             self.voice.error("startup", format_args!("{ending} for '{address}' client, closing"));

@@ -28,7 +28,7 @@ use machine::{
 use router::{Admission, Asker, Refusal, SlotKey};
 
 pub use login::{Arrival, welcome};
-pub use stop::{Entry, Roster, Standing};
+pub use stop::{Account, Entry, Person, Roster, Standing};
 pub use voice::Voice;
 
 use crate::backend::{Checkout, Home, Inflow, Lease, Leftover, NoServer, Stay, Suspicion};
@@ -122,9 +122,7 @@ impl Session {
                     return Ok(()); // parked with its server
                 }
             }
-            if stop::is_told(&self.standing) {
-                return Err(Ending::ShuttingDown);
-            }
+            self.heed()?;
             match flows.up.front()? {
                 Front::Terminate => return Err(Ending::Terminated),
                 Front::Request if self.answer_virtually(&mut flows.up)? => {}
@@ -143,10 +141,9 @@ impl Session {
     fn wait_for_client(&self) -> Result<(), Ending> {
         let wants = [(&self.client, Interest::READ)];
         match machine::wait_any(&wants, Some(&self.notified), Deadline::NEVER)? {
-            Woken::Notified if stop::is_told(&self.standing) => Err(Ending::ShuttingDown),
             Woken::Notified => {
                 let _ = self.notified.take();
-                Ok(())
+                self.heed()
             }
             _ => Ok(()),
         }
@@ -156,9 +153,14 @@ impl Session {
     fn checkout(&mut self, up: &mut Outflow) -> Result<(), Ending> {
         let machine = machine::current().expect("sessions run on machines");
         let asker = Asker { client: self.own.client, machine, last: self.last };
+        if self.keeps_server() && self.home.route.is_paused() {
+            return Err(Ending::Paused);
+        }
         let client = (!up.has_goodbye()).then_some(&self.client);
         let (notified, deadline) = (&self.notified, Deadline::NEVER);
-        let ask = Checkout { asker, client, notified, deadline, own: None, may_tell: true };
+        let standing = Some(&*self.standing);
+        let ask =
+            Checkout { asker, client, notified, deadline, own: None, may_tell: true, standing };
         let lease = self.home.checkout(&ask).map_err(|failure| self.no_server(failure))?;
         self.traffic.begin(lease.since());
         self.fatal_heard = false;
@@ -185,6 +187,7 @@ impl Session {
         self.leave_server(&ending, !up.is_through(), down);
         self.traffic.transaction_over(machine::now(), &self.home.tally);
         self.voice.ended(&ending, self.since);
+        self.home.failed(&ending);
         let forward = self.home.route.rule().client_fwd_error;
         let flushed =
             rest.is_empty() || self.client.write_all(&rest, Deadline::after(FAREWELL)).is_ok();

@@ -5,12 +5,13 @@
 use std::sync::Arc;
 
 use machine::{Interest, Progress, Woken};
+use wire::backend::TransactionStatus;
 
 use super::belongings::Belongings;
 use super::idle::Idleness;
 use super::outflow::Outflow;
-use super::{Session, Voice, stop};
-use crate::backend::{Ear, Event, Holdings, Inflow, Server};
+use super::{Account, Session, Voice};
+use crate::backend::{Ear, Event, Holdings, Inflow, Lease, Server};
 use crate::ending::{Ending, ServerLoss};
 use crate::id::Id;
 use crate::tally::Traffic;
@@ -36,6 +37,9 @@ impl Session {
         let mut turns = Turns::default();
         loop {
             turns.round();
+            if self.standing.is_killed() {
+                return Err(Ending::Killed);
+            }
             self.listen_to_client(flows)?;
             self.tell_server(flows)?;
             let mut heard = self.listen_to_server(flows)?;
@@ -48,7 +52,7 @@ impl Session {
             // What was heard may let more of the client pass.
             if !(heard || self.can_go_on(flows)) {
                 self.said_goodbye(flows)?;
-                self.leave_if_told()?;
+                self.heed()?;
                 if self.has_nothing_to_do(flows) {
                     return self.rest(flows);
                 }
@@ -211,7 +215,7 @@ impl Session {
         };
         match woken? {
             Woken::Notified => {
-                let _ = self.notified.take(); // what it means is looked up by `leave_if_told`
+                let _ = self.notified.take(); // what it means is looked up by `heed`
                 Ok(())
             }
             Woken::TimedOut => Err(self.idled()),
@@ -226,15 +230,43 @@ impl Session {
         !reading && !flows.up.is_terminated() && self.client.is_hung_up()
     }
 
-    /// Asked to leave: at once unless a request or a transaction is open.
-    fn leave_if_told(&self) -> Result<(), Ending> {
-        let busy = self.lease.as_ref().is_some_and(|lease| {
-            let conversation = &lease.server().core.conversation;
-            conversation.quiescent().is_none()
-        });
-        match stop::is_told(&self.standing) && !busy {
-            true => Err(Ending::ShuttingDown),
-            false => Ok(()),
+    /// Does what it was asked for: to leave waits for the end of a request or a transaction.
+    pub(super) fn heed(&self) -> Result<(), Ending> {
+        let asked = self.standing.asked();
+        if !asked.is_any() {
+            return Ok(());
+        }
+        if asked.tells() {
+            self.standing.give_account(self.account());
+        }
+        let conversation = |lease: &Lease| lease.server().core.conversation.quiescent();
+        let is_busy = self.lease.as_ref().is_some_and(|lease| conversation(lease).is_none());
+        match () {
+            () if asked.dies() => Err(Ending::Killed),
+            () if is_busy => Ok(()),
+            () if asked.leaves() => Err(Ending::ShuttingDown),
+            () if asked.yields() && self.lease.is_some() => Err(Ending::Paused),
+            () => Ok(()),
+        }
+    }
+
+    /// What it does just now.
+    fn account(&self) -> Account {
+        let core = self.lease.as_ref().map(|lease| &lease.server().core);
+        let state = match core.map(|core| (core.conversation.settled(), core.conversation.status()))
+        {
+            None | Some((true, TransactionStatus::Idle)) => "idle",
+            Some((false, _)) => "active",
+            Some((true, TransactionStatus::InTransaction)) => "idle in transaction",
+            Some((true, TransactionStatus::Failed)) => "idle in transaction (aborted)",
+        };
+        Account {
+            state,
+            last_command: core.map(|core| core.holdings.last_command()).unwrap_or_default(),
+            pinned: self.own.pinned.clone(),
+            prepared: core
+                .map(|core| core.holdings.prepared.iter().cloned().collect())
+                .unwrap_or_default(),
         }
     }
 

@@ -5,7 +5,7 @@
 use machine::{Buffer, Deadline, Interest, Notified, Progress, Stream, Woken};
 use wire::encode;
 
-use super::{FAREWELL, Standing, Voice, farewell, stop};
+use super::{FAREWELL, Standing, Voice, farewell};
 use crate::backend::Lease;
 use crate::ending::{Ending, ServerLoss};
 use crate::turns::Turns;
@@ -38,8 +38,12 @@ impl Pipe {
         let mut turns = Turns::default();
         let ending = loop {
             turns.round();
-            if stop::is_told(standing) {
-                break Ending::ShuttingDown;
+            let asked = standing.asked();
+            match () {
+                () if asked.dies() => break Ending::Killed,
+                () if asked.leaves() => break Ending::ShuttingDown,
+                () if asked.yields() => break Ending::Paused,
+                () => {}
             }
             let moved = match self.carry() {
                 Ok(moved) => moved,

@@ -145,6 +145,7 @@ impl Session {
             core.holdings.touched.touch_all();
             return Err(Ending::LeftBehind("more settings than can be carried".into()));
         }
+        self.standing.wants(&self.own.wanted);
         match left {
             None => Ok(()),
             Some(left) if left.is_empty() => {
@@ -181,7 +182,7 @@ impl Session {
         self.own.pinned = Some(left.into());
     }
 
-    fn keeps_server(&self) -> bool {
+    pub(super) fn keeps_server(&self) -> bool {
         !self.own.manner.releases || self.own.pinned.is_some()
     }
 }

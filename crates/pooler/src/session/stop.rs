@@ -1,18 +1,73 @@
-//! Who is here, so that everybody can be asked to leave: each client has a standing, and the roster
-//! of its machine knows all of them. Nothing else is known about clients from outside.
+//! Who is here, so that everybody can be found and asked something: each client has a standing, and
+//! the roster of its machine knows all of them. What changes with each query is not here: whoever
+//! wants to know that asks the client, who answers when it comes by.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Instant;
 
-use machine::Notifier;
-use router::ClientId;
+use machine::{Address, Notifier};
+use router::{ClientId, Interned};
+use wire::settings::Settings;
 
-/// What others may ask of a client.
+use crate::backend::Home;
+use crate::id::Id;
+
+/// Leave when no transaction is open.
+const LEAVE: u8 = 1;
+/// Leave when no transaction is open, if you keep a server.
+const YIELD: u8 = 2;
+/// Leave, whatever you do.
+const DIE: u8 = 4;
+/// Say what you do.
+const TELL: u8 = 8;
+
+/// Who a client is: what does not change as long as it is here.
+#[allow(dead_code, reason = "the console is to use it")]
+pub struct Person {
+    /// `c…`.
+    pub id: Id,
+    /// The database it named.
+    pub database: Box<str>,
+    /// The user it named.
+    pub user: Box<str>,
+    /// Where it is.
+    pub address: Address,
+    /// Where it came to.
+    pub local: Address,
+    /// When it was accepted.
+    pub since: Instant,
+    /// Its machine.
+    pub machine: usize,
+    /// Its route; None for a client of the console.
+    pub home: Option<Arc<Home>>,
+}
+
+/// What others know of a client and may ask of it.
 pub struct Standing {
-    /// Leave when no transaction is open.
-    leave: AtomicBool,
+    /// Who it is.
+    pub person: Person,
+    /// What was asked of it.
+    asked: AtomicU8,
     notifier: Notifier,
+    /// What it wants to be set, as of its last change.
+    wanted: Mutex<Arc<Settings>>,
+    /// What it said when it was asked last; taken by who asked.
+    account: Mutex<Option<Box<Account>>>,
+}
+
+/// What a client that holds a server says of itself.
+#[allow(dead_code, reason = "the console is to use it")]
+pub struct Account {
+    /// What it does with its server, in the words of `pg_stat_activity`.
+    pub state: &'static str,
+    /// The tag of the last command that its server completed.
+    pub last_command: String,
+    /// What ties it to its server, if anything does.
+    pub pinned: Option<Box<str>>,
+    /// What its server has prepared.
+    pub prepared: Vec<Interned>,
 }
 
 /// The clients of one machine.
@@ -29,18 +84,110 @@ pub struct Entry {
     client: ClientId,
 }
 
-impl Standing {
-    /// A client that rings when asked.
-    pub fn new(notifier: Notifier) -> Self {
-        Self { leave: AtomicBool::new(false), notifier }
+/// What a client was asked for, when it looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Asked(u8);
+
+impl Asked {
+    /// To leave when no transaction is open.
+    pub(super) fn leaves(self) -> bool {
+        self.0 & LEAVE != 0
+    }
+
+    /// To leave when no transaction is open, if it keeps a server.
+    pub(super) fn yields(self) -> bool {
+        self.0 & YIELD != 0
+    }
+
+    /// To leave at once.
+    pub(super) fn dies(self) -> bool {
+        self.0 & DIE != 0
+    }
+
+    /// To say what it does.
+    pub(super) fn tells(self) -> bool {
+        self.0 & TELL != 0
+    }
+
+    /// For anything at all?
+    pub(super) fn is_any(self) -> bool {
+        self.0 != 0
     }
 }
 
-/// Was this client asked to leave?
-pub(super) fn is_told(standing: &Standing) -> bool {
-    standing.leave.load(Ordering::Acquire)
+#[allow(dead_code, reason = "the console is to use it")]
+impl Standing {
+    /// Of a client that rings when asked, and wants this to be set.
+    pub fn new(person: Person, notifier: Notifier, wanted: Arc<Settings>) -> Self {
+        let (asked, wanted, account) = (AtomicU8::new(0), Mutex::new(wanted), Mutex::default());
+        Self { person, asked, notifier, wanted, account }
+    }
+
+    /// What it was asked for.
+    pub(super) fn asked(&self) -> Asked {
+        Asked(self.asked.load(Ordering::Acquire))
+    }
+
+    /// It is to leave at once.
+    pub fn kill(&self) {
+        self.ask(DIE);
+    }
+
+    /// Was it told to leave at once?
+    pub fn is_killed(&self) -> bool {
+        self.asked().dies()
+    }
+
+    /// Its pool is paused: it is to leave if it keeps a server.
+    pub fn ask_to_yield(&self) {
+        self.ask(YIELD);
+    }
+
+    /// Its pool is not paused any more.
+    pub fn may_stay(&self) {
+        self.asked.fetch_and(!YIELD, Ordering::AcqRel);
+    }
+
+    /// It is to say what it does; see [`Standing::take_account`].
+    pub fn ask_account(&self) {
+        drop(self.take_account());
+        self.ask(TELL);
+    }
+
+    /// What it said, if it has.
+    pub fn take_account(&self) -> Option<Box<Account>> {
+        self.account.lock().expect("nothing panics under this lock").take()
+    }
+
+    /// It says what it does.
+    pub(super) fn give_account(&self, account: Account) {
+        *self.account.lock().expect("nothing panics under this lock") = Some(Box::new(account));
+        self.asked.fetch_and(!TELL, Ordering::AcqRel);
+    }
+
+    /// It wants something else to be set.
+    pub(super) fn wants(&self, wanted: &Arc<Settings>) {
+        let before = {
+            let mut now = self.wanted.lock().expect("nothing panics under this lock");
+            std::mem::replace(&mut *now, Arc::clone(wanted))
+        };
+        drop(before); // outside of the lock
+    }
+
+    /// What it wants to be set.
+    pub fn wanted(&self) -> Arc<Settings> {
+        Arc::clone(&self.wanted.lock().expect("nothing panics under this lock"))
+    }
+
+    /// True if it was not asked for that before.
+    fn ask(&self, what: u8) -> bool {
+        let fresh = self.asked.fetch_or(what, Ordering::AcqRel) & what == 0;
+        self.notifier.notify();
+        fresh
+    }
 }
 
+#[allow(dead_code, reason = "the console is to use it")]
 impl Roster {
     /// A connection came to this machine, whatever becomes of it.
     pub fn arrive(&self) {
@@ -53,7 +200,8 @@ impl Roster {
     }
 
     /// Writes a client in, until the entry is dropped.
-    pub fn enter(self: &Arc<Self>, client: ClientId, standing: Arc<Standing>) -> Entry {
+    pub fn enter(self: &Arc<Self>, standing: Arc<Standing>) -> Entry {
+        let client = ClientId(standing.person.id.number());
         self.lock().insert(client, standing);
         Entry { roster: Arc::clone(self), client }
     }
@@ -61,8 +209,23 @@ impl Roster {
     /// Asks up to `most` clients, who were not asked before, to leave. How many were.
     pub fn ask_to_leave(&self, most: usize) -> usize {
         let clients = self.lock();
-        let fresh = clients.values().filter(|one| !one.leave.swap(true, Ordering::AcqRel));
-        fresh.take(most).map(|one| one.notifier.notify()).count()
+        let fresh = clients.values().filter(|one| !one.asked().leaves());
+        fresh.take(most).filter(|one| one.ask(LEAVE)).count()
+    }
+
+    /// Everybody who is here.
+    pub fn all(&self) -> Vec<Arc<Standing>> {
+        self.lock().values().map(Arc::clone).collect()
+    }
+
+    /// One of them.
+    pub fn find(&self, client: ClientId) -> Option<Arc<Standing>> {
+        self.lock().get(&client).map(Arc::clone)
+    }
+
+    /// How many are here.
+    pub fn len(&self) -> usize {
+        self.lock().len()
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<ClientId, Arc<Standing>>> {
@@ -72,6 +235,7 @@ impl Roster {
 
 impl Drop for Entry {
     fn drop(&mut self) {
-        self.roster.lock().remove(&self.client);
+        let gone = self.roster.lock().remove(&self.client);
+        drop(gone); // it may be the last owner of a home: outside of the lock
     }
 }

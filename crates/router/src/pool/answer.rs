@@ -116,8 +116,12 @@ pub struct SlotView {
     pub born: Option<Instant>,
     /// When an idle server became idle.
     pub idle_since: Option<Instant>,
+    /// When its holder got it.
+    pub leased_since: Option<Instant>,
     /// Cancels in flight.
     pub cancels: u32,
+    /// The server is closed when nobody uses it.
+    pub is_closing: bool,
 }
 
 /// Where the servers of a pool are, for those who got none.
@@ -134,6 +138,8 @@ pub struct Census {
     pub logins: Option<(usize, usize)>,
     /// The servers said that they take no more.
     pub is_shut: bool,
+    /// An operator paused the pool.
+    pub is_paused: bool,
 }
 
 impl<S> From<Grant<S>> for Checkout<S> {

@@ -152,7 +152,7 @@ impl<S, W, C: Clone> Pool<S, W, C> {
     /// Whether a client waits for nothing but its turn to open the first server; those before it
     /// try or tried the same.
     pub fn is_hopeless(&self) -> bool {
-        !self.has_live() && self.room.lack == Lack::Logins
+        !self.is_paused && !self.has_live() && self.room.lack == Lack::Logins
     }
 
     /// Lets the pools that share something with this one know what it lacks and what it has idle.
@@ -193,7 +193,8 @@ impl<S, W, C: Clone> Pool<S, W, C> {
 
     /// Whether its own size and its servers let it open one; what it shares may yet say no.
     pub(super) fn has_own_room(&self) -> bool {
-        !self.room.is_shut
+        !self.is_paused
+            && !self.room.is_shut
             && self.slots.len() < self.limits.size.unwrap_or(SLOTS_MAX).min(SLOTS_MAX)
     }
 }

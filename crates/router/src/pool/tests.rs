@@ -290,3 +290,23 @@ fn a_server_returned_twice_is_our_mistake() {
     assert_eq!(pool.checkin(slot, server, 0, now), Checkin::Parked);
     let _ = pool.checkin(slot, Server(0), 0, now);
 }
+
+/// A pool that handed its servers on would never be quiet, and a server that the operator restarts
+/// would take a client's transaction with it.
+#[test]
+fn a_paused_pool_hands_nothing_on_and_a_resumed_one_forgets_nobody() {
+    let now = Instant::now();
+    let mut pool = pool(2);
+    let (held, server) = lease(&mut pool, 1, 0, now);
+    let (other, idle) = lease(&mut pool, 2, 1, now);
+    assert_eq!(pool.checkin(other, idle, 0, now), Checkin::Parked);
+    assert_eq!(pool.pause(), vec![(other, Server(1))]);
+    let (first, second) = (wait(&mut pool, 3, 0, now), wait(&mut pool, 4, 0, now));
+    assert!(!pool.is_quiet() && !pool.is_short(now) && !pool.is_hopeless());
+    assert_eq!(pool.checkin(held, server, 0, now), Checkin::Close(Server(0), None));
+    assert!(pool.is_quiet());
+    assert_eq!(pool.claim(first), Claim::Pending);
+    assert_eq!(pool.resume(now), vec![3, 4]);
+    assert!(matches!(pool.claim(first), Claim::Granted(Grant::Open(_))));
+    assert!(matches!(pool.claim(second), Claim::Granted(Grant::Open(_))));
+}

@@ -107,7 +107,7 @@ impl<S, W, C: Clone> Pool<S, W, C> {
     pub fn is_short(&self, now: Instant) -> bool {
         let (have, min) = (self.slots.len(), self.limits.min);
         let is_old = |index| self.old_at(index).is_some_and(|at| at <= now);
-        have < min || (have == min && self.slots.idle().any(is_old))
+        !self.is_paused && (have < min || (have == min && self.slots.idle().any(is_old)))
     }
 
     /// Room for a server that [`Pool::is_short`] asks for; then `opened` and `checkin`, or `lost`.
@@ -128,6 +128,7 @@ impl<S, W, C: Clone> Pool<S, W, C> {
         let slot = self.slots.get(index);
         let replaced = self.spare() > 0 || self.queue.waiting() > 0;
         slot.closing
+            || self.is_paused
             || self.is_surplus()
             || (replaced
                 && self.slots.counts().opening == 0

@@ -32,7 +32,7 @@ fn place(kind: usize, now: Instant) -> Place<u32> {
         0 => Place::Free,
         1 => Place::Opening { holder },
         2 => Place::Idle { server: 1, home: 0, since: now },
-        3 => Place::Leased { holder },
+        3 => Place::Leased { holder, since: now },
         4 => Place::Resetting,
         _ => Place::Quarantined { server: 1, home: 0 },
     }

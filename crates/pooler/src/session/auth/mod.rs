@@ -3,6 +3,7 @@
 //! by its reason; what is broken ends in silence.
 
 mod cleartext;
+mod hba;
 mod md5;
 mod scram;
 mod secret;
@@ -15,6 +16,7 @@ use machine::{Deadline, Interest, Stream};
 use router::Refusal;
 use wire::Notice;
 use wire::auth::scram::ClientKeys;
+use wire::startup::Replication;
 use wire::tag::frontend as tag;
 
 use super::Voice;
@@ -29,6 +31,10 @@ pub(super) struct Candidate<'a> {
     pub(super) asked: &'a Asked,
     /// Where it comes from, and how it is called in the log.
     pub(super) voice: &'a Voice,
+    /// TLS is on.
+    pub(super) tls: bool,
+    /// What for.
+    pub(super) replication: Replication,
     pub(super) deadline: Deadline,
 }
 
@@ -55,7 +61,8 @@ impl Candidate<'_> {
     /// Asks for the proof and checks it; the operator hears of one that fails. AuthenticationOk is
     /// not sent here.
     pub(super) fn come_in(&self, dialog: &mut Dialog<'_>) -> Result<Proof, Ending> {
-        let proof = self.prove(dialog).inspect_err(|ending| self.tell(ending))?;
+        let proof = self.may_knock().and_then(|()| self.prove(dialog));
+        let proof = proof.inspect_err(|ending| self.tell(ending))?;
         if self.rule.authentication != Authentication::None {
             self.shared.guesses.right(&self.voice.address, self.user());
         }

@@ -59,6 +59,8 @@ enum Op {
         min: usize,
     },
     Prewarm,
+    Pause,
+    Resume,
     /// Every call with the nth key ever seen, if its server is gone.
     Late {
         nth: usize,
@@ -81,6 +83,7 @@ fn op() -> impl Strategy<Value = Op> {
         1 => nth.clone().prop_map(|nth| Op::Retire { nth }),
         1 => prop_oneof![9 => Just(Op::Expire), 1 => Just(Op::RetireAll)],
         1 => Just(Op::Prewarm),
+        1 => prop_oneof![1 => Just(Op::Pause), 3 => Just(Op::Resume)],
         1 => (sizes(), 0..4_usize).prop_map(|(size, min)| Op::Resize { size, min }),
         1 => nth.prop_map(|nth| Op::Late { nth }),
     ]
@@ -168,6 +171,8 @@ impl World {
             Op::RetireAll => self.retire_all(),
             Op::Resize { size, min } => self.resize(size, min),
             Op::Prewarm => self.prewarm(),
+            Op::Pause => self.pause(),
+            Op::Resume => self.resume(),
             Op::Late { nth } => self.late(nth),
         }
         self.check();
@@ -448,6 +453,21 @@ impl World {
         }
     }
 
+    fn pause(&mut self) {
+        self.naive.is_paused = true;
+        self.naive.slots.iter_mut().for_each(|slot| slot.closing = true);
+        let says = self.naive.evict(|_, _| true);
+        self.compare_closed(says, Pool::pause);
+        assert!(self.pool.is_paused());
+    }
+
+    fn resume(&mut self) {
+        self.naive.is_paused = false;
+        let woken = self.naive.grant_all(self.now);
+        assert_eq!(self.pool.resume(self.now), woken);
+        woken.into_iter().for_each(|client| self.wake(client));
+    }
+
     fn late(&mut self, nth: usize) {
         let Some(&key) = self.keys.get(nth % self.keys.len().max(1)) else { return };
         if self.naive.find(key).is_some() {
@@ -511,6 +531,7 @@ impl World {
 
     /// Servers return, resets and cancels end: everybody who waits is granted something.
     fn settle(&mut self) {
+        self.resume();
         for _ in 0..10 * CLIENTS {
             while !self.cancels.is_empty() {
                 self.apply(&Op::CancelDone { nth: 0 });

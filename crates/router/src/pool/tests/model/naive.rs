@@ -49,6 +49,7 @@ pub(super) struct Naive {
     /// Oldest first.
     pub(super) waiters: Vec<NaiveWaiter>,
     pub(super) wait_total: Duration,
+    pub(super) is_paused: bool,
     uses: u64,
 }
 
@@ -59,6 +60,7 @@ impl Naive {
             slots: Vec::new(),
             waiters: Vec::new(),
             wait_total: Duration::ZERO,
+            is_paused: false,
             uses: 0,
         }
     }
@@ -92,7 +94,7 @@ impl Naive {
     }
 
     pub(super) fn room(&self) -> bool {
-        self.limits.size.is_none_or(|size| self.slots.len() < size)
+        !self.is_paused && self.limits.size.is_none_or(|size| self.slots.len() < size)
     }
 
     pub(super) fn open(&mut self, holder: Option<ClientId>) {
@@ -117,7 +119,7 @@ impl Naive {
         let slot = self.find(key).expect("live");
         slot.holder = None;
         let closing = slot.closing;
-        if closing || self.is_surplus() || self.ends_old(key, now) {
+        if closing || self.is_paused || self.is_surplus() || self.ends_old(key, now) {
             return Back::Close(server, self.gone(key, now));
         }
         let slot = self.find(key).expect("live");
@@ -169,7 +171,12 @@ impl Naive {
         {
             closed.extend(self.evict(|_, slot| slot.key == key));
         }
-        (closed, std::iter::from_fn(|| self.grant_open(now)).collect())
+        (closed, self.grant_all(now))
+    }
+
+    /// Who is woken, as long as there is room.
+    pub(super) fn grant_all(&mut self, now: Instant) -> Vec<u64> {
+        std::iter::from_fn(|| self.grant_open(now)).collect()
     }
 
     pub(super) fn cancel_done(&mut self, key: SlotKey, now: Instant) -> Option<Back> {
@@ -217,6 +224,7 @@ impl Naive {
     pub(super) fn is_short(&self, now: Instant) -> bool {
         let old = self.idle().any(|slot| self.old_at(slot).is_some_and(|at| at <= now));
         match self.slots.len().cmp(&self.limits.min) {
+            _ if self.is_paused => false,
             std::cmp::Ordering::Less => true,
             std::cmp::Ordering::Equal => old,
             std::cmp::Ordering::Greater => false,

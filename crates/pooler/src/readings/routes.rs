@@ -1,0 +1,136 @@
+//! Routes: what there is of each and what was done on it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use config::Rule;
+use router::{Counters, Counts, State};
+use wire::startup::Replication;
+
+use crate::backend::Home;
+use crate::errors;
+use crate::shared::Shared;
+use crate::tally::{Times, Totals};
+use crate::turns::Turns;
+
+/// One route, with its pool.
+pub struct RouteReading {
+    /// The rule it follows now.
+    pub rule: Arc<Rule>,
+    /// The database at the server.
+    pub database: String,
+    /// The user at the server.
+    pub user: String,
+    /// Its servers are for replication.
+    pub replication: Replication,
+    /// Its rule is out of force.
+    pub is_retired: bool,
+    /// An operator paused it.
+    pub is_paused: bool,
+    /// Clients logged in, or about to be.
+    pub clients: usize,
+    /// Servers by state, and who waits.
+    pub counts: Counts,
+    /// Cancels on their way to servers.
+    pub cancels: u64,
+    /// How long the oldest of those who wait has.
+    pub oldest_wait: Option<Duration>,
+    /// What was done since the home of the route was made; see [`database_totals`].
+    pub seen: SeenTotals,
+    /// How long things took, if its rule wants to know.
+    pub times: Option<Times>,
+}
+
+/// Numbers that only grow.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SeenTotals {
+    /// What clients did.
+    pub done: Totals,
+    /// What the pool decided.
+    pub counters: Counters,
+    /// Times a client was tied to its server.
+    pub pins: u64,
+    /// Clients that came.
+    pub logins: u64,
+    /// What went wrong, in the order of [`errors::NAMES`].
+    pub errors: errors::Counts,
+}
+
+impl SeenTotals {
+    /// What a home counted, with these counters of its pool.
+    pub fn of(home: &Home, counters: &Counters) -> Self {
+        Self {
+            done: home.tally.totals(),
+            counters: *counters,
+            pins: home.tally.pins(),
+            logins: home.logins.load(Ordering::Relaxed),
+            errors: home.errors.counts(),
+        }
+    }
+
+    /// Both together.
+    #[must_use]
+    pub fn plus(&self, more: &SeenTotals) -> SeenTotals {
+        SeenTotals {
+            done: self.done.plus(&more.done),
+            counters: self.counters.plus(&more.counters),
+            pins: self.pins + more.pins,
+            logins: self.logins + more.logins,
+            errors: std::array::from_fn(|at| self.errors[at] + more.errors[at]),
+        }
+    }
+}
+
+/// The routes that anybody uses.
+pub fn routes(shared: &Shared) -> Vec<RouteReading> {
+    let mut turns = Turns::default();
+    let homes = shared.homes();
+    let readings = homes.iter().map(|home| {
+        turns.round();
+        read(home)
+    });
+    readings.collect()
+}
+
+/// What was done since the start, by the name of the database at the server.
+pub fn database_totals(shared: &Shared) -> BTreeMap<String, SeenTotals> {
+    let mut totals: BTreeMap<String, SeenTotals> = BTreeMap::new();
+    let mut add = |database: String, seen: &SeenTotals| {
+        let entry = totals.entry(database).or_default();
+        *entry = entry.plus(seen);
+    };
+    // Homes in our hands cannot go to the archive meanwhile, and be counted twice.
+    let homes = shared.homes();
+    let archived = shared.archive.all();
+    for home in &homes {
+        let counters = home.route.with(|pool| *pool.counters());
+        add(home.route.key().database.clone(), &SeenTotals::of(home, &counters));
+    }
+    archived.into_iter().for_each(|((database, _), seen)| add(database, &seen));
+    totals
+}
+
+fn read(home: &Arc<Home>) -> RouteReading {
+    let (key, now) = (home.route.key(), machine::now());
+    let (counts, counters, oldest, cancels) = home.route.with(|pool| {
+        let cancels = pool.slots().filter(|slot| slot.state != State::Idle);
+        let cancels: u64 = cancels.map(|slot| u64::from(slot.cancels)).sum();
+        (pool.counts(), *pool.counters(), pool.oldest_wait(), cancels)
+    });
+    RouteReading {
+        rule: Arc::clone(&home.route.rule()),
+        database: key.database.clone(),
+        user: key.user.clone(),
+        replication: key.replication,
+        is_retired: home.route.is_retired(),
+        is_paused: home.route.is_paused(),
+        clients: home.route.clients(),
+        counts,
+        cancels,
+        oldest_wait: oldest.map(|since| now.saturating_duration_since(since)),
+        seen: SeenTotals::of(home, &counters),
+        times: home.tally.times(),
+    }
+}
