@@ -34,6 +34,7 @@
 
 mod buffer;
 mod census;
+pub mod channel;
 mod clock;
 mod coroutine;
 mod engine;

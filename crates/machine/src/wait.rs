@@ -239,3 +239,16 @@ pub(crate) fn wait_until(
         waiter.clear(&task);
     }
 }
+
+/// One wait, until somebody wakes the task; the caller looks whether it was for him.
+pub(crate) fn wait_once(doing: Doing, deadline: Deadline) -> Result<(), Error> {
+    let (machine, task) = Machine::running()?;
+    if task.is_cancelled() || thread::panicking() {
+        return Err(Error::Cancelled);
+    }
+    if deadline.instant().is_some_and(|at| at <= machine.now()) {
+        return Err(Error::TimedOut);
+    }
+    machine.suspend(&task, doing, deadline);
+    if task.is_cancelled() { Err(Error::Cancelled) } else { Ok(()) }
+}

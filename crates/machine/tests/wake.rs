@@ -5,16 +5,13 @@
 mod common;
 
 use common::{connect, engine, listen, on, pair, soon, start_on, until, until_outside};
-use machine::sync::Semaphore;
-use machine::{
-    Deadline, Error, Interest, JoinHandle, Notified, Notifier, Signals, Stream, Woken, wait_any,
-};
+use machine::{Deadline, Error, Interest, Notified, Notifier, Woken, wait_any};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 const SHORT: Duration = Duration::from_millis(15);
 
@@ -157,82 +154,6 @@ fn a_flag_stays_set_and_a_dead_one_hits_nobody() {
     });
 }
 
-/// Everything that waits, as a coroutine that does it for ever.
-fn every_wait() -> Vec<(&'static str, JoinHandle<Result<(), Error>>)> {
-    let (mute, peer) = pair();
-    let (full, reader) = pair();
-    let keep: Rc<RefCell<Vec<Stream>>> = Rc::new(RefCell::new(vec![peer, reader]));
-    let (a, b) = (Rc::clone(&keep), Rc::clone(&keep));
-    let never = Deadline::NEVER;
-    let taken = Semaphore::new(0);
-    let sleeper = machine::spawn("sleeper", || machine::sleep(Duration::from_secs(3600))).unwrap();
-    let quiet = listen();
-    vec![
-        ("sleep", machine::spawn("w", || machine::sleep(Duration::from_secs(3600))).unwrap()),
-        (
-            "read",
-            machine::spawn("w", move || {
-                let _keep = a;
-                mute.read(&mut [0; 8], never).map(drop)
-            })
-            .unwrap(),
-        ),
-        (
-            "write",
-            machine::spawn("w", move || {
-                let _keep = b;
-                let bytes = vec![0; 64 << 20];
-                full.write_all(&bytes, never)
-            })
-            .unwrap(),
-        ),
-        ("accept", machine::spawn("w", move || quiet.accept(never).map(drop)).unwrap()),
-        (
-            "notified",
-            machine::spawn("w", move || wait_any(&[], Some(&Notified::new()), never).map(drop))
-                .unwrap(),
-        ),
-        ("acquire", machine::spawn("w", move || taken.acquire(never).map(drop)).unwrap()),
-        ("join", machine::spawn("w", move || sleeper.join(never)?).unwrap()),
-        (
-            "offload",
-            machine::spawn("w", move || {
-                machine::offload(|| thread::park_timeout(Duration::from_secs(5)), never)
-            })
-            .unwrap(),
-        ),
-        (
-            "signal",
-            machine::spawn("w", move || Signals::new(&[10])?.wait(never).map(drop)).unwrap(),
-        ),
-        (
-            "shielded, then not",
-            machine::spawn("w", move || {
-                machine::shield(|| machine::sleep(SHORT)).expect("cancellation was put off");
-                machine::sleep(Duration::from_secs(3600))
-            })
-            .unwrap(),
-        ),
-    ]
-}
-
-#[test]
-fn cancel_ends_every_wait() {
-    on(0, || {
-        let waits = every_wait();
-        machine::sleep(Duration::from_millis(5)).unwrap(); // they are in their waits
-        for (name, wait) in waits {
-            assert!(!wait.is_finished(), "{name}");
-            wait.cancel();
-            wait.cancel();
-            match wait.join(soon()).unwrap() {
-                Err(Error::Cancelled) => {}
-                other => panic!("{name}: {other:?}"),
-            }
-        }
-    });
-}
-
 #[test]
 fn a_coroutine_cancelled_before_it_runs_cannot_wait() {
     on(0, || {
@@ -247,28 +168,6 @@ fn a_coroutine_cancelled_before_it_runs_cannot_wait() {
         child.cancel();
         assert!(matches!(child.join(soon()).unwrap(), Err(Error::Cancelled)));
         assert!(ran.get() && said.get());
-    });
-}
-
-#[test]
-fn every_wait_ends_by_its_deadline() {
-    on(1, || {
-        let d = || Deadline::after(SHORT);
-        let (stream, _peer) = pair();
-        let timed_out = |result: Result<(), Error>| matches!(result, Err(Error::TimedOut));
-        let start = Instant::now();
-        let want = [(&stream, Interest::READ | Interest::HANGUP)];
-        assert_eq!(wait_any(&want, None, d()).unwrap(), Woken::TimedOut);
-        assert!(timed_out(stream.read(&mut [0; 8], d()).map(drop)));
-        assert!(timed_out(listen().accept(d()).map(drop)));
-        assert!(timed_out(Semaphore::new(0).acquire(d()).map(drop)));
-        let sleeper = machine::spawn("s", || machine::sleep(Duration::from_secs(5))).unwrap();
-        assert!(timed_out(sleeper.join(d()).map(drop)));
-        let slow = || thread::park_timeout(Duration::from_secs(5));
-        assert!(timed_out(machine::offload(slow, d())));
-        machine::sleep(SHORT).unwrap();
-        assert!(start.elapsed() >= SHORT * 7, "none came early");
-        assert_eq!(wait_any(&[], None, Deadline::at(start)).unwrap(), Woken::TimedOut);
     });
 }
 
@@ -320,38 +219,6 @@ fn a_panic_ends_one_coroutine_and_is_told() {
         Err::<(), _>(Error::Panicked(message)) => assert_eq!(message, "over there"),
         other => panic!("{other:?}"),
     }
-}
-
-#[test]
-fn permits_are_handed_out_in_order_and_never_lost() {
-    on(0, || {
-        let semaphore = Rc::new(Semaphore::new(1));
-        let order = Rc::new(RefCell::new(Vec::new()));
-        let first = semaphore.acquire(soon()).unwrap();
-        let children: Vec<_> = (0..10)
-            .map(|i| {
-                let (semaphore, order) = (Rc::clone(&semaphore), Rc::clone(&order));
-                machine::spawn("child", move || {
-                    let deadline = if i % 3 == 1 { Deadline::after(SHORT) } else { soon() };
-                    let permit = semaphore.acquire(deadline)?;
-                    order.borrow_mut().push(i);
-                    machine::step_aside();
-                    drop(permit);
-                    Ok::<_, Error>(())
-                })
-                .unwrap()
-            })
-            .collect();
-        machine::sleep(SHORT * 2).unwrap();
-        children[9].cancel();
-        children[0].cancel();
-        drop(first); // granted to 0, which is cancelled in the same turn: it must pass on
-        for child in children {
-            let _ = child.join(soon()).unwrap();
-        }
-        assert_eq!(*order.borrow(), [2, 3, 5, 6, 8]);
-        assert_eq!(semaphore.available(), 1);
-    });
 }
 
 /// Seen to fail: stacks spawned on any worker instead of this one. The machines die at their start.
