@@ -1,6 +1,6 @@
-//! Channels: values on their way from coroutines to coroutines, in order. [`local`] ones stay on one
-//! machine, [`shared`] ones connect machines. Both are bounded, both ends may be cloned, and both
-//! have deadlines: no end waits for ever unless it says so.
+//! Channels: values on their way from coroutines to coroutines, in order. [`local`] ones stay on
+//! one machine, [`shared`] ones connect machines. Both are bounded, both ends may be cloned, and
+//! both have deadlines: no end waits for ever unless it says so.
 //!
 //! ```
 //! use machine::channel::{self, Limits};
