@@ -7,6 +7,7 @@
 mod address;
 mod advice;
 mod affinity;
+mod auth_query;
 mod endpoint;
 mod global;
 mod group;
@@ -174,7 +175,11 @@ impl Rules<'_> {
         if !broken {
             group::check_services(&rules, self.complaints);
         }
-        rules.into_iter().map(|(rule, _)| rule).collect()
+        let generated = auth_query::missing_service(&rules);
+        if generated.is_none() && !broken {
+            auth_query::check_services(&rules, self.complaints);
+        }
+        rules.into_iter().map(|(rule, _)| rule).chain(generated).collect()
     }
 
     fn judged(&mut self, rule: Arc<Rule>, block: &Block) -> Arc<Rule> {

@@ -17,8 +17,8 @@ pub use global::Global;
 pub use hba::{Hba, HbaLine, HbaName};
 pub use quantile::Quantile;
 pub use rule::{
-    AddressSelector, Authentication, ConnectionType, GroupQuery, Keepalive, Name, PoolMode,
-    PoolRouting, Role, Rule, SessionState, UserName,
+    AddressSelector, AuthQuery, Authentication, ConnectionType, GroupQuery, Keepalive, Name,
+    PoolMode, PoolRouting, Role, Rule, SessionState, UserName,
 };
 
 /// Everything the files said, checked.

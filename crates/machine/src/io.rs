@@ -3,6 +3,7 @@
 
 pub(crate) mod address;
 pub(crate) mod listener;
+mod outbox;
 pub(crate) mod parcel;
 pub(crate) mod stream;
 
@@ -11,6 +12,7 @@ use crate::machine::Machine;
 use crate::slab::Key;
 use crate::sys;
 use crate::wait::{Interest, Waitable, Waiter};
+use outbox::Outbox;
 use parcel::Watch;
 use std::cell::{Cell, RefCell};
 use std::os::fd::RawFd;
@@ -27,6 +29,10 @@ pub(crate) struct Io {
     /// RDHUP, HUP or ERR was seen. That edge never comes again, so from here on only 0, EAGAIN or
     /// an error ends reading, and a short read does not.
     pub(crate) hung_up: Cell<bool>,
+    /// Under TLS: OpenSSL has bytes, or may have, that no event will tell of.
+    pub(crate) pending: Cell<bool>,
+    /// Under TLS: what was taken for written and the kernel did not take yet.
+    outbox: Outbox,
     /// What the waiter wants; meaningless without one.
     wanted: Cell<Interest>,
     waiter: Waiter,
@@ -45,6 +51,8 @@ impl Io {
             readable: Cell::new(false),
             writable: Cell::new(false),
             hung_up: Cell::new(false),
+            pending: Cell::new(false),
+            outbox: Outbox::new(),
             wanted: Cell::new(Interest::NONE),
             waiter: Waiter::new(),
             watch: RefCell::new(None),
@@ -54,8 +62,8 @@ impl Io {
 
     /// Is any of `interest` there?
     pub(crate) fn has(&self, interest: Interest) -> bool {
-        (self.readable.get() && interest.meets(Interest::READ))
-            || (self.writable.get() && interest.meets(Interest::WRITE))
+        (self.has_bytes() && interest.meets(Interest::READ))
+            || (self.has_room() && interest.meets(Interest::WRITE))
             || (self.hung_up.get() && interest.meets(Interest::HANGUP))
     }
 
@@ -69,7 +77,45 @@ impl Io {
         }
         if flags & (sys::OUT | (sys::GONE & !(libc::EPOLLRDHUP as u32))) != 0 {
             self.writable.set(true);
+            self.flush();
         }
+    }
+
+    /// May a read find something?
+    pub(crate) fn has_bytes(&self) -> bool {
+        self.readable.get() || self.pending.get()
+    }
+
+    /// May a write find room?
+    pub(crate) fn has_room(&self) -> bool {
+        self.writable.get() && self.outbox.is_empty()
+    }
+
+    /// These bytes come before all that is written later.
+    pub(crate) fn owe(&self, bytes: Vec<u8>) {
+        self.outbox.add(bytes);
+    }
+
+    /// Does the kernel not have everything yet that was written?
+    pub(crate) fn owes(&self) -> bool {
+        !self.outbox.is_empty()
+    }
+
+    /// What is owed, for the one who takes this socket elsewhere.
+    pub(crate) fn take_owed(&self) -> Vec<u8> {
+        self.outbox.take()
+    }
+
+    /// Pays what the kernel has room for.
+    pub(crate) fn flush(&self) {
+        if self.owes() {
+            self.outbox.send(self.fd, &self.writable);
+        }
+    }
+
+    /// Ends our side, behind what is owed.
+    pub(crate) fn shutdown_write(&self) -> std::io::Result<()> {
+        self.outbox.shutdown_write(self.fd)
     }
 
     /// Wakes the waiter if it has what it wants, and the watcher if there is something to hear.

@@ -56,6 +56,7 @@ mod substrate;
 pub mod sync;
 mod sys;
 mod timer;
+pub mod tls;
 mod wait;
 
 pub use buffer::{BUFFER_BYTES, Buffer};

@@ -50,6 +50,8 @@ pub(crate) struct Machine {
     current: RefCell<Option<Rc<Task>>>,
     /// The time of this turn, if anybody has asked.
     now: Cell<Option<Instant>>,
+    /// Somebody burned a millisecond in this turn.
+    burned: Cell<bool>,
     /// Who waits for the last task to end.
     closing: RefCell<Option<Sender<usize>>>,
     /// Only system coroutines were left, and they are cancelled.
@@ -73,6 +75,7 @@ impl Machine {
             starved: RefCell::new(VecDeque::new()),
             current: RefCell::new(None),
             now: Cell::new(None),
+            burned: Cell::new(false),
             closing: RefCell::new(None),
             system_told: Cell::new(false),
         }));
@@ -107,6 +110,13 @@ impl Machine {
     /// Another turn begins.
     pub(crate) fn time_goes_on(&self) {
         self.now.set(None);
+        self.burned.set(false);
+    }
+
+    /// May the running task burn up to a millisecond? One of them in a turn, so that nobody waits
+    /// for two.
+    pub(crate) fn may_burn(&self) -> bool {
+        !self.burned.replace(true)
     }
 
     // ---- tasks ---------------------------------------------------------------------------------

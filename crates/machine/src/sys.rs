@@ -1,14 +1,20 @@
 //! The system calls of the event loop, each as a safe function that returns `io::Result`. Those of
 //! sockets are in `sys/socket.rs`, of the whole process in `sys/process.rs`. No policy, no retries
-//! (except for EINTR), no state.
+//! (except for EINTR), no state. And the one call of OpenSSL that can be wrong: to go on with a
+//! session, which has to come from the same context.
 
 pub mod process;
 pub(crate) mod socket;
 
+use openssl::error::ErrorStack;
+use openssl::ex_data::Index;
+use openssl::ssl::{Ssl, SslContext, SslContextBuilder, SslSession, SslSessionCacheMode};
+use std::collections::HashMap;
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 /// Readable.
@@ -194,4 +200,56 @@ pub(crate) fn signalfd_read(fd: RawFd) -> io::Result<i32> {
 pub(crate) fn name_thread(name: &std::ffi::CStr) {
     // SAFETY: PR_SET_NAME reads a terminated string.
     unsafe { libc::prctl(libc::PR_SET_NAME, name.as_ptr()) };
+}
+
+/// Hosts with a session; one more and all are forgotten, which costs a handshake each.
+const HOSTS_MAX: usize = 256;
+
+/// A client's context with the last session of each host, so that it need not prove and check
+/// everything again. The sessions are its own: none gets in or out but by its context.
+pub(crate) struct Resumable {
+    context: SslContext,
+    sessions: Arc<Mutex<HashMap<String, SslSession>>>,
+}
+
+impl Resumable {
+    /// The context of `builder`, which from now on keeps what servers give it.
+    pub(crate) fn new(mut builder: SslContextBuilder) -> Resumable {
+        let sessions: Arc<Mutex<HashMap<String, SslSession>>> = Arc::default();
+        let mode = SslSessionCacheMode::CLIENT | SslSessionCacheMode::NO_INTERNAL;
+        builder.set_session_cache_mode(mode);
+        let kept = Arc::clone(&sessions);
+        builder.set_new_session_callback(move |ssl, session| {
+            let Some(host) = host_place().and_then(|place| ssl.ex_data(place)) else { return };
+            let mut sessions = kept.lock().unwrap_or_else(PoisonError::into_inner);
+            if sessions.len() >= HOSTS_MAX && !sessions.contains_key(host) {
+                sessions.clear();
+            }
+            sessions.insert(host.clone(), session);
+        });
+        Resumable { context: builder.build(), sessions }
+    }
+
+    /// A connection to `host`, which goes on with its session if there is one. That is taken: TLS
+    /// 1.3 wants each to be used once, so that nobody sees who comes again.
+    pub(crate) fn ssl(&self, host: Option<&str>) -> Result<Ssl, ErrorStack> {
+        let mut ssl = Ssl::new(&self.context)?;
+        let Some(host) = host else { return Ok(ssl) };
+        if let Some(place) = host_place() {
+            ssl.set_ex_data(place, host.to_owned());
+        }
+        let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(session) = sessions.remove(host) {
+            // SAFETY: the session was put there by the callback of this context, so it is
+            // associated with it, as `ssl` is.
+            unsafe { ssl.set_session(&session) }?;
+        }
+        Ok(ssl)
+    }
+}
+
+/// Where OpenSSL keeps a connection's host: a place of the process, never given back.
+fn host_place() -> Option<Index<Ssl, String>> {
+    static PLACE: OnceLock<Option<Index<Ssl, String>>> = OnceLock::new();
+    *PLACE.get_or_init(|| Ssl::new_ex_index().ok())
 }

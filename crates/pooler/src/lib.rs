@@ -1,6 +1,7 @@
 //! The daemon: listeners, sessions, backends. It does what `router` decides, in straight-line code
 //! on the coroutines of `machine`, with the words of `wire` and the wishes of `config`.
 
+mod auth_query;
 mod backend;
 mod boot;
 mod cli;

@@ -11,7 +11,8 @@ use machine::{Keepalive, Notifier, StreamOptions};
 use router::{CancelKeys, ClientId, ClientKey, ClientLimit, Parameters, Scope, Statements};
 use wire::settings::Settings;
 
-use crate::backend::{Home, Route, Routes};
+use crate::auth_query::AuthQueries;
+use crate::backend::{Home, Route, Routes, Shown};
 use crate::ending::Ending;
 use crate::errors::Errors;
 use crate::groups::Groups;
@@ -41,6 +42,8 @@ pub struct Shared {
     pub reloads: Reloads,
     /// Where logins wait for the members of groups.
     pub groups: Groups,
+    /// The secrets of clients that servers told.
+    pub auth_queries: AuthQueries,
     /// Where clients went so far.
     pub routes: Routes,
     /// The prepared statements of all clients and servers.
@@ -100,6 +103,7 @@ impl Shared {
             origin,
             reloads: Reloads::default(),
             groups: Groups::default(),
+            auth_queries: AuthQueries::default(),
             routes: Routes::new(),
             statements: Statements::new(),
             settings: Interner::default(),
@@ -151,7 +155,8 @@ impl Shared {
         homes.retain(|_, home| home.strong_count() > 0);
         let tally = Tally::new(self.rosters.len());
         let (errors, logins) = (Errors::default(), AtomicU64::new(0));
-        let home = Arc::new(Home { shared: Arc::clone(self), route, tally, errors, logins });
+        let (shared, shown) = (Arc::clone(self), Shown::default());
+        let home = Arc::new(Home { shared, route, tally, errors, logins, shown });
         home.time();
         homes.insert(place, Arc::downgrade(&home));
         home

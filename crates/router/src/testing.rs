@@ -70,6 +70,8 @@ fn blank(database: Name, user: UserName) -> Rule {
         target_session_attrs: None,
         authentication: Authentication::None,
         password: None,
+        auth_query: None,
+        password_passthrough: false,
         role: None,
         storage: Arc::new(Storage {
             name: "storage".to_owned(),

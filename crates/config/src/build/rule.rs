@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Known, address, group, rule_check, session_attrs};
+use super::{Known, address, auth_query, group, rule_check, session_attrs};
 use crate::diagnostic::Complaints;
 use crate::fields::Fields;
 use crate::model::{
@@ -93,6 +93,8 @@ impl Reading<'_> {
             target_session_attrs,
             authentication: authentication?,
             password: fields.text("password").map(Secret::new),
+            auth_query: auth_query::read(self),
+            password_passthrough: fields.flag("password_passthrough"),
             role,
             storage: storage?,
             storage_db: fields.string("storage_db"),

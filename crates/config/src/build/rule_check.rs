@@ -82,6 +82,12 @@ pub(super) fn passwords(reading: &mut Reading<'_>, authentication: Option<Authen
 }
 
 fn auth_query(reading: &mut Reading<'_>) {
+    let passes_through = reading.fields.flag("password_passthrough");
+    if passes_through && reading.fields.is_set("storage_user") {
+        let message = "password_passthrough has no effect with storage_user: a client's password \
+                       is no other user's";
+        reading.warning("password_passthrough", message);
+    }
     for option in ["auth_query_user", "auth_query_db"] {
         if reading.asks_for("auth_query") && !reading.asks_for(option) {
             reading.error("auth_query", &format!("{option} is not set"));

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use crate::Secret;
 use crate::model::{
-    Authentication, CpuAffinity, Endpoint, GroupQuery, Hba, Keepalive, PoolMode, Quantile, Role,
-    SessionAttrs, SessionState, SharedPool, StorageKind, TlsMode,
+    AuthQuery, Authentication, CpuAffinity, Endpoint, GroupQuery, Hba, Keepalive, PoolMode,
+    Quantile, Role, SessionAttrs, SessionState, SharedPool, StorageKind, TlsMode,
 };
 
 /// What a file would say, nearly.
@@ -98,6 +98,13 @@ impl Words for Vec<Quantile> {
 
 /// The query and who asks it.
 impl Words for GroupQuery {
+    fn words(&self) -> String {
+        format!("'{}' as {}.{}", self.query, self.database, self.user)
+    }
+}
+
+/// Likewise.
+impl Words for AuthQuery {
     fn words(&self) -> String {
         format!("'{}' as {}.{}", self.query, self.database, self.user)
     }

@@ -38,6 +38,10 @@ pub struct Rule {
     pub authentication: Authentication,
     /// Plain, `md5…` or a SCRAM verifier.
     pub password: Option<Secret>,
+    /// Who tells the secret of a client; it wins over `password`.
+    pub auth_query: Option<Arc<AuthQuery>>,
+    /// What a client proved itself with may prove us at the server, as the same user.
+    pub password_passthrough: bool,
     /// Console rights; always set on local storages, never on remote ones.
     pub role: Option<Role>,
 
@@ -205,6 +209,17 @@ pub enum PoolRouting {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct GroupQuery {
     /// Its rows are the names of the members: one column of text. It gets no parameters.
+    pub query: String,
+    /// As whom it is asked: an internal rule leads there.
+    pub user: String,
+    /// In which database.
+    pub database: String,
+}
+
+/// Where the secrets of clients stand.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct AuthQuery {
+    /// Its row is the user, the secret and perhaps until when that is good. `$1` is the user.
     pub query: String,
     /// As whom it is asked: an internal rule leads there.
     pub user: String,

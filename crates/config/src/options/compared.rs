@@ -9,6 +9,7 @@ use super::{Alias, Kind, Row, Scope, Status, TABLE};
 /// What is done better, by keyword. The rest of what works is the same.
 const BETTER: &[(&str, &str)] = &[
     ("application_name_add_host", "nothing of the transaction is lost"),
+    ("auth_query", "one secret a user; NULL, strangers, VALID UNTIL; pg_catalog alone to search"),
     ("backend_connect_timeout_ms", "covers name resolution, login and authentication too"),
     ("cache_coroutine", "256 at least: here queries of parked clients take a stack, too"),
     ("cancel_max_inflight", "one cancel stands for all that wait; changes at run time"),
@@ -30,6 +31,7 @@ const BETTER: &[(&str, &str)] = &[
     ("min_pool_size", "opened all the way; servers are replaced before they end"),
     ("options", "read whole; RESET leads back to them"),
     ("password", "complaints about a hash that cannot prove the method"),
+    ("password_passthrough", "never for another user's server; forgotten with the route"),
     ("pid_file", "written when clients can come; left alone if it is another's"),
     ("pool", "statement pooling refuses transactions"),
     ("pool_cancel", "never meets the next owner's query"),

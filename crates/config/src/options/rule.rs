@@ -20,10 +20,12 @@ pub(super) const ROWS: &[Row] = &[
         .harmless()
         .doc("Socket of the token service."),
     text("auth_pam_service").refused(&[]).doc("Ask PAM."),
-    text("auth_query").refused(&[]).doc("Ask the database for the password."),
-    text("auth_query_db").harmless().doc("In which database."),
-    text("auth_query_user").harmless().doc("As which user."),
-    flag("password_passthrough", "no").later(&["no"]).doc("Use the client's password at servers."),
+    text("auth_query")
+        .doc("Ask a server: its row is user, secret and, if there is a third, VALID UNTIL. $1 is the user."),
+    text("auth_query_db").doc("In which database; an internal rule leads there."),
+    text("auth_query_user").doc("As which user."),
+    flag("password_passthrough", "no")
+        .doc("A password that a client gave in clear text and was let in by logs in to servers, too."),
     text("ldap_endpoint_name").refused(&[]).doc("Ask LDAP."),
     text("ldap_storage_credentials_attr").later(&[]).doc("Where LDAP keeps servers' passwords."),
     section("ldap_storage_credentials", Scope::LdapCredentials, Label::Name)

@@ -213,7 +213,7 @@ fn what_would_be_less_secure_is_refused() {
     let rule = |lines: &str| {
         format!("database \"a\" {{ user \"b\" {{ storage \"pg\" pool \"session\"\n{lines}\n}} }}")
     };
-    for option in ["auth_query", "auth_pam_service", "auth_module"] {
+    for option in ["auth_pam_service", "auth_module"] {
         let lines = format!(
             "{option} \"x\" authentication \"clear_text\" auth_query_user \"u\" auth_query_db \"d\""
         );

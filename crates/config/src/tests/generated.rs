@@ -56,8 +56,6 @@ const OWED: &[&str] = &[
     "auth_module",
     "enable_mdb_iamproxy_auth",
     "auth_pam_service",
-    "auth_query",
-    "password_passthrough",
     "ldap_endpoint",
     "ldap_endpoint_name",
     "ldap_storage_credentials",

@@ -71,7 +71,6 @@ fn rule(inside: &str) -> String {
 fn what_is_not_built_stops_a_start_and_no_check() {
     let auth = "auth_query_user \"u\" auth_query_db \"d\" authentication \"clear_text\"";
     for lines in [
-        rule(&format!("auth_query \"x\" {auth}")),
         rule(&format!("auth_pam_service \"x\" {auth}")),
         rule(&format!("auth_module \"x\" {auth}")),
         rule(&format!("enable_mdb_iamproxy_auth yes {auth}")),

@@ -8,6 +8,7 @@ use crate::machine::Machine;
 use crate::mailbox::{Mail, Shared};
 use crate::slab::Key;
 use crate::sys::{self, socket};
+use crate::tls::Tls;
 use std::fmt;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::Arc;
@@ -39,6 +40,14 @@ pub struct Parcel {
     fd: Option<OwnedFd>,
     /// Where it is registered; accepted sockets are not yet.
     home: Option<Home>,
+    tls: Option<Box<Folded>>,
+}
+
+/// What a stream has besides its socket when it speaks TLS.
+pub(crate) struct Folded {
+    pub(crate) tls: Tls,
+    pub(crate) pending: bool,
+    pub(crate) owed: Vec<u8>,
 }
 
 impl fmt::Debug for Parcel {
@@ -49,11 +58,16 @@ impl fmt::Debug for Parcel {
 
 impl Parcel {
     pub(crate) fn accepted(fd: OwnedFd) -> Parcel {
-        Parcel { fd: Some(fd), home: None }
+        Parcel { fd: Some(fd), home: None, tls: None }
     }
 
-    pub(crate) fn at_home(fd: OwnedFd, shared: Arc<Shared>, key: Key) -> Parcel {
-        Parcel { fd: Some(fd), home: Some(Home { shared, key }) }
+    pub(crate) fn at_home(
+        fd: OwnedFd,
+        shared: Arc<Shared>,
+        key: Key,
+        tls: Option<Box<Folded>>,
+    ) -> Parcel {
+        Parcel { fd: Some(fd), home: Some(Home { shared, key }), tls }
     }
 
     /// The machine where it is registered, if it is.
@@ -68,6 +82,15 @@ impl Parcel {
     /// # Errors
     /// `NotOnMachine`, or `Io` when the socket cannot be registered; it is closed then.
     pub fn unfold(mut self) -> Result<Stream, Error> {
+        let tls = self.tls.take();
+        let mut stream = self.unfold_socket()?;
+        if let Some(folded) = tls {
+            stream.unfold_tls(*folded);
+        }
+        Ok(stream)
+    }
+
+    fn unfold_socket(mut self) -> Result<Stream, Error> {
         let machine = Machine::here().ok_or(Error::NotOnMachine)?;
         let Some(home) = &self.home else {
             return Stream::register(self.take_fd());

@@ -1,9 +1,10 @@
 //! A connected socket of this machine. Non-blocking calls that consult the readiness bits first,
-//! and the few blocking-looking ones written on them. It knows bytes; TLS and protocols sit on top.
+//! and the few blocking-looking ones written on them. It knows bytes, in plain text or in TLS;
+//! protocols sit on top.
 
 use super::Io;
 use super::address::Address;
-use super::parcel::{Parcel, Watch, Watcher};
+use super::parcel::{Folded, Parcel, Watch, Watcher};
 use crate::Deadline;
 use crate::buffer::Buffer;
 use crate::census::Doing;
@@ -11,8 +12,9 @@ use crate::coroutine::sleep;
 use crate::error::Error;
 use crate::machine::Machine;
 use crate::sys::socket;
+use crate::tls::{Facts, Tls};
 use crate::wait::{Interest, Waitable, breathe, wait_one, wait_one_as};
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::io::{self, IoSlice};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
@@ -85,6 +87,8 @@ pub struct Stream {
     io: Rc<Io>,
     /// Taken when folded; otherwise dropping the stream closes the socket.
     fd: Cell<Option<OwnedFd>>,
+    /// What reads and writes go through.
+    pub(crate) tls: Option<Box<RefCell<Tls>>>,
 }
 
 impl Waitable for Stream {
@@ -107,7 +111,7 @@ impl fmt::Debug for Stream {
 impl Stream {
     pub(crate) fn new(io: Rc<Io>, fd: OwnedFd) -> Stream {
         debug_assert_eq!(io.fd, fd.as_raw_fd());
-        Stream { io, fd: Cell::new(Some(fd)) }
+        Stream { io, fd: Cell::new(Some(fd)), tls: None }
     }
 
     /// Registers a connected socket here. Room for writing is taken for granted.
@@ -165,12 +169,16 @@ impl Stream {
     /// Reads what is there. `bytes` must have room.
     ///
     /// # Errors
-    /// `Io`; a reset by the peer is an error, an end of stream is not.
+    /// `Io`; a reset by the peer is an error, an end of stream is not. Under TLS the peer has to
+    /// say that it ends: a stream that just stops is `UnexpectedEof`, for anybody can cut a wire.
     ///
     /// # Panics
     /// If `bytes` is empty.
     pub fn try_read(&self, bytes: &mut [u8]) -> Result<Progress, Error> {
         assert!(!bytes.is_empty(), "a read needs room"); // the kernel would answer 0: an end
+        if let Some(tls) = &self.tls {
+            return tls.borrow_mut().read(&self.io, bytes);
+        }
         while self.io.readable.get() {
             match socket::recv(self.io.fd, bytes) {
                 Ok(0) => return Ok(Progress::End),
@@ -206,6 +214,10 @@ impl Stream {
     /// # Panics
     /// If `bytes` is empty.
     pub fn try_write(&self, bytes: &[u8]) -> Result<Progress, Error> {
+        if let Some(tls) = &self.tls {
+            assert!(!bytes.is_empty(), "a write needs bytes");
+            return tls.borrow_mut().write(&self.io, bytes);
+        }
         self.write_with(bytes.len(), |fd| socket::send(fd, bytes))
     }
 
@@ -228,6 +240,11 @@ impl Stream {
     /// # Errors
     /// `Io`.
     pub fn try_write_vectored(&self, parts: &[IoSlice<'_>]) -> Result<Progress, Error> {
+        if let Some(tls) = &self.tls {
+            let record = gathered(parts);
+            assert!(!record.is_empty(), "a write needs bytes");
+            return tls.borrow_mut().write(&self.io, record.data());
+        }
         let total = parts.iter().map(|part| part.len()).sum();
         self.write_with(total, |fd| socket::send_vectored(fd, parts))
     }
@@ -255,13 +272,13 @@ impl Stream {
     /// May a read find something? No system call.
     #[must_use]
     pub fn is_readable(&self) -> bool {
-        self.io.readable.get()
+        self.io.has_bytes()
     }
 
     /// May a write find room? No system call.
     #[must_use]
     pub fn is_writable(&self) -> bool {
-        self.io.writable.get()
+        self.io.has_room()
     }
 
     /// Did the peer end its side, or is the socket dead? No system call.
@@ -308,6 +325,9 @@ impl Stream {
                 Progress::Wait | Progress::End => wait_one(self, Interest::WRITE, deadline)?,
             }
         }
+        if self.io.owes() {
+            wait_one(self, Interest::WRITE, deadline)?;
+        }
         Ok(())
     }
 
@@ -316,7 +336,33 @@ impl Stream {
     /// # Errors
     /// `Io`.
     pub fn shutdown_write(&self) -> Result<(), Error> {
-        Ok(socket::shutdown_write(self.io.fd)?)
+        if let Some(tls) = &self.tls {
+            tls.borrow_mut().say_end(&self.io);
+        }
+        Ok(self.io.shutdown_write()?)
+    }
+
+    /// What has arrived, without taking it; a short answer says nothing about more. For the plain
+    /// text before TLS: what TLS has deciphered is not seen.
+    ///
+    /// # Errors
+    /// `Io`, `TimedOut`, `Cancelled`.
+    pub fn peek(&self, bytes: &mut [u8], deadline: Deadline) -> Result<usize, Error> {
+        loop {
+            while self.io.readable.get() {
+                match socket::peek(self.io.fd, bytes) {
+                    Ok(n) => return Ok(n),
+                    Err(error) => blocked(error, &self.io.readable)?,
+                }
+            }
+            wait_one(self, Interest::READ, deadline)?;
+        }
+    }
+
+    /// What is known of its TLS; None if it speaks none.
+    #[must_use]
+    pub fn tls(&self) -> Option<Facts> {
+        self.tls.as_ref().map(|tls| tls.borrow().facts())
     }
 
     /// The other end; an empty path when the system does not know it any more.
@@ -351,11 +397,25 @@ impl Stream {
     }
 
     /// Packs the socket to be unfolded later, here or on another machine. It stays registered here.
+    /// Its TLS goes with it; what the kernel had no room for is sent when it is unfolded.
     #[must_use]
-    pub fn fold(self) -> Parcel {
+    pub fn fold(mut self) -> Parcel {
         let machine = Machine::here().expect("a stream is on its machine");
         let fd = self.fd.take().expect("a stream owns its socket until folded");
-        Parcel::at_home(fd, Arc::clone(&machine.shared), self.io.key)
+        let folded = self.tls.take().map(|tls| Folded {
+            tls: RefCell::into_inner(*tls),
+            pending: self.io.pending.get(),
+            owed: self.io.take_owed(),
+        });
+        Parcel::at_home(fd, Arc::clone(&machine.shared), self.io.key, folded.map(Box::new))
+    }
+
+    pub(crate) fn unfold_tls(&mut self, folded: Folded) {
+        let Folded { tls, pending, owed } = folded;
+        self.io.pending.set(pending);
+        self.io.owe(owed);
+        self.io.flush();
+        self.tls = Some(Box::new(RefCell::new(tls)));
     }
 
     /// As [`fold`](Stream::fold), and `watcher` hears with `key` when the socket becomes readable
@@ -377,9 +437,26 @@ impl Drop for Stream {
         if fd.is_some()
             && let Some(machine) = Machine::here()
         {
+            if let Some(tls) = self.tls.take()
+                && self.io.has_room()
+            {
+                tls.borrow_mut().say_end(&self.io); // or the peer had to suspect a cut wire
+            }
             machine.retire(self.io.key);
         }
     }
+}
+
+/// What fits into one record.
+fn gathered(parts: &[IoSlice<'_>]) -> Buffer {
+    let mut record = Buffer::lease();
+    for part in parts {
+        let room = record.space();
+        let n = room.len().min(part.len());
+        room[..n].copy_from_slice(&part[..n]);
+        record.filled(n);
+    }
+    record
 }
 
 /// EAGAIN clears the bit, EINTR leaves it for another try, all else is an error.

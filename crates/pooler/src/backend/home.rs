@@ -11,7 +11,7 @@ use wire::frame::{self, Side};
 use wire::tag::backend as tag;
 
 use super::waiting::Waiting;
-use super::{IdleServer, Lease, OpenFailure, Own, Server, Target, Waker};
+use super::{IdleServer, Lease, OpenFailure, Own, Server, Shown, Target, Waker};
 use crate::dialog::Patience;
 use crate::ending::Ending;
 use crate::errors::Errors;
@@ -38,6 +38,8 @@ pub struct Home {
     pub errors: Errors,
     /// Clients that came here.
     pub logins: AtomicU64,
+    /// What clients showed that servers want to see.
+    pub shown: Shown,
 }
 
 /// Who asks for a server, and what ends the wait.

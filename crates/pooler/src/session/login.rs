@@ -15,12 +15,13 @@ use wire::startup::{MAJOR, MINOR_MAX, Replication, Startup, StartupMessage};
 use wire::{CancelKey, Notice, encode};
 
 use super::attrs::{self, Attrs};
-use super::auth::{self, Candidate};
+use super::auth::{self, Candidate, Proof};
 use super::belongings::{Belongings, shown, with_suffix};
+use super::channel::Channel;
 use super::idle::Idleness;
 use super::replication::Pipe;
 use super::{Person, Places, Session, Standing, Voice, farewell, routing};
-use crate::backend::{self, Checkout, Home, Lease, Own};
+use crate::backend::{self, Checkout, Credentials, Home, Lease, Own};
 use crate::dialog::{Dialog, Patience};
 use crate::ending::{Asked, Ending};
 use crate::id::{Id, Kind};
@@ -117,8 +118,8 @@ enum First {
 /// What the first packets settled.
 struct Negotiated {
     message: StartupMessage,
-    /// TLS is on; rules may select by it.
-    tls: bool,
+    /// Its TLS, if that is on; rules may select by it.
+    channel: Option<Channel>,
     /// What came behind the startup packet.
     rest: Buffer,
 }
@@ -140,7 +141,7 @@ impl Login<'_> {
         let asked = self.name(&negotiated.message);
         let asked = asked.inspect_err(|_| self.shared.startup_failed())?;
         let replication = replication(&negotiated.message)?;
-        let home = self.route(&asked, negotiated.tls, replication)?;
+        let home = self.route(&asked, negotiated.channel.is_some(), replication)?;
         drop(permit);
         let route = home.admit().map_err(|refusal| Ending::Refused(refusal, asked.clone()))?;
         let (startup, attrs) = match replication {
@@ -220,8 +221,8 @@ impl Login<'_> {
                 Startup::Cancel(key) => return Ok(First::Cancel(key)),
                 Startup::Start(message) => {
                     let rest = dialog.finish();
-                    let tls = false; // whoever asked for it was told no
-                    return Ok(First::Login(Negotiated { message, tls, rest }));
+                    let channel = None; // whoever asked for TLS was told no
+                    return Ok(First::Login(Negotiated { message, channel, rest }));
                 }
             }
             dialog.send(b"N")?;
@@ -353,11 +354,16 @@ impl Login<'_> {
             rule: &rule,
             asked,
             voice: &self.voice,
-            tls: negotiated.tls,
+            tls: negotiated.channel.is_some(),
             replication: home.route.key().replication,
             deadline: self.deadline,
         };
-        let _proof = candidate.come_in(&mut dialog)?;
+        let Proof { password, keys, told } = candidate.come_in(&mut dialog)?;
+        // What proves to be one user is nothing to show for another.
+        if home.route.key().user == asked.user {
+            let password = password.filter(|_| rule.password_passthrough);
+            home.show(Credentials { told, keys, password });
+        }
         Ok(dialog.finish())
     }
 

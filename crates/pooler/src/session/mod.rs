@@ -4,6 +4,7 @@
 mod attrs;
 mod auth;
 mod belongings;
+mod channel;
 mod idle;
 mod login;
 mod outflow;

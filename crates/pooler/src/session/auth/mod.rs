@@ -41,19 +41,20 @@ pub(super) struct Candidate<'a> {
 /// What a client showed, for servers that want to see it too. Never printed: nothing here is
 /// `Debug`.
 #[derive(Default)]
-#[expect(dead_code, reason = "servers' side of passthrough is to take them")]
 pub(super) struct Proof {
     /// The password itself, which came in clear.
     pub(super) password: Option<Secret>,
     /// Of a SCRAM exchange: they fit every server that stores the verifier it was made with.
     pub(super) keys: Option<ClientKeys>,
+    /// The secret that it fitted, if a server told it.
+    pub(super) told: Option<Secret>,
 }
 
 impl Proof {
     /// Of a client that sent its password in clear; one that is no text is of no use to servers.
     fn password(given: Vec<u8>) -> Proof {
         let password = String::from_utf8(given).ok().map(Secret::new);
-        Proof { password, keys: None }
+        Proof { password, ..Proof::default() }
     }
 }
 
