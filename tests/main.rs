@@ -16,6 +16,7 @@ mod first_login;
 mod function_calls;
 mod groups;
 mod hostile;
+mod logs;
 mod modes;
 mod odd_orders;
 mod pool_cancels;

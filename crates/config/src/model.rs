@@ -6,6 +6,7 @@ mod global;
 mod hba;
 mod quantile;
 mod rule;
+mod syslog;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -20,6 +21,7 @@ pub use rule::{
     AddressSelector, AuthQuery, Authentication, ConnectionType, GroupQuery, Keepalive, Name,
     PoolMode, PoolRouting, Role, Rule, SessionState, UserName,
 };
+pub use syslog::{SyslogFacility, SyslogFormat, SyslogTarget};
 
 /// Everything the files said, checked.
 #[derive(Clone, Debug, PartialEq, Eq)]

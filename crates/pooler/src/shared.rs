@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
+use std::time::SystemTime;
 
 use arc_swap::{ArcSwap, Guard};
 use config::{Config, Rule};
@@ -21,12 +22,15 @@ use crate::host::Host;
 use crate::interner::Interner;
 use crate::keyring::Keyring;
 use crate::log::Log;
+use crate::metrics::Ledger;
 use crate::names::Names;
 use crate::permits::Permits;
 use crate::readings::Archive;
 use crate::reload::Reloads;
 use crate::session::Roster;
+use crate::sqlstates::Sqlstates;
 use crate::tally::Tally;
+use crate::web::Web;
 use crate::world::{InForce, Origin, World};
 
 /// Keys are random: another client has the same one about never, and not so many times.
@@ -64,8 +68,18 @@ pub struct Shared {
     pub logins: Arc<Permits>,
     /// What the host watcher saw.
     pub host: Host,
-    /// Connections that never said what they want, since they were printed last.
+    /// When this was made.
+    pub started: SystemTime,
+    /// Connections that never said what they want.
     startup_errors: AtomicU64,
+    /// How many of them were printed.
+    startup_errors_printed: AtomicU64,
+    /// What clients were told.
+    pub sqlstates: Sqlstates,
+    /// Under which names routes are shown.
+    pub ledger: Ledger,
+    /// What is asked for over HTTP.
+    pub web: Web,
     /// Where hosts are.
     pub names: Names,
     /// Derived keys.
@@ -113,7 +127,12 @@ impl Shared {
             cancels: Arc::new(Permits::new(global.cancel_max_inflight)),
             logins: Arc::new(Permits::new(global.client_max_routing)),
             host: Host::default(),
+            started: SystemTime::now(),
             startup_errors: AtomicU64::new(0),
+            startup_errors_printed: AtomicU64::new(0),
+            sqlstates: Sqlstates::default(),
+            ledger: Ledger::default(),
+            web: Web::default(),
             names: Names::new(global.dns_cache_ttl),
             keyring: Keyring::default(),
             errors: Errors::default(),
@@ -159,6 +178,7 @@ impl Shared {
         let home = Arc::new(Home { shared, route, tally, errors, logins, shown });
         home.time();
         homes.insert(place, Arc::downgrade(&home));
+        self.ledger.open();
         home
     }
 
@@ -233,9 +253,15 @@ impl Shared {
         self.startup_errors.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// How many did since this was asked last.
+    /// How many did since the start.
     pub fn startup_errors(&self) -> u64 {
-        self.startup_errors.swap(0, Ordering::Relaxed)
+        self.startup_errors.load(Ordering::Relaxed)
+    }
+
+    /// How many did since this was asked last.
+    pub fn startup_errors_to_print(&self) -> u64 {
+        let all = self.startup_errors();
+        all - self.startup_errors_printed.swap(all, Ordering::Relaxed)
     }
 
     /// The statistics are to be told otherwise.

@@ -7,7 +7,8 @@ use std::time::Duration;
 use crate::Secret;
 use crate::model::{
     AuthQuery, Authentication, CpuAffinity, Endpoint, GroupQuery, Hba, Keepalive, PoolMode,
-    Quantile, Role, SessionAttrs, SessionState, SharedPool, StorageKind, TlsMode,
+    Quantile, Role, SessionAttrs, SessionState, SharedPool, StorageKind, SyslogFacility,
+    SyslogFormat, SyslogTarget, TlsMode,
 };
 
 /// What a file would say, nearly.
@@ -48,7 +49,10 @@ macro_rules! as_displayed {
     )*};
 }
 
-as_displayed! { usize u16 u32 u64 i32 i64 String Endpoint Secret CpuAffinity Quantile }
+as_displayed! {
+    usize u16 u32 u64 i32 i64 String Endpoint Secret CpuAffinity Quantile
+    SyslogFacility SyslogTarget
+}
 
 impl Words for bool {
     fn words(&self) -> String {
@@ -166,6 +170,7 @@ as_named! {
     Role { Admin "admin" Stat "stat" NotAllow "notallow" }
     SessionState { Pin "pin" Reset "reset" Error "error" }
     StorageKind { Remote "remote" Local "local" }
+    SyslogFormat { Rfc3164 "rfc3164" Rfc5424 "rfc5424" }
     TlsMode {
         Disable "disable" Allow "allow" Prefer "prefer" Require "require" VerifyCa "verify_ca"
         VerifyFull "verify_full"

@@ -394,6 +394,17 @@ pub enum PoolMode {
     Statement,
 }
 
+impl PoolMode {
+    /// As it is written.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            PoolMode::Session => "session",
+            PoolMode::Transaction => "transaction",
+            PoolMode::Statement => "statement",
+        }
+    }
+}
+
 /// What a client may do on the console.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Role {

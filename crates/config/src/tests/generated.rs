@@ -63,10 +63,6 @@ const OWED: &[&str] = &[
     "external_auth_socket_path",
     // operation
     "role",
-    "log_syslog",
-    "log_general_stats_prom",
-    "log_route_stats_prom",
-    "promhttp_server_port",
     "enable_online_restart",
     "soft_oom",
 ];

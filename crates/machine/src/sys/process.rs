@@ -80,6 +80,46 @@ fn replace(with: RawFd, what: RawFd) -> io::Result<()> {
     Ok(())
 }
 
+/// The kernel's id of this thread.
+pub fn thread_id() -> u32 {
+    // SAFETY: takes no pointers and cannot fail.
+    unsafe { libc::gettid() }.unsigned_abs()
+}
+
+/// A wall clock where the machine stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LocalTime {
+    /// From 0.
+    pub month: u8,
+    /// From 1.
+    pub day: u8,
+    /// From 0 to 23.
+    pub hour: u8,
+    /// From 0.
+    pub minute: u8,
+    /// From 0; 60 is a leap second.
+    pub second: u8,
+}
+
+/// Now, in the time zone of the process.
+pub fn local_time() -> LocalTime {
+    // SAFETY: a null pointer asks for nothing but the return value.
+    let now = unsafe { libc::time(ptr::null_mut()) };
+    let mut parts = MaybeUninit::<libc::tm>::zeroed();
+    // SAFETY: both places are ours; the C library reads TZ, which nobody here ever sets.
+    unsafe { libc::localtime_r(&raw const now, parts.as_mut_ptr()) };
+    // SAFETY: all zeros are a value of that type, and so is what was written over them.
+    let parts = unsafe { parts.assume_init() };
+    let small = |n: i32| u8::try_from(n).unwrap_or_default();
+    LocalTime {
+        month: small(parts.tm_mon),
+        day: small(parts.tm_mday),
+        hour: small(parts.tm_hour),
+        minute: small(parts.tm_min),
+        second: small(parts.tm_sec),
+    }
+}
+
 /// Scheduling priority, -20 (first) to 19 (last), of this thread and those it starts.
 ///
 /// # Errors

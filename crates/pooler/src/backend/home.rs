@@ -18,7 +18,7 @@ use crate::errors::Errors;
 use crate::log::Who;
 use crate::session::Standing;
 use crate::shared::Shared;
-use crate::tally::Tally;
+use crate::tally::{Span, Tally};
 
 /// Rule × database × user, and its pool of servers.
 pub type Route = router::Route<IdleServer, Waker, Arc<Target>>;
@@ -114,8 +114,12 @@ impl Home {
                 router::Checkout::Open(slot) => (Grant::Open(slot), since),
                 router::Checkout::Wait(ticket) => {
                     let (deadline, notice) = self.patience(ask, since);
-                    let waiting = Waiting { home: self, ask, ticket, since };
-                    (waiting.run(deadline, notice)?, machine::now())
+                    let (joined, waiting) =
+                        (machine::now(), Waiting { home: self, ask, ticket, since });
+                    let granted = waiting.run(deadline, notice);
+                    let now = machine::now();
+                    self.tally.took(Span::Wait, now.duration_since(joined));
+                    (granted?, now)
                 }
                 router::Checkout::Refuse(refusal) => return Err(NoServer::Refused(refusal)),
             };
@@ -287,6 +291,7 @@ impl Drop for Home {
     fn drop(&mut self) {
         let counters = self.route.with(router::Pool::take_counters);
         self.shared.archive.keep(self, &counters);
+        self.shared.ledger.close();
     }
 }
 

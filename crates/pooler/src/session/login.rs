@@ -28,7 +28,7 @@ use crate::id::{Id, Kind};
 use crate::log::Who;
 use crate::permits::Permit;
 use crate::shared::Shared;
-use crate::tally::Traffic;
+use crate::tally::{Span, Totals, Traffic};
 
 /// A client that was just accepted, on its way to its machine.
 pub struct Arrival {
@@ -258,9 +258,8 @@ impl Login<'_> {
     ) -> Result<Arc<Home>, Ending> {
         let rule = &routing::rule_of(self.shared, &self.voice, asked, tls, self.deadline)?;
         let Asked { database, user } = asked;
-        self.voice.shows_id = rule.client_show_id;
+        self.voice.routed(rule);
         self.forwards = rule.client_fwd_error;
-        self.voice.logs_queries = self.shared.config().global.log_query || rule.log_query;
         if rule.storage.kind == StorageKind::Local {
             let text = "the admin console is not built yet";
             return Err(Ending::Login(Notice::fatal("0A000", text)));
@@ -396,7 +395,9 @@ impl Login<'_> {
         encode::backend_key_data(&mut bytes, &split(key));
         encode::ready_for_query(&mut bytes, TransactionStatus::Idle);
         dialog.send(&bytes)?;
-        let (rule, us) = (source.home.route.rule(), self.since.elapsed().as_micros());
+        let took = self.since.elapsed();
+        source.home.tally.took(Span::Login, took);
+        let (rule, us) = (source.home.route.rule(), took.as_micros());
         self.voice.session("setup", format_args!("login time: {us} microseconds"));
         self.voice.session(
             "setup",
@@ -448,7 +449,7 @@ impl Login<'_> {
             let pipe = Pipe::new(self.client, lease, rest);
             let ending = pipe.run(&notified, &standing, &self.voice);
             home.failed(&ending);
-            return self.voice.ended(&ending, self.since);
+            return self.voice.ended(&ending, self.since, &Totals::default());
         }
         let session = Session {
             client: self.client,
