@@ -30,17 +30,13 @@ fn echo(stream: &Stream) -> Result<(), Error> {
     Ok(()) // the peer has said all it had to say
 }
 
+/// A coroutine for each connection, for ever.
 fn serve(listener: &Listener) -> Result<(), Error> {
-    loop {
-        let (parcel, peer) = listener.accept(Deadline::NEVER)?;
-        let stream = parcel.unfold()?;
-        machine::spawn("echo", move || {
-            match echo(&stream) {
-                Ok(()) | Err(Error::Cancelled) => {} // it is over, or the engine ends
-                Err(error) => eprintln!("{peer}: {error}"),
-            }
-        })?;
-    }
+    let ended = listener.serve("echo", |stream, peer| match echo(&stream) {
+        Ok(()) | Err(Error::Cancelled) => {} // it is over, or the engine ends
+        Err(error) => eprintln!("{peer}: {error}"),
+    });
+    ended.map(|never| match never {})
 }
 
 fn greet(server: &Address) -> Result<(), Error> {

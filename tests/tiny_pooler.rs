@@ -1,8 +1,8 @@
 //! `examples/12_tiny_pooler` does what its header says: many clients of a real PostgreSQL share few
 //! servers, one transaction at a time.
 
-use crate::support::process::{Watched, new_dir};
 use crate::support::client::Address;
+use crate::support::process::{Watched, new_dir};
 use crate::support::{Client, Login, Postgres, Wire};
 use crate::tools::program_at;
 use std::collections::BTreeSet;
