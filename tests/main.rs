@@ -17,6 +17,7 @@ mod function_calls;
 mod groups;
 mod hostile;
 mod logs;
+mod metrics;
 mod modes;
 mod odd_orders;
 mod pool_cancels;
