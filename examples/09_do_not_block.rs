@@ -1,7 +1,7 @@
 //! Do not block: what happens to everybody else when one coroutine holds the thread.
 //!
 //! Teaches: new after `08_two_machines` is the one thing that must not be done. A heartbeat shall
-//! beat each millisecond. It stands still while its neighbour sleeps with the *thread*'s sleep, or
+//! beat each millisecond. It stands still while its neighbour waits for another program, or
 //! reads a slow disk, or looks up a name; it beats on when the neighbour leaves that to
 //! [`machine::offload`], which has threads for it.
 //!
@@ -16,11 +16,11 @@
 
 use machine::{Deadline, EngineConfig, Error};
 use std::cell::Cell;
+use std::process::Command;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 const BEAT: Duration = Duration::from_millis(1);
-const WORK: Duration = Duration::from_millis(200);
 
 /// Beats until told to stop. Returns by how much the worst beat was late.
 fn heartbeat(stop: &Cell<bool>) -> Result<Duration, Error> {
@@ -44,9 +44,9 @@ fn lateness_beside(neighbour: impl FnOnce() -> Result<(), Error>) -> Result<Dura
     heart.join(Deadline::NEVER)?
 }
 
-#[expect(clippy::disallowed_methods, reason = "it blocks, which is the point")]
+/// Waits for another program, as a slow disk or a name server would be waited for.
 fn something_slow() {
-    std::thread::sleep(WORK);
+    let _ = Command::new("sleep").arg("0.2").status();
 }
 
 fn main() -> Result<(), Error> {

@@ -1,9 +1,8 @@
 //! The echo server again, in secret.
 //!
 //! Teaches: new after `09_do_not_block` is TLS, which is *in* a stream: `accept_tls` and
-//! `connect_tls` turn a plain one into one that speaks it, and everything after that stays as it
-//! was. What is shared by all connections, a [`tls::Server`] or a [`tls::Client`], is made once,
-//! from files; that blocks, so it is done before the engine runs.
+//! `connect_tls` turn a plain one into one that speaks it, and nothing else changes. What all
+//! connections share, a [`tls::Server`] or a [`tls::Client`], is made once, before the engine runs.
 //!
 //! Run: `cargo run -p machine --example 10_tls_echo`
 //!
@@ -19,9 +18,7 @@ use machine::tls::{self, Ask, Verify};
 use machine::{
     Address, Buffer, Deadline, EngineConfig, ListenOptions, Listener, Stream, StreamOptions,
 };
-use std::fs;
-use std::path::Path;
-use std::process::Command;
+use std::{fs, path::Path, process::Command};
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
@@ -29,9 +26,8 @@ type Failure = Box<dyn std::error::Error + Send + Sync>;
 fn certificate(dir: &Path) -> Result<tls::Common, Failure> {
     let words = "req -x509 -newkey rsa:2048 -nodes -subj /CN=localhost -keyout key -out crt";
     let mut openssl = Command::new("openssl");
-    let output = openssl.args(words.split(' ')).current_dir(dir).output()?;
-    if !output.status.success() {
-        return Err(String::from_utf8_lossy(&output.stderr).into());
+    if !openssl.args(words.split(' ')).current_dir(dir).output()?.status.success() {
+        return Err("openssl cannot make a certificate".into());
     }
     let (certificate, key) = (Some(dir.join("crt")), Some(dir.join("key")));
     Ok(tls::Common { certificate, key, ..Default::default() })
@@ -76,11 +72,8 @@ fn main() -> Result<(), Failure> {
     let listener = Listener::bind(&any, &ListenOptions::default())?;
     machine::run(EngineConfig::default(), move |_engine| {
         let address = listener.local();
-        machine::spawn("acceptor", move || {
-            listener.serve("echo", move |stream, _| {
-                let _ = echo(stream, &server); // the client says what went wrong
-            })
-        })?;
+        let serve = move || listener.serve("echo", move |stream, _| _ = echo(stream, &server));
+        machine::spawn("acceptor", serve)?;
         greet(&address, &client)
     })?
 }

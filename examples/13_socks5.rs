@@ -163,8 +163,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     };
     let listener = Listener::bind(&Address::Tcp(listen.parse()?), &ListenOptions::default())?;
     println!("SOCKS 5 on {}", listener.local());
-    let limits = RelayLimits { idle: Some(SILENCE_MAX), ..RelayLimits::NONE };
     machine::run(EngineConfig::default(), move |_engine| {
+        let limits = RelayLimits { idle: Some(SILENCE_MAX), ..RelayLimits::NONE };
         listener.serve("client", move |client, peer| {
             let handshake = Handshake { client: &client, deadline: Deadline::after(HANDSHAKE_MAX) };
             match handshake.run() {
