@@ -1,7 +1,8 @@
 //! Taking turns: coroutines of one machine run one at a time, and change only where they wait.
 //!
 //! Teaches: new after `01_hello` is [`machine::yield_now`], the smallest wait: it lets everybody
-//! else have a turn. Between two waits a coroutine is alone, so a plain `Cell` is counted in safely.
+//! else have a turn. Between two waits a coroutine is alone, so a plain `Cell` is counted in
+//! safely.
 //!
 //! Run: `cargo run -p machine --example 02_taking_turns`
 //!

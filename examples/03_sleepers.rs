@@ -1,8 +1,8 @@
 //! Ten thousand coroutines on one thread, all asleep at once.
 //!
 //! Teaches: new after `02_taking_turns` is time. [`machine::sleep`] waits without holding the
-//! thread, so ten thousand sleeps of a tenth of a second take little more than one. Each of them has
-//! a stack of its own, of which it touches 8 KiB.
+//! thread, so ten thousand sleeps of a tenth of a second take little more than one. Each of them
+//! has a stack of its own, of which it touches 8 KiB.
 //!
 //! Run: `cargo run --release -p machine --example 03_sleepers`
 //!

@@ -1,8 +1,9 @@
 //! Ping and pong, over channels that hold one ball.
 //!
-//! Teaches: new after `03_sleepers` is that coroutines hand each other values. A channel is bounded:
-//! `send` waits while it is full, `recv` while it is empty, so nobody runs far ahead of anybody. When
-//! one end is dropped the other hears [`Error::Closed`]; nothing need say that the game is over.
+//! Teaches: new after `03_sleepers` is that coroutines hand each other values. A channel is
+//! bounded: `send` waits while it is full, `recv` while it is empty, so nobody runs far ahead of
+//! anybody. When one end is dropped the other hears [`Error::Closed`]; nothing need say that the
+//! game is over.
 //!
 //! Run: `cargo run -p machine --example 04_ping_pong`
 //!

@@ -12,7 +12,8 @@
 //! sent "good morning", got "good morning"
 //! ```
 //!
-//! Try: serve, and connect two `nc 127.0.0.1 7007` at once. Then look at the threads of the process.
+//! Try: serve, and connect two `nc 127.0.0.1 7007` at once. Then look at the threads of the
+//! process.
 
 use machine::{
     Address, Buffer, Deadline, EngineConfig, Error, ListenOptions, Listener, Stream, StreamOptions,

@@ -1,8 +1,8 @@
 //! Deadlines and cancellation: no wait need last for ever.
 //!
 //! Teaches: new after `05_echo` is how waits end early. A [`Deadline`] is a point in time, so one
-//! deadline bounds many waits together. Who is cancelled gets [`Error::Cancelled`] from its wait and
-//! from every later one, and ends by returning; nothing is torn down behind its back.
+//! deadline bounds many waits together. Who is cancelled gets [`Error::Cancelled`] from its wait
+//! and from every later one, and ends by returning; nothing is torn down behind its back.
 //! [`machine::shield`] puts that off for a few last words.
 //!
 //! Run: `cargo run -p machine --example 06_deadlines`

@@ -1,8 +1,8 @@
 //! Two machines, and a socket that travels from one to the other.
 //!
-//! Teaches: new after `07_semaphore` is the second thread. A [`Stream`] belongs to the machine whose
-//! event loop watches it. Folded into a [`Parcel`] it can be sent; whoever unfolds it has it. This is
-//! how one acceptor feeds all machines: each connection goes where there are the fewest.
+//! Teaches: new after `07_semaphore` is the second thread. A [`Stream`] belongs to the machine
+//! whose event loop watches it. Folded into a [`Parcel`] it can be sent; whoever unfolds it has it.
+//! This is how one acceptor feeds all machines: each connection goes where there are the fewest.
 //!
 //! Run: `cargo run -p machine --example 08_two_machines`
 //!

@@ -1,13 +1,14 @@
 //! A tiny transaction pooler for PostgreSQL: many clients, few servers.
 //!
-//! Teaches: new after `11_relay` is that somebody decides. `router::Pool` says who gets which server
-//! and never waits; `wire`'s `Conversation` says when a server owes nobody anything and never reads;
-//! what is left is straight-line code that reads, asks these two, and writes. The real pooler is this
-//! with authentication, settings, prepared statements, cancels and much care for whoever vanishes.
+//! Teaches: new after `11_relay` is that somebody decides. `router::Pool` says who gets which
+//! server and never waits; `wire`'s `Conversation` says when a server owes nobody anything and
+//! never reads; what is left is straight-line code that reads, asks these two, and writes. The real
+//! pooler is this with authentication, settings, prepared statements, cancels and much care for
+//! whoever vanishes.
 //!
 //! Run: `cargo run -p pooler --example 12_tiny_pooler -- 127.0.0.1:6432 127.0.0.1:5432 postgres 2`,
-//! where a PostgreSQL that trusts us listens on the second address and everybody shall be `postgres`;
-//! then `pgbench -h 127.0.0.1 -p 6432 -S -c 20 -T 5`. Without arguments it says this:
+//! where a PostgreSQL that trusts us listens on the second address and everybody shall be
+//! `postgres`; then `pgbench -h 127.0.0.1 -p 6432 -S -c 20 -T 5`. Without arguments it says this:
 //!
 //! ```text
 //! usage: 12_tiny_pooler LISTEN POSTGRES USER SERVERS

@@ -2,7 +2,8 @@
 //!
 //! Teaches: what a proxy for another protocol looks like on this engine. A handshake of a few bytes
 //! is read and answered in straight-line code under one deadline; names are resolved off the loop;
-//! then [`machine::relay`] does the rest. RFC 1928: CONNECT, to names and addresses, without a login.
+//! then [`machine::relay`] does the rest. RFC 1928: CONNECT, to names and addresses, without a
+//! login.
 //!
 //! Run: `cargo run --release -p machine --example 13_socks5 -- 127.0.0.1:1080`, then
 //! `curl --socks5-hostname 127.0.0.1:1080 https://example.org/`. Without arguments it says this:

@@ -96,8 +96,8 @@ fn a_client_first_message_is_checked() {
     check(b"n,,n=,r=abc,x", Err(Failure::Malformed("attribute")));
 }
 
-/// Fails against a server that forgets what it offered: then whoever takes the offer away on its way
-/// has a login that is bound to nothing.
+/// Fails against a server that forgets what it offered: then whoever takes the offer away on its
+/// way has a login that is bound to nothing.
 #[test]
 fn channel_binding_is_what_was_offered() {
     let offered = Offer { end_point: Some(b"hash of a certificate") };
