@@ -299,7 +299,8 @@ proptest! {
         let verifier = ScramVerifier::from_password(&password, &salt, 3).unwrap();
         let mut theirs = ScramSha256::new(password.as_bytes(), ChannelBinding::unsupported());
         let (server, server_first) =
-            Server::first(verifier, UNBOUND, MECHANISM, theirs.message(), &[2; NONCE_BYTES]).unwrap();
+            Server::first(verifier, UNBOUND, MECHANISM, theirs.message(), &[2; NONCE_BYTES])
+                .unwrap();
         theirs.update(&server_first).unwrap();
         let accepted = server.finish(theirs.message()).unwrap();
         theirs.finish(&accepted.server_final).unwrap();
