@@ -46,3 +46,4 @@ mod support;
 mod timeouts;
 mod tools;
 mod virtual_setting;
+mod watched_files;

@@ -22,7 +22,8 @@ fn said(output: &Output) -> String {
 /// It lets nobody in, and nobody is warned about it.
 #[test]
 fn the_packaged_configuration_is_right() {
-    let output = binary().arg("--test").arg(root().join("packaging/odyssey.conf")).output().unwrap();
+    let output =
+        binary().arg("--test").arg(root().join("packaging/odyssey.conf")).output().unwrap();
     let text = said(&output);
     assert!(output.status.success() && text.trim_end().ends_with("config is valid"), "{text}");
     assert_eq!(text.lines().count(), 1, "{text}");

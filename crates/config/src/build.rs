@@ -19,6 +19,7 @@ mod rule;
 mod rule_check;
 mod shadow;
 mod storage;
+mod watched;
 
 pub use global::keepalive_gives_up_ms;
 use std::collections::{HashMap, HashSet};
@@ -93,7 +94,8 @@ pub(crate) fn config(root: &Block, complaints: &mut Complaints) -> Config {
     };
     let rules = rules.read(root);
     advice::traps(root, complaints);
-    Config { global, listens, rules, drop: conn_drop(root), storages }
+    let files = watched::files(root);
+    Config { global, listens, rules, drop: conn_drop(root), storages, files }
 }
 
 fn storages(

@@ -40,6 +40,8 @@ pub struct Config {
     pub rules: Vec<Arc<Rule>>,
     /// How live clients are disconnected on a graceful stop.
     pub drop: ConnDrop,
+    /// Files beside the configuration whose contents count: secrets, certificates, `hba_file`.
+    pub files: Vec<PathBuf>,
 }
 
 /// One `listen` section.

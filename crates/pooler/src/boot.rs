@@ -16,7 +16,7 @@ use crate::listener::Listeners;
 use crate::log::{Level, Log, Options, SyslogOptions, Who};
 use crate::shared::Shared;
 use crate::world::Origin;
-use crate::{descriptors, groups, host, janitor, reload, shutdown, stats, web};
+use crate::{descriptors, groups, host, janitor, reload, shutdown, stats, watcher, web};
 
 /// Fewer stacks than this are not kept, whatever `cache_coroutine` says: here a client that says
 /// something takes one, and Odyssey's new clients only.
@@ -211,13 +211,14 @@ impl System {
             self.shared.log.error("server", &Who::default(), text);
             return Exit::Failed;
         };
-        let [one, two, three, four] = std::array::from_fn(|_| Arc::clone(&self.shared));
+        let [one, two, three, four, five] = std::array::from_fn(|_| Arc::clone(&self.shared));
         let machines = Arc::clone(&self.machines);
         let started = [
             machine::spawn("janitor", move || janitor::run(&one)),
             machine::spawn("stats", move || stats::run(&two, &machines)),
             machine::spawn("host-watcher", move || host::run(&three)),
             machine::spawn("groups", move || groups::run(&four)),
+            machine::spawn("watcher", move || watcher::run(&five)),
         ];
         if started.iter().any(Result::is_err) {
             return Exit::Failed;

@@ -39,6 +39,7 @@ mod sqlstates;
 mod stats;
 mod tally;
 mod turns;
+mod watcher;
 mod web;
 mod world;
 

@@ -84,7 +84,6 @@ impl Reloads {
     ///
     /// # Errors
     /// See [`Refused`]; a reload that was begun is done all the same.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the console's RELOAD is to call it"))]
     pub fn ask(&self) -> Result<Report, Refused> {
         let notified = Notified::new();
         let answer = Arc::new(Answer { report: Mutex::default(), notifier: notified.notifier() });
@@ -254,6 +253,7 @@ fn reload(shared: &Arc<Shared>, listeners: &mut Listeners) -> Report {
     shared.ring_janitor();
     shared.ring_stats();
     shared.groups.ring();
+    shared.watcher.ring();
     report
 }
 

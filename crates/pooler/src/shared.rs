@@ -31,6 +31,7 @@ use crate::reload::Reloads;
 use crate::session::Roster;
 use crate::sqlstates::Sqlstates;
 use crate::tally::Tally;
+use crate::watcher::Bell;
 use crate::web::Web;
 use crate::world::{InForce, Origin, World};
 
@@ -100,6 +101,8 @@ pub struct Shared {
     /// Rings when the janitor has something to look at: a server that will grow old, or one that is
     /// missing.
     pub janitor: OnceLock<Notifier>,
+    /// Rings when other files are to be watched.
+    pub watcher: Bell,
     /// Rings when the statistics are to be told otherwise.
     pub stats: OnceLock<Notifier>,
     /// The one home of each route, by the route's address; dead ones are swept when new ones come.
@@ -145,6 +148,7 @@ impl Shared {
             guesses: Guesses::default(),
             rosters: (0..global.workers).map(|_| Arc::default()).collect(),
             janitor: OnceLock::new(),
+            watcher: Bell::default(),
             stats: OnceLock::new(),
             homes: Mutex::default(),
             log,
