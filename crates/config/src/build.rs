@@ -19,7 +19,6 @@ mod rule;
 mod rule_check;
 mod shadow;
 mod storage;
-mod watched;
 
 pub use global::keepalive_gives_up_ms;
 use std::collections::{HashMap, HashSet};
@@ -94,8 +93,7 @@ pub(crate) fn config(root: &Block, complaints: &mut Complaints) -> Config {
     };
     let rules = rules.read(root);
     advice::traps(root, complaints);
-    let files = watched::files(root);
-    Config { global, listens, rules, drop: conn_drop(root), storages, files }
+    Config { global, listens, rules, drop: conn_drop(root), storages, files: Vec::new() }
 }
 
 fn storages(

@@ -80,7 +80,8 @@ impl RuleChange {
 
 /// Compares what is in force with what a file says now.
 pub fn diff(old: &Config, new: Config) -> Diff {
-    let Config { global: _, listens: _, storages: _, rules: _, drop: _, files: _ } = &new; // none forgotten
+    // None forgotten; what is in the files is compared where it stands.
+    let Config { global: _, listens: _, storages: _, rules: _, drop: _, files: _ } = &new;
     let (mut lines, mut config) = (Lines::default(), new);
     global(&old.global, &mut config.global, &mut lines);
     conn_drop(&old.drop, &config.drop, &mut lines);

@@ -15,6 +15,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::watched::Watched;
+
 pub use affinity::{AffinityRule, CpuAffinity};
 pub use checker::{Checker, LdapCover, LdapEndpoint, LdapEntry};
 pub use global::Global;
@@ -41,7 +43,7 @@ pub struct Config {
     /// How live clients are disconnected on a graceful stop.
     pub drop: ConnDrop,
     /// Files beside the configuration whose contents count: secrets, certificates, `hba_file`.
-    pub files: Vec<PathBuf>,
+    pub files: Vec<Watched>,
 }
 
 /// One `listen` section.
