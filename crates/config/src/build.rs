@@ -18,6 +18,7 @@ mod proxy;
 mod rule;
 mod rule_check;
 mod shadow;
+mod soft_oom;
 mod storage;
 
 pub use global::keepalive_gives_up_ms;
@@ -93,7 +94,8 @@ pub(crate) fn config(root: &Block, complaints: &mut Complaints) -> Config {
     };
     let rules = rules.read(root);
     advice::traps(root, complaints);
-    Config { global, listens, rules, drop: conn_drop(root), storages, files: Vec::new() }
+    let (drop, soft_oom) = (conn_drop(root), soft_oom::read(root, complaints));
+    Config { global, listens, rules, drop, soft_oom, storages, files: Vec::new() }
 }
 
 fn storages(
