@@ -25,6 +25,10 @@ const START_MAX: Duration = Duration::from_secs(10);
 /// How long shutdown waits for coroutines to notice that they are cancelled.
 const SHUTDOWN_MAX: Duration = Duration::from_secs(5);
 
+/// How long it waits for what was offloaded: nobody waits for its results any more, and what hangs
+/// in a library cannot be told to stop.
+const OFFLOAD_END_MAX: Duration = Duration::from_secs(1);
+
 /// Smallest stack that is not a trap: 16 KiB hold a panic and its message, not a TLS handshake.
 const STACK_BYTES_MIN: usize = 16 * 1024;
 
@@ -222,7 +226,7 @@ impl Engine {
         least.expect("an engine has at least one machine")
     }
 
-    /// Cancels every coroutine, drops parked sessions, stops the offload threads, and waits at most
+    /// Cancels every coroutine, drops parked sessions, joins the offload threads, and waits at most
     /// five seconds for the coroutines to end. may's threads stay, asleep. Not to be called from a
     /// coroutine: it blocks.
     pub fn shutdown(self) {
@@ -237,7 +241,7 @@ impl Engine {
                 break;
             }
         }
-        self.common.offload.stop();
+        self.common.offload.stop(end.min(Instant::now() + OFFLOAD_END_MAX));
     }
 }
 

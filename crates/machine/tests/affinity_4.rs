@@ -1,9 +1,9 @@
 //! The affinity law with 4 machines; see `common/affinity.rs`. One engine a process, so each size
 //! has a program of its own.
 
-mod common;
 #[path = "common/affinity.rs"]
 mod affinity;
+mod common;
 #[path = "common/waits.rs"]
 mod waits;
 
