@@ -45,5 +45,6 @@ mod startup_and_auth;
 mod statistics;
 mod support;
 mod timeouts;
+mod tiny_pooler;
 mod tools;
 mod virtual_setting;
