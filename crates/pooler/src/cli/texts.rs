@@ -16,7 +16,7 @@ pub(super) enum Face {
 pub(crate) fn version() -> String {
     let build = if cfg!(debug_assertions) { "debug" } else { "release" };
     format!(
-        "odyssey 1.5.3 (pooler {}) {build} -pam -ldap -systemd -prom",
+        "odyssey 1.5.3 (pooler {}) {build} -pam -ldap -systemd +prom",
         env!("CARGO_PKG_VERSION")
     )
 }
