@@ -12,6 +12,7 @@ mod endpoint;
 mod global;
 mod group;
 mod idle;
+mod ldap;
 mod listen;
 mod rule;
 mod rule_check;
@@ -25,7 +26,9 @@ use std::sync::Arc;
 
 use crate::diagnostic::{Complaints, Place};
 use crate::fields::Fields;
-use crate::model::{Config, ConnDrop, Listen, Rule, SessionAttrs, SharedPool, Storage, TlsMode};
+use crate::model::{
+    Config, ConnDrop, LdapEndpoint, Listen, Rule, SessionAttrs, SharedPool, Storage, TlsMode,
+};
 use crate::options::{self, Scope};
 use crate::raw::Block;
 
@@ -37,7 +40,7 @@ pub(crate) use storage::PORT;
 pub(crate) struct Known<'a> {
     pub storages: HashMap<&'a str, Arc<Storage>>,
     pub shared_pools: HashMap<String, Arc<SharedPool>>,
-    pub ldap_endpoints: HashSet<&'a str>,
+    pub ldap_endpoints: HashMap<&'a str, Arc<LdapEndpoint>>,
 }
 
 impl Known<'_> {
@@ -50,7 +53,7 @@ impl Known<'_> {
         let names: Vec<&str> = match kind {
             "storage" => self.storages.keys().copied().collect(),
             "shared_pool" => self.shared_pools.keys().map(String::as_str).collect(),
-            _ => self.ldap_endpoints.iter().copied().collect(),
+            _ => self.ldap_endpoints.keys().copied().collect(),
         };
         let hint = match options::nearest(name, names.iter().copied()) {
             Some(near) => format!("did you mean '{near}'?"),
@@ -70,7 +73,7 @@ pub(crate) fn config(root: &Block, complaints: &mut Complaints) -> Config {
     let known = Known {
         storages: storages.iter().map(|it| (it.name.as_str(), it.clone())).collect(),
         shared_pools: shared_pools(root, complaints),
-        ldap_endpoints: idle::ldap_endpoints(root, complaints),
+        ldap_endpoints: ldap::endpoints(root, complaints),
     };
     idle::check(root, complaints);
     let listens: Vec<_> = root

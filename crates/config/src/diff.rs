@@ -147,7 +147,8 @@ fn global(old: &Global, new: &mut Global, lines: &mut Lines) {
             smart_search_path_enquoting virtual_transaction virtual_processing
             group_checker_interval unix_socket_dir unix_socket_mode
             nodelay keepalive_s keepalive_interval_s keepalive_probes keepalive_user_timeout_ms
-            disable_nolinger hba client_max client_max_routing sequential_routing
+            disable_nolinger external_auth_socket_path hba client_max client_max_routing
+            sequential_routing
             backend_connect_timeout server_login_retry
             cancel_timeout cancel_queue_timeout cancel_max_inflight
             max_sigterms_to_die graceful_shutdown_timeout;

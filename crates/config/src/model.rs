@@ -2,6 +2,7 @@
 //! knows a file format.
 
 mod affinity;
+mod checker;
 mod global;
 mod hba;
 mod quantile;
@@ -14,6 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use affinity::{AffinityRule, CpuAffinity};
+pub use checker::{Checker, LdapCover, LdapEndpoint, LdapEntry};
 pub use global::Global;
 pub use hba::{Hba, HbaLine, HbaName};
 pub use quantile::Quantile;

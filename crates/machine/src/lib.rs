@@ -77,7 +77,7 @@ pub use io::parcel::{Parcel, Watcher};
 pub use io::relay::{RelayEnd, RelayLimits, Relayed, Side, relay};
 pub use io::stream::{Keepalive, Progress, Stream, StreamOptions};
 pub use notified::{Notified, Notifier};
-pub use offload::{OffloadStats, offload, offload_stats};
+pub use offload::{Offload, OffloadStats, offload, offload_stats};
 pub use park::{Served, Session, Wakers, start_session};
 pub use private::local;
 pub use resolve::{host_name, resolve};

@@ -18,8 +18,9 @@ use std::thread;
 
 type Work = Box<dyn FnOnce() + Send>;
 
-/// The pool of one engine; its threads start with the first piece of work.
-pub(crate) struct Offload {
+/// A pool of threads: the engine has one for everybody, and who may block for long has its own. Its
+/// threads start with the first piece of work and end when it is dropped.
+pub struct Offload {
     threads: usize,
     queue_max: usize,
     /// What the threads are called, in front of their number.
@@ -49,7 +50,9 @@ enum State {
 }
 
 impl Offload {
-    pub(crate) fn new(threads: usize, queue_max: usize, name: &'static str) -> Offload {
+    /// So many threads of that name (Linux shows 15 letters of it with a number behind), and so many
+    /// pieces of work that may wait for one.
+    pub fn new(threads: usize, queue_max: usize, name: &'static str) -> Offload {
         let (threads, queue_max) = (threads.max(1), queue_max.max(1));
         let processors = process::processors().unwrap_or_default();
         let state = Mutex::new(State::NotStarted);
@@ -62,6 +65,35 @@ impl Offload {
         let queued = if let State::Running(queue) = &*state { queue.len() } else { 0 };
         let refused = self.refused.load(Ordering::Relaxed);
         OffloadStats { queued, working: self.working.load(Ordering::Relaxed), refused }
+    }
+
+    /// As [`offload`], on a thread of this pool.
+    ///
+    /// # Errors
+    /// As [`offload`].
+    pub fn run<T: Send + 'static>(
+        &self,
+        body: impl FnOnce() -> T + Send + 'static,
+        deadline: Deadline,
+    ) -> Result<T, Error> {
+        Machine::running()?;
+        let notified = Notified::new();
+        let notifier = notified.notifier();
+        let place = Arc::new(Mutex::new(None));
+        let theirs = Arc::clone(&place);
+        self.submit(Box::new(move || {
+            let value = catch_unwind(AssertUnwindSafe(body));
+            let value = value.map_err(|payload| Error::Panicked(panics::words(&*payload)));
+            *theirs.lock().unwrap_or_else(PoisonError::into_inner) = Some(value);
+            notifier.notify();
+        }))?;
+        match wait_as(Doing::Offload, &[], Some(&notified), deadline)? {
+            Woken::TimedOut => Err(Error::TimedOut),
+            Woken::Ready | Woken::Notified => {
+                let value = place.lock().unwrap_or_else(PoisonError::into_inner).take();
+                value.expect("the value is put there before the notification")
+            }
+        }
     }
 
     fn submit(&self, work: Work) -> Result<(), Error> {
@@ -126,21 +158,5 @@ pub fn offload<T: Send + 'static>(
     deadline: Deadline,
 ) -> Result<T, Error> {
     let (machine, _) = Machine::running()?;
-    let notified = Notified::new();
-    let notifier = notified.notifier();
-    let place = Arc::new(Mutex::new(None));
-    let theirs = Arc::clone(&place);
-    machine.common.offload.submit(Box::new(move || {
-        let value = catch_unwind(AssertUnwindSafe(body));
-        let value = value.map_err(|payload| Error::Panicked(panics::words(&*payload)));
-        *theirs.lock().unwrap_or_else(PoisonError::into_inner) = Some(value);
-        notifier.notify();
-    }))?;
-    match wait_as(Doing::Offload, &[], Some(&notified), deadline)? {
-        Woken::TimedOut => Err(Error::TimedOut),
-        Woken::Ready | Woken::Notified => {
-            let value = place.lock().unwrap_or_else(PoisonError::into_inner).take();
-            value.expect("the value is put there before the notification")
-        }
-    }
+    machine.common.offload.run(body, deadline)
 }

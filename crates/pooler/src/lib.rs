@@ -4,6 +4,7 @@
 mod auth_query;
 mod backend;
 mod boot;
+mod checkers;
 mod cli;
 mod daemon;
 mod descriptors;

@@ -14,6 +14,7 @@ use wire::settings::Settings;
 
 use crate::auth_query::AuthQueries;
 use crate::backend::{Home, Route, Routes, Shown};
+use crate::checkers::Checkers;
 use crate::ending::Ending;
 use crate::errors::Errors;
 use crate::groups::Groups;
@@ -90,6 +91,8 @@ pub struct Shared {
     pub archive: Archive,
     /// Who asks all clients something; one at a time.
     pub roll: Arc<Permits>,
+    /// Who else is asked whether a password is right.
+    pub checkers: Checkers,
     /// Wrong passwords.
     pub guesses: Guesses,
     /// Who is here, a roster a machine.
@@ -138,6 +141,7 @@ impl Shared {
             errors: Errors::default(),
             archive: Archive::default(),
             roll: Arc::new(Permits::new(1)),
+            checkers: Checkers::default(),
             guesses: Guesses::default(),
             rosters: (0..global.workers).map(|_| Arc::default()).collect(),
             janitor: OnceLock::new(),

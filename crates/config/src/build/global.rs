@@ -70,6 +70,9 @@ pub(super) fn read(fields: Fields<'_>, complaints: &mut Complaints) -> Global {
         smart_search_path_enquoting: fields.flag("smart_search_path_enquoting"),
         virtual_transaction: parses && fields.flag("virtual_transaction"),
         virtual_processing: parses && fields.flag("virtual_processing"),
+        external_auth_socket_path: fields
+            .path("external_auth_socket_path")
+            .expect("the table has a default"),
         hba: fields
             .text("hba_file")
             .and_then(|path| hba::read(path, fields.place("hba_file"), complaints).map(Arc::new)),

@@ -11,7 +11,7 @@ use crate::options::Scope;
 /// Names of other sections.
 pub(super) fn references(reading: &mut Reading<'_>, known: &Known<'_>) {
     let unknown_pool = |name: &&str| !known.shared_pools.contains_key(*name);
-    let unknown_ldap = |name: &&str| !known.ldap_endpoints.contains(name);
+    let unknown_ldap = |name: &&str| !known.ldap_endpoints.contains_key(*name);
     let fields = reading.fields;
     if let Some(name) = fields.text("shared_pool").filter(unknown_pool) {
         let place = fields.place("shared_pool");

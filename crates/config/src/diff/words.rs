@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use crate::Secret;
 use crate::model::{
-    AuthQuery, Authentication, CpuAffinity, Endpoint, GroupQuery, Hba, Keepalive, PoolMode,
-    Quantile, Role, SessionAttrs, SessionState, SharedPool, StorageKind, SyslogFacility,
+    AuthQuery, Authentication, Checker, CpuAffinity, Endpoint, GroupQuery, Hba, Keepalive, Name,
+    PoolMode, Quantile, Role, SessionAttrs, SessionState, SharedPool, StorageKind, SyslogFacility,
     SyslogFormat, SyslogTarget, TlsMode,
 };
 
@@ -21,6 +21,8 @@ pub(super) fn option(field: &'static str) -> &'static str {
     match field {
         "coroutine_stack_bytes" => "coroutine_stack_size (bytes)",
         "hba" => "hba_file",
+        "checker" => "ldap_endpoint_name or auth_pam_service",
+        "common_names" => "auth_common_name",
         "stats_interval_s" => "stats_interval",
         "keepalive_s" => "keepalive",
         "keepalive_interval_s" => "keepalive_keep_interval",
@@ -130,6 +132,26 @@ impl Words for Authentication {
 impl Words for Hba {
     fn words(&self) -> String {
         format!("{} ({} lines)", self.path.display(), self.lines.len())
+    }
+}
+
+/// Not how it is asked: there is a secret in it.
+impl Words for Checker {
+    fn words(&self) -> String {
+        match self {
+            Checker::Ldap(endpoint) => format!("LDAP '{}'", endpoint.name),
+            Checker::Pam(service) => format!("PAM '{service}'"),
+        }
+    }
+}
+
+impl Words for Vec<Name> {
+    fn words(&self) -> String {
+        let word = |name: &Name| match name {
+            Name::Named(name) => name.clone(),
+            Name::Default => "default".to_owned(),
+        };
+        self.iter().map(word).collect::<Vec<_>>().join(",")
     }
 }
 

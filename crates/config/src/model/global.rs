@@ -100,6 +100,8 @@ pub struct Global {
     /// SO_REUSEPORT on TCP listeners.
     pub bindwith_reuseport: bool,
 
+    /// Socket of the daemon that `authentication external` asks.
+    pub external_auth_socket_path: PathBuf,
     /// Who may come in at all (`hba_file`); None = everybody.
     pub hba: Option<Arc<Hba>>,
     /// Clients at once; None = unlimited.

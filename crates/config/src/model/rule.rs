@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Quantile, SessionAttrs, SharedPool, Storage};
+use super::{Checker, Quantile, SessionAttrs, SharedPool, Storage};
 use crate::Secret;
 
 /// One `user` or `group` block inside a `database` block.
@@ -38,6 +38,10 @@ pub struct Rule {
     pub authentication: Authentication,
     /// Plain, `md5…` or a SCRAM verifier.
     pub password: Option<Secret>,
+    /// Whom a password that came in clear is shown; None: it is compared with `password`.
+    pub checker: Option<Checker>,
+    /// Who may stand in the client's certificate (`cert`); empty = its user.
+    pub common_names: Vec<Name>,
     /// Who tells the secret of a client; it wins over `password`.
     pub auth_query: Option<Arc<AuthQuery>>,
     /// What a client proved itself with may prove us at the server, as the same user.
@@ -362,9 +366,9 @@ pub enum Authentication {
     Md5,
     /// SCRAM-SHA-256.
     ScramSha256,
-    /// A client certificate (refused: not built yet).
+    /// A client certificate.
     Cert,
-    /// A helper daemon (refused: not built yet).
+    /// A daemon that knows tokens.
     External,
 }
 

@@ -142,9 +142,8 @@ pub(super) const ROWS: &[Row] = &[
     integer("group_checker_interval", "7000").unit("ms").doc("Between two group_query."),
     // authentication
     text("external_auth_socket_path")
-        .restart()
-        .later(&[])
-        .doc("Socket of the authentication daemon."),
+        .default("/tmp/external-auth.sock")
+        .doc("Socket of the daemon that authentication external asks."),
     text("hba_file").doc("Lines as in pg_hba.conf: who may come in at all, and who may not."),
     // what Odyssey ignores too
     flag("graceful_die_on_errors", "").deprecated(),
@@ -171,7 +170,6 @@ pub(super) const ROWS: &[Row] = &[
     section("ldap_endpoint", Scope::LdapEndpoint, Label::Name)
         .repeats()
         .aliases(&[Alias::Yaml("ldap_endpoints")])
-        .later(&[])
         .doc("An LDAP server."),
     section("shared_pool", Scope::SharedPool, Label::Name)
         .repeats()

@@ -52,15 +52,10 @@ const OWED: &[&str] = &[
     "balancing_method",
     "storage",
     // authentication
-    "auth_common_name",
     "auth_module",
     "enable_mdb_iamproxy_auth",
-    "auth_pam_service",
-    "ldap_endpoint",
-    "ldap_endpoint_name",
     "ldap_storage_credentials",
     "ldap_storage_credentials_attr",
-    "external_auth_socket_path",
     // operation
     "role",
     "enable_online_restart",

@@ -353,7 +353,7 @@ impl Login<'_> {
             rule: &rule,
             asked,
             voice: &self.voice,
-            tls: negotiated.channel.is_some(),
+            channel: negotiated.channel.as_ref(),
             replication: home.route.key().replication,
             deadline: self.deadline,
         };

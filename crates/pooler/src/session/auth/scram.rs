@@ -1,7 +1,7 @@
 //! `scram-sha-256`: both sides prove that they know the password, and nobody sends it.
 
 use wire::auth::StoredSecret;
-use wire::auth::scram::{self, Failure, ScramVerifier};
+use wire::auth::scram::{self, Failure, Offer, ScramVerifier};
 use wire::{Notice, encode};
 
 use super::secret::{Found, Stored};
@@ -21,7 +21,8 @@ struct Opponent {
 impl Candidate<'_> {
     pub(super) fn prove_scram(&self, dialog: &mut Dialog<'_>) -> Result<Proof, Ending> {
         let mut message = Vec::new();
-        encode::authentication_sasl(&mut message, &[scram::MECHANISM]);
+        let offer = Offer { end_point: self.channel.and_then(|it| it.end_point.as_deref()) };
+        encode::authentication_sasl(&mut message, offer.mechanisms());
         dialog.send(&message)?;
         let first = receive_password(dialog)?;
         let (mechanism, client_first) = wire::frontend::sasl_initial_response(&first)
@@ -29,7 +30,7 @@ impl Candidate<'_> {
         let Opponent { verifier, doomed, stored } = self.opponent()?;
         let random = crate::random::bytes().map_err(no_randomness)?;
         let (server, server_first) =
-            scram::Server::first(verifier, mechanism.as_bytes(), client_first, &random)
+            scram::Server::first(verifier, offer, mechanism.as_bytes(), client_first, &random)
                 .map_err(|failure| self.scram_failed(of_first(failure)))?;
         message.clear();
         encode::authentication_sasl_continue(&mut message, &server_first);
@@ -109,8 +110,11 @@ impl Candidate<'_> {
             Failure::NonceMismatch => {
                 ("28000", "malformed client SASLResponse: nonce doesn't match")
             }
-            Failure::ChannelBinding | Failure::BindingMismatch => {
-                ("0A000", "doesn't support channel binding at the moment")
+            Failure::ChannelBinding => ("0A000", "doesn't support channel binding at the moment"),
+            Failure::BindingMismatch => ("28000", "channel binding check failed"),
+            Failure::Downgrade => {
+                let text = "channel binding was offered, and the client was told that it was not";
+                ("28000", text)
             }
             Failure::AuthorizationIdentity => {
                 ("0A000", "doesn't support authorization identity at the moment")
