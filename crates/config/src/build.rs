@@ -14,9 +14,11 @@ mod group;
 mod idle;
 mod ldap;
 mod listen;
+mod proxy;
 mod rule;
 mod rule_check;
 mod shadow;
+mod soft_oom;
 mod storage;
 
 pub use global::keepalive_gives_up_ms;
@@ -92,7 +94,8 @@ pub(crate) fn config(root: &Block, complaints: &mut Complaints) -> Config {
     };
     let rules = rules.read(root);
     advice::traps(root, complaints);
-    Config { global, listens, rules, drop: conn_drop(root), storages }
+    let (drop, soft_oom) = (conn_drop(root), soft_oom::read(root, complaints));
+    Config { global, listens, rules, drop, soft_oom, storages }
 }
 
 fn storages(

@@ -10,6 +10,7 @@ mod rule;
 mod syslog;
 
 use std::fmt;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,6 +40,8 @@ pub struct Config {
     pub rules: Vec<Arc<Rule>>,
     /// How live clients are disconnected on a graceful stop.
     pub drop: ConnDrop,
+    /// When there is too little memory for more clients.
+    pub soft_oom: Option<SoftOom>,
 }
 
 /// One `listen` section.
@@ -60,8 +63,29 @@ pub struct Listen {
     pub tls_key_file: Option<PathBuf>,
     /// Our certificate.
     pub tls_cert_file: Option<PathBuf>,
+    /// Who says in a PROXY header where clients come from; None: nobody.
+    pub proxy_protocol: Option<ProxyFrom>,
     /// Which of several servers; it wins over the rule's.
     pub target_session_attrs: Option<SessionAttrs>,
+}
+
+/// Proxies that are believed what they say of their clients.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProxyFrom {
+    /// Whoever connects from there.
+    pub networks: Vec<AddressSelector>,
+    /// Whoever connects by a unix socket.
+    pub unix: bool,
+}
+
+impl ProxyFrom {
+    /// Whether that is one of them; None is a unix socket.
+    pub fn contains(&self, peer: Option<IpAddr>) -> bool {
+        match peer {
+            None => self.unix,
+            some => self.networks.iter().any(|network| network.contains(some)),
+        }
+    }
 }
 
 /// Which of several servers a client is to get.
@@ -191,4 +215,26 @@ pub struct ConnDrop {
     pub rate: usize,
     /// Length of the interval.
     pub interval: Duration,
+}
+
+/// `soft_oom`: when new clients are refused because there is too little memory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SoftOom {
+    /// At this much in use they are; not 0.
+    pub limit_bytes: u64,
+    /// Part of the names of the processes that count; empty: all memory of the host.
+    pub process: String,
+    /// Between two looks.
+    pub interval: Duration,
+    /// Who is to end then.
+    pub drop: Option<SoftOomDrop>,
+}
+
+/// `soft_oom / drop`: a signal for the largest servers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SoftOomDrop {
+    /// Its number on Linux.
+    pub signal: i32,
+    /// To so many in one look.
+    pub victims_max: usize,
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{Known, session_attrs, tls};
+use super::{Known, proxy, session_attrs, tls};
 use crate::diagnostic::Complaints;
 use crate::fields::Fields;
 use crate::model::Listen;
@@ -50,6 +50,7 @@ pub(super) fn read(
         tls_ca_file: fields.path("tls_ca_file"),
         tls_key_file: fields.path("tls_key_file"),
         tls_cert_file: fields.path("tls_cert_file"),
+        proxy_protocol: proxy::read(fields, complaints),
         target_session_attrs: session_attrs(fields, complaints),
     }
 }

@@ -2,6 +2,7 @@
 //! (`client_login_timeout`): negotiation, route, proof, and what a server would tell its client.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use config::{Listen, Rule, SessionAttrs, StorageKind};
@@ -20,7 +21,7 @@ use super::belongings::{Belongings, shown, with_suffix};
 use super::channel::Channel;
 use super::idle::Idleness;
 use super::replication::Pipe;
-use super::{Person, Places, Session, Standing, Voice, farewell, routing};
+use super::{Person, Places, Session, Standing, Voice, farewell, proxied, routing};
 use crate::backend::{self, Checkout, Credentials, Home, Lease, Own};
 use crate::dialog::{Dialog, Patience};
 use crate::ending::{Asked, Ending};
@@ -129,7 +130,7 @@ impl Login<'_> {
     fn run(&mut self, seat: Seat, permit: Permit) -> Result<Option<Admitted>, Ending> {
         let admission = self.shared.clients.admit();
         let process = admission.map_err(|refusal| Ending::Refused(refusal, Asked::default()))?;
-        self.voice.session("startup", format_args!("new client connection {}", self.voice.address));
+        self.locate().inspect_err(|_| self.shared.startup_failed())?;
         let negotiated = match self.negotiate().inspect_err(|_| self.shared.startup_failed())? {
             First::Login(negotiated) => negotiated,
             First::Cancel(key) => {
@@ -197,13 +198,29 @@ impl Login<'_> {
         Arc::new(Standing::new(person, notified.notifier(), wanted))
     }
 
+    /// Where the client is: where its connection comes from, or what a proxy says.
+    fn locate(&mut self) -> Result<(), Ending> {
+        let peer = self.voice.address.clone();
+        match proxied::address(&self.client, &self.listen, &peer, self.deadline)? {
+            None => self.voice.session("startup", format_args!("new client connection {peer}")),
+            Some(address) => {
+                let text = format_args!("new client connection {address} by way of {peer}");
+                self.voice.session("startup", text);
+                self.voice.address = address;
+            }
+        }
+        Ok(())
+    }
+
     /// The packets before the login proper, until the startup message.
     fn negotiate(&self) -> Result<First, Ending> {
         let mut dialog = self.dialog();
         let (mut asked_ssl, mut asked_gss) = (false, false);
         loop {
             let data = dialog.raw();
-            let parsed = wire::startup::parse(data.data()).map_err(silent)?;
+            let parsed = wire::startup::parse(data.data()).map_err(|error| {
+                proxied::unexpected(data.data(), &self.listen).unwrap_or_else(|| silent(error))
+            })?;
             let Some((packet, bytes)) = parsed else {
                 data.reserve(wire::startup::PACKET_BYTES_MAX as usize);
                 dialog.fill()?;
@@ -377,7 +394,8 @@ impl Login<'_> {
         let mut dialog = self.dialog();
         let mut bytes = Vec::with_capacity(512);
         encode::authentication_ok(&mut bytes);
-        let (parameters, lease) = match self.learn(source) {
+        let learned = self.mind_memory().and_then(|()| self.learn(source));
+        let (parameters, lease) = match learned {
             Ok(learned) => learned,
             Err(ending) => {
                 dialog.send(&bytes)?;
@@ -407,6 +425,14 @@ impl Login<'_> {
             ),
         );
         Ok(lease)
+    }
+
+    /// Is there memory for one more client?
+    fn mind_memory(&self) -> Result<(), Ending> {
+        match self.shared.soft_oom.load(Ordering::Relaxed) {
+            true => Err(Ending::Login(Notice::fatal("53200", "soft out of memory"))),
+            false => Ok(()),
+        }
     }
 
     /// What servers of this route report; the first client of a route opens one to ask it. A
