@@ -33,6 +33,8 @@
 //! `scope` (one lifetime). The only statics are the flags that make a second engine an error and
 //! let nobody claim the title of the process twice.
 
+mod agreement;
+mod atomic;
 mod buffer;
 mod census;
 pub mod channel;
@@ -43,6 +45,7 @@ mod error;
 mod io;
 mod machine;
 mod mailbox;
+mod names;
 mod notified;
 mod offload;
 mod overflow;
@@ -77,6 +80,7 @@ pub use io::parcel::{Parcel, Watcher};
 pub use io::passing::DESCRIPTORS_MAX;
 pub use io::relay::{RelayEnd, RelayLimits, Relayed, Side, relay};
 pub use io::stream::{Keepalive, Progress, Stream, StreamOptions};
+pub use names::{Names, NamesCount};
 pub use notified::{Notified, Notifier};
 pub use offload::{Offload, OffloadStats, offload, offload_stats};
 pub use park::{Served, Session, Wakers, start_session};

@@ -25,7 +25,6 @@ mod life;
 mod listener;
 mod log;
 mod metrics;
-mod names;
 mod nonsense;
 mod passage;
 mod permits;

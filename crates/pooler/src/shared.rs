@@ -26,7 +26,6 @@ use crate::interner::Interner;
 use crate::keyring::Keyring;
 use crate::log::Log;
 use crate::metrics::Ledger;
-use crate::names::Names;
 use crate::permits::Permits;
 use crate::readings::Archive;
 use crate::reload::Reloads;
@@ -36,6 +35,7 @@ use crate::sqlstates::Sqlstates;
 use crate::tally::Tally;
 use crate::web::Web;
 use crate::world::{InForce, Origin, World};
+use machine::Names;
 
 /// Keys are random: another client has the same one about never, and not so many times.
 const KEY_TRIES: usize = 16;
