@@ -46,5 +46,6 @@ mod statistics;
 mod supervisor;
 mod support;
 mod timeouts;
+mod tiny_pooler;
 mod tools;
 mod virtual_setting;
