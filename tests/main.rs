@@ -6,6 +6,7 @@ mod auth_matrix;
 mod auth_query;
 mod broken_files;
 mod command_line;
+mod console;
 mod contract;
 mod convert;
 mod daemon;
