@@ -44,6 +44,7 @@ mod slow_reader;
 mod soak;
 mod startup_and_auth;
 mod statistics;
+mod supervisor;
 mod support;
 mod timeouts;
 mod tiny_pooler;
