@@ -11,6 +11,7 @@ use crossbeam_channel::{Sender, bounded};
 use machine::process::{self, Title};
 use machine::{Engine, EngineConfig, Listener, MachineHandle, Signals};
 
+use crate::console::averages;
 use crate::daemon::{self, Role};
 use crate::face::{Face, STAGES, Stage};
 use crate::life::{self, Life};
@@ -18,7 +19,7 @@ use crate::listener::Listeners;
 use crate::log::{Level, Log, Options, SyslogOptions, Who};
 use crate::restart::{self, Inheritance};
 use crate::shared::Shared;
-use crate::world::Origin;
+use crate::world::{Origin, World};
 use crate::{descriptors, groups, host, janitor, soft_oom, stats, watcher, web};
 
 /// Fewer stacks than this are not kept, whatever `cache_coroutine` says: here a client that says
@@ -74,7 +75,8 @@ pub(crate) fn run(loaded: Loaded, origin: Origin) -> ExitCode {
         Err(text) => return refuse(&text),
     };
     let shown = config.global.log_config.then(|| dump(&loaded, Format::Conf, Secrets::Masked));
-    let shared = Arc::new(Shared::new(loaded.config, origin, log));
+    let options = config::shown_options(&loaded);
+    let shared = Arc::new(Shared::new(World::new(loaded.config, options), origin, log));
     introduce(&shared, &remarks);
     for line in shown.iter().flat_map(|text| text.lines()) {
         shared.log.info("config", &Who::default(), format_args!("{line}"));
@@ -228,15 +230,18 @@ impl System {
             self.shared.log.error("server", &Who::default(), text);
             return Exit::Failed;
         };
-        let [one, two, three, four, five, six] = std::array::from_fn(|_| Arc::clone(&self.shared));
+        let [one, two, three, four, five, six, seven] =
+            std::array::from_fn(|_| Arc::clone(&self.shared));
         let machines = Arc::clone(&self.machines);
+        let _ = self.shared.machines.set(Arc::clone(&self.machines));
         let started = [
             machine::spawn("janitor", move || janitor::run(&one)),
             machine::spawn("stats", move || stats::run(&two, &machines)),
             machine::spawn("host-watcher", move || host::run(&three)),
             machine::spawn("groups", move || groups::run(&four)),
+            machine::spawn("averages", move || averages::run(&six)),
             machine::spawn("soft-oom", move || soft_oom::run(&five)),
-            machine::spawn("watcher", move || watcher::run(&six)),
+            machine::spawn("watcher", move || watcher::run(&seven)),
         ];
         if started.iter().any(Result::is_err) {
             return Exit::Failed;

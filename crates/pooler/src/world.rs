@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arc_swap::Guard;
-use config::{Config, Diagnostics, Loaded};
+use config::{Config, Diagnostics, Loaded, ShownOption};
 use router::Rules;
 
 /// One configuration and what is made of it.
@@ -16,12 +16,14 @@ pub struct World {
     pub config: Config,
     /// Which client goes where.
     pub rules: Rules,
+    /// The options of the whole process, in words.
+    pub options: Vec<ShownOption>,
 }
 
 impl World {
-    /// Of this configuration.
-    pub fn new(config: Config) -> Self {
-        Self { rules: Rules::new(&config), config }
+    /// Of this configuration, with these options.
+    pub fn new(config: Config, options: Vec<ShownOption>) -> Self {
+        Self { rules: Rules::new(&config), config, options }
     }
 }
 
