@@ -44,6 +44,7 @@ mod stats;
 mod systemd;
 mod tally;
 mod turns;
+mod watcher;
 mod web;
 mod world;
 

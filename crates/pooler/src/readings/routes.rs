@@ -71,9 +71,9 @@ impl SeenTotals {
         }
     }
 
-    /// Has a client been let in, or a server been opened?
+    /// Has a client been let in, or was a server to be opened? Both come behind a proof.
     pub fn is_used(&self) -> bool {
-        self.spans.iter().any(|span| span.count() > 0)
+        self.counters.opens > 0 || self.spans.iter().any(|span| span.count() > 0)
     }
 
     /// Both together.
