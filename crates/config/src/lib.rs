@@ -48,7 +48,7 @@ pub use model::{
     AddressSelector, AffinityRule, Authentication, Config, ConnDrop, ConnectionType, CpuAffinity,
     Endpoint, Global, GroupQuery, Hba, HbaLine, HbaName, Keepalive, Listen, Name, PoolMode,
     PoolRouting, Quantile, Role, Rule, SessionAttrs, SessionState, SharedPool, Storage,
-    StorageKind, TlsMode, UserName,
+    StorageKind, Tls, TlsMode, TlsVersion, TlsVersions, UserName,
 };
 pub use options::{compared as options_compared, page as options_page, schema as yaml_schema};
 pub use secret::Secret;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::Secret;
 use crate::model::{
     Authentication, CpuAffinity, Endpoint, GroupQuery, Hba, Keepalive, PoolMode, Quantile, Role,
-    SessionAttrs, SessionState, SharedPool, StorageKind, TlsMode,
+    SessionAttrs, SessionState, SharedPool, StorageKind, TlsMode, TlsVersions,
 };
 
 /// What a file would say, nearly.
@@ -106,6 +106,13 @@ impl Words for GroupQuery {
 impl Words for SessionAttrs {
     fn words(&self) -> String {
         self.as_str().to_owned()
+    }
+}
+
+impl Words for TlsVersions {
+    fn words(&self) -> String {
+        let end = |version: Option<crate::TlsVersion>| version.map_or("", |one| one.as_str());
+        format!("{}..{}", end(self.lowest), end(self.highest))
     }
 }
 
