@@ -15,8 +15,8 @@ use crate::face::{Face, STAGES, Stage};
 use crate::listener::Listeners;
 use crate::log::{Level, Log, Options, Who};
 use crate::shared::Shared;
-use crate::world::Origin;
-use crate::{descriptors, groups, host, janitor, reload, shutdown, stats};
+use crate::world::{Origin, World};
+use crate::{descriptors, groups, host, janitor, reload, secure, shutdown, stats};
 
 /// Fewer stacks than this are not kept, whatever `cache_coroutine` says: here a client that says
 /// something takes one, and Odyssey's new clients only.
@@ -62,7 +62,14 @@ pub(crate) fn run(loaded: Loaded, origin: Origin) -> ExitCode {
         Err(text) => return refuse(&text),
     };
     let shown = config.global.log_config.then(|| dump(&loaded, Format::Conf, Secrets::Masked));
-    let shared = Arc::new(Shared::new(loaded.config, origin, log));
+    let world = match secure::key_log()
+        .map_err(|text| vec![text])
+        .and_then(|key_log| World::load(loaded.config, key_log))
+    {
+        Ok(world) => world,
+        Err(lines) => return refuse(&lines.join("; ")),
+    };
+    let shared = Arc::new(Shared::new(world, origin, log));
     introduce(&shared, &remarks);
     for line in shown.iter().flat_map(|text| text.lines()) {
         shared.log.info("config", &Who::default(), format_args!("{line}"));
@@ -228,7 +235,7 @@ impl System {
     /// Opens every `listen` of the configuration. What cannot be bound is logged and left out.
     fn listen(&self) -> Option<Listeners> {
         let mut listeners = Listeners::new(&self.shared, &self.machines);
-        let prepared = listeners.prepare(&self.shared.config());
+        let prepared = listeners.prepare(&self.shared.world());
         let mut complaints = prepared.complaints.clone();
         complaints.extend(listeners.commit(prepared));
         for line in complaints {

@@ -28,6 +28,7 @@ mod pid_file;
 mod random;
 mod readings;
 mod reload;
+mod secure;
 mod session;
 mod shared;
 mod shutdown;

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 
 use arc_swap::{ArcSwap, Guard};
-use config::{Config, Rule};
+use config::Rule;
 use machine::{Keepalive, Notifier, StreamOptions};
 use router::{CancelKeys, ClientId, ClientKey, ClientLimit, Parameters, Scope, Statements};
 use wire::settings::Settings;
@@ -93,9 +93,9 @@ pub struct GivenKey {
 }
 
 impl Shared {
-    /// For this configuration, which came from there, with this log.
-    pub fn new(config: Config, origin: Origin, log: Log) -> Self {
-        let global = &config.global;
+    /// For this world, which came from there, with this log.
+    pub fn new(world: World, origin: Origin, log: Log) -> Self {
+        let global = &world.config.global;
         Self {
             origin,
             reloads: Reloads::default(),
@@ -121,7 +121,7 @@ impl Shared {
             stats: OnceLock::new(),
             homes: Mutex::default(),
             log,
-            world: ArcSwap::from_pointee(World::new(config)),
+            world: ArcSwap::from_pointee(world),
         }
     }
 

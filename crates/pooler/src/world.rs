@@ -7,7 +7,10 @@ use std::sync::Arc;
 
 use arc_swap::Guard;
 use config::{Config, Diagnostics, Loaded};
+use machine::tls::KeyLog;
 use router::Rules;
+
+use crate::secure::Contexts;
 
 /// One configuration and what is made of it.
 pub struct World {
@@ -15,12 +18,18 @@ pub struct World {
     pub config: Config,
     /// Which client goes where.
     pub rules: Rules,
+    /// How TLS is spoken.
+    pub contexts: Contexts,
 }
 
 impl World {
-    /// Of this configuration.
-    pub fn new(config: Config) -> Self {
-        Self { rules: Rules::new(&config), config }
+    /// Of this configuration: reads certificates. It blocks.
+    ///
+    /// # Errors
+    /// Which files are no good, in lines.
+    pub fn load(config: Config, key_log: Option<KeyLog>) -> Result<Self, Vec<String>> {
+        let contexts = Contexts::load(&config, key_log)?;
+        Ok(Self { rules: Rules::new(&config), config, contexts })
     }
 }
 
