@@ -35,5 +35,6 @@ mod startup_and_auth;
 mod statistics;
 mod support;
 mod timeouts;
+mod tls;
 mod tools;
 mod virtual_setting;
