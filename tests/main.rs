@@ -2,6 +2,7 @@
 //! and die. One topic a file; what they stand on is in `support`.
 #![allow(clippy::unwrap_used, reason = "a test says what it expects by failing")]
 
+mod auth_query;
 mod broken_files;
 mod command_line;
 mod contract;
@@ -15,8 +16,11 @@ mod first_login;
 mod function_calls;
 mod groups;
 mod hostile;
+mod logs;
+mod metrics;
 mod modes;
 mod odd_orders;
+mod outsiders;
 mod pool_cancels;
 mod pool_options;
 mod pool_shares;

@@ -6,6 +6,7 @@ use super::postgres::Postgres;
 use super::process::{self, Watched, free_port, new_dir};
 use super::{PATIENCE, until};
 use rustix::process::Signal;
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::process::{Command, ExitStatus, Stdio};
 use std::time::Duration;
@@ -157,8 +158,13 @@ impl Pooler {
 
     /// On a configuration of any kind that listens on that port, with its unix socket in `dir`.
     pub fn on(dir: PathBuf, config: &std::path::Path, port: u16) -> Pooler {
+        let out = std::fs::File::create(dir.join("log")).unwrap();
+        Pooler::with_output(dir, config, port, out.into())
+    }
+
+    /// Its standard output goes there; `log` reads the file `log` in `dir` all the same.
+    pub fn with_output(dir: PathBuf, config: &std::path::Path, port: u16, out: OwnedFd) -> Pooler {
         let log = dir.join("log");
-        let out = std::fs::File::create(&log).unwrap();
         let mut command = binary();
         command.arg(config).current_dir(&dir).stdin(Stdio::null());
         command.stdout(out.try_clone().unwrap()).stderr(out);

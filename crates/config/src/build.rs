@@ -7,10 +7,12 @@
 mod address;
 mod advice;
 mod affinity;
+mod auth_query;
 mod endpoint;
 mod global;
 mod group;
 mod idle;
+mod ldap;
 mod listen;
 mod rule;
 mod rule_check;
@@ -25,7 +27,9 @@ use std::sync::Arc;
 
 use crate::diagnostic::{Complaints, Place};
 use crate::fields::Fields;
-use crate::model::{Config, ConnDrop, Listen, Rule, SessionAttrs, SharedPool, Storage};
+use crate::model::{
+    Config, ConnDrop, LdapEndpoint, Listen, Rule, SessionAttrs, SharedPool, Storage,
+};
 use crate::options::{self, Scope};
 use crate::raw::Block;
 
@@ -37,7 +41,7 @@ pub(crate) use storage::PORT;
 pub(crate) struct Known<'a> {
     pub storages: HashMap<&'a str, Arc<Storage>>,
     pub shared_pools: HashMap<String, Arc<SharedPool>>,
-    pub ldap_endpoints: HashSet<&'a str>,
+    pub ldap_endpoints: HashMap<&'a str, Arc<LdapEndpoint>>,
 }
 
 impl Known<'_> {
@@ -50,7 +54,7 @@ impl Known<'_> {
         let names: Vec<&str> = match kind {
             "storage" => self.storages.keys().copied().collect(),
             "shared_pool" => self.shared_pools.keys().map(String::as_str).collect(),
-            _ => self.ldap_endpoints.iter().copied().collect(),
+            _ => self.ldap_endpoints.keys().copied().collect(),
         };
         let hint = match options::nearest(name, names.iter().copied()) {
             Some(near) => format!("did you mean '{near}'?"),
@@ -70,7 +74,7 @@ pub(crate) fn config(root: &Block, complaints: &mut Complaints) -> Config {
     let known = Known {
         storages: storages.iter().map(|it| (it.name.as_str(), it.clone())).collect(),
         shared_pools: shared_pools(root, complaints),
-        ldap_endpoints: idle::ldap_endpoints(root, complaints),
+        ldap_endpoints: ldap::endpoints(root, complaints),
     };
     idle::check(root, complaints);
     let listens: Vec<_> = root
@@ -175,7 +179,11 @@ impl Rules<'_> {
         if !broken {
             group::check_services(&rules, self.complaints);
         }
-        rules.into_iter().map(|(rule, _)| rule).collect()
+        let generated = auth_query::missing_service(&rules);
+        if generated.is_none() && !broken {
+            auth_query::check_services(&rules, self.complaints);
+        }
+        rules.into_iter().map(|(rule, _)| rule).chain(generated).collect()
     }
 
     fn judged(&mut self, rule: Arc<Rule>, block: &Block) -> Arc<Rule> {

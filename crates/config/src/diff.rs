@@ -142,16 +142,20 @@ fn global(old: &Global, new: &mut Global, lines: &mut Lines) {
     global_options! { old, new, lines;
         live:
             log_debug log_session log_query log_config log_stats stats_interval_s
+            log_general_stats_prom log_route_stats_prom
+            promhttp_server_port promhttp_server_host
             smart_search_path_enquoting virtual_transaction virtual_processing
             group_checker_interval unix_socket_dir unix_socket_mode
             nodelay keepalive_s keepalive_interval_s keepalive_probes keepalive_user_timeout_ms
-            disable_nolinger hba client_max client_max_routing sequential_routing
+            disable_nolinger external_auth_socket_path hba client_max client_max_routing
+            sequential_routing
             backend_connect_timeout server_login_retry
             cancel_timeout cancel_queue_timeout cancel_max_inflight
             max_sigterms_to_die graceful_shutdown_timeout;
         restart:
             workers resolvers coroutine_stack_bytes cache_coroutine
             log_file log_format log_to_stdout log_queue_depth
+            log_syslog log_syslog_ident log_syslog_facility log_syslog_target log_syslog_format
             daemonize pid_file bindwith_reuseport
             priority cpu_affinity dns_cache_ttl enable_host_watcher;
     }

@@ -45,10 +45,11 @@ pub use hba::fuzz as fuzz_hba;
 pub use import::{Fate, Imported, Note, Reader, Source, import};
 pub use in_force::{Effective, Origin, effective, effective_global};
 pub use model::{
-    AddressSelector, AffinityRule, Authentication, Config, ConnDrop, ConnectionType, CpuAffinity,
-    Endpoint, Global, GroupQuery, Hba, HbaLine, HbaName, Keepalive, Listen, Name, PoolMode,
-    PoolRouting, Quantile, Role, Rule, SessionAttrs, SessionState, SharedPool, Storage,
-    StorageKind, Tls, TlsMode, TlsVersion, TlsVersions, UserName,
+    AddressSelector, AffinityRule, AuthQuery, Authentication, Checker, Config, ConnDrop,
+    ConnectionType, CpuAffinity, Endpoint, Global, GroupQuery, Hba, HbaLine, HbaName, Keepalive,
+    LdapCover, LdapEndpoint, LdapEntry, Listen, Name, PoolMode, PoolRouting, Quantile, Role, Rule,
+    SessionAttrs, SessionState, SharedPool, Storage, StorageKind, SyslogFacility, SyslogFormat,
+    SyslogTarget, Tls, TlsMode, TlsVersion, TlsVersions, UserName,
 };
 pub use options::{compared as options_compared, page as options_page, schema as yaml_schema};
 pub use secret::Secret;

@@ -2,10 +2,12 @@
 //! knows a file format.
 
 mod affinity;
+mod checker;
 mod global;
 mod hba;
 mod quantile;
 mod rule;
+mod syslog;
 mod tls;
 
 use std::fmt;
@@ -14,13 +16,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use affinity::{AffinityRule, CpuAffinity};
+pub use checker::{Checker, LdapCover, LdapEndpoint, LdapEntry};
 pub use global::Global;
 pub use hba::{Hba, HbaLine, HbaName};
 pub use quantile::Quantile;
 pub use rule::{
-    AddressSelector, Authentication, ConnectionType, GroupQuery, Keepalive, Name, PoolMode,
-    PoolRouting, Role, Rule, SessionState, UserName,
+    AddressSelector, AuthQuery, Authentication, ConnectionType, GroupQuery, Keepalive, Name,
+    PoolMode, PoolRouting, Role, Rule, SessionState, UserName,
 };
+pub use syslog::{SyslogFacility, SyslogFormat, SyslogTarget};
 pub use tls::{Tls, TlsMode, TlsVersion, TlsVersions};
 
 /// Everything the files said, checked.

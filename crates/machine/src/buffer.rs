@@ -13,7 +13,19 @@ pub const BUFFER_BYTES: usize = 16 * 1024;
 const POOLED_MAX: usize = 256;
 
 thread_local! {
-    static POOL: RefCell<Vec<Box<[u8]>>> = const { RefCell::new(Vec::new()) };
+    static POOL: RefCell<Pool> = const { RefCell::new(Pool { free: Vec::new(), leased_bytes: 0 }) };
+}
+
+/// The buffers of a thread.
+struct Pool {
+    free: Vec<Box<[u8]>>,
+    /// Storage of the buffers that are leased now.
+    leased_bytes: usize,
+}
+
+/// Storage of the buffers of this thread that are leased now.
+pub(crate) fn leased_bytes() -> usize {
+    POOL.with_borrow(|pool| pool.leased_bytes)
 }
 
 /// A leased buffer. Dropping it gives it back.
@@ -37,7 +49,10 @@ impl Buffer {
     /// An empty buffer of [`BUFFER_BYTES`].
     #[must_use]
     pub fn lease() -> Buffer {
-        let pooled = POOL.with_borrow_mut(Vec::pop);
+        let pooled = POOL.with_borrow_mut(|pool| {
+            pool.leased_bytes += BUFFER_BYTES;
+            pool.free.pop()
+        });
         let storage = pooled.unwrap_or_else(|| vec![0; BUFFER_BYTES].into_boxed_slice());
         Buffer { storage, start: 0, end: 0, not_send: PhantomData }
     }
@@ -113,6 +128,7 @@ impl Buffer {
         let mut larger = vec![0; total_bytes].into_boxed_slice();
         let len = self.len();
         larger[..len].copy_from_slice(self.data());
+        POOL.with_borrow_mut(|pool| pool.leased_bytes += larger.len());
         give_back(std::mem::replace(&mut self.storage, larger));
         (self.start, self.end) = (0, len);
     }
@@ -145,14 +161,13 @@ impl Drop for Buffer {
 }
 
 fn give_back(storage: Box<[u8]>) {
-    if storage.len() == BUFFER_BYTES {
-        let _ = POOL.try_with(|pool| {
-            let mut pool = pool.borrow_mut();
-            if pool.len() < POOLED_MAX {
-                pool.push(storage);
-            }
-        }); // the pool is gone when the thread ends
-    }
+    let _ = POOL.try_with(|pool| {
+        let mut pool = pool.borrow_mut();
+        pool.leased_bytes -= storage.len();
+        if storage.len() == BUFFER_BYTES && pool.free.len() < POOLED_MAX {
+            pool.free.push(storage);
+        }
+    }); // the pool is gone when the thread ends
 }
 
 #[cfg(test)]
@@ -193,7 +208,9 @@ mod tests {
         assert_eq!((buffer.data(), buffer.capacity()), ([7; 100].as_slice(), 100_000));
         buffer.extend(&[8; 200_000]);
         assert_eq!(buffer.len(), 200_100);
+        assert_eq!(leased_bytes(), buffer.capacity());
         drop(buffer);
+        assert_eq!(leased_bytes(), 0);
         assert_eq!(Buffer::lease().capacity(), BUFFER_BYTES);
     }
 

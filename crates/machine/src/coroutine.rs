@@ -58,6 +58,8 @@ pub(crate) struct Task {
     /// Somebody may wake it. Cleared by the first who does: it is queued once.
     pub(crate) waiting: Cell<bool>,
     pub(crate) cancelled: Cell<bool>,
+    /// It is struck from the books.
+    pub(crate) ended: Cell<bool>,
     /// Depth of [`shield`]s.
     shields: Cell<u32>,
     /// Waits in a row that found their reason there already.
@@ -84,6 +86,7 @@ impl Task {
             stack: RefCell::new(None),
             waiting: Cell::new(false),
             cancelled: Cell::new(false),
+            ended: Cell::new(false),
             shields: Cell::new(0),
             streak: Cell::new(0),
             timer: TimerSlot::new(),
@@ -92,6 +95,11 @@ impl Task {
 
     pub(crate) fn is_cancelled(&self) -> bool {
         self.cancelled.get() && !self.is_shielded()
+    }
+
+    /// Has the machine struck it?
+    pub(crate) fn has_ended(&self) -> bool {
+        self.ended.get()
     }
 
     pub(crate) fn is_shielded(&self) -> bool {
@@ -281,6 +289,15 @@ fn start<T: 'static>(
     title: Title,
     body: impl FnOnce() -> T + 'static,
 ) -> Result<JoinHandle<T>, Error> {
+    launch(title, |job| job, body)
+}
+
+/// Starts `body` as a coroutine; `finish` makes of its job what the machine can have.
+pub(crate) fn launch<'body, T: 'body>(
+    title: Title,
+    finish: impl FnOnce(Box<dyn FnOnce() + 'body>) -> Box<dyn FnOnce()>,
+    body: impl FnOnce() -> T + 'body,
+) -> Result<JoinHandle<T>, Error> {
     let machine = Machine::here().ok_or(Error::NotOnMachine)?;
     if machine.shared.is_closing() {
         return Err(Error::Closed);
@@ -291,10 +308,10 @@ fn start<T: 'static>(
         waiter: Waiter::new(),
     });
     let theirs = Rc::clone(&outcome);
-    let job = Job::Local(Box::new(move || {
+    let job = Job::Local(finish(Box::new(move || {
         let value = panics::caught(title.name, body);
         theirs.set(machine, value);
-    }));
+    })));
     let task = machine.enrol(title, job);
     if let Err((task, error)) = machine.begin(Rc::clone(&task)) {
         machine.strike(&task);
@@ -335,6 +352,10 @@ impl<T> JoinHandle<T> {
         if let Some(machine) = Machine::here().filter(|_| !self.is_finished()) {
             machine.cancel(&self.task);
         }
+    }
+
+    pub(crate) fn task(&self) -> &Rc<Task> {
+        &self.task
     }
 
     /// Which one it is.

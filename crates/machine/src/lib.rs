@@ -27,10 +27,11 @@
 //! [`yield_now`].
 //!
 //! Where to find it: `engine` (start, end) → `reactor` (the loop) → `machine` (what one thread
-//! owns) → `coroutine`, `park`, `wait` (who runs, who waits) → `io` (sockets). `mailbox` and
-//! `notified` are what other threads see. Unsafe code is in `substrate` (stacks), `sys` and what
-//! is below it (system calls) and `overflow` (one signal handler); the only statics are the flags
-//! that make a second engine an error and let nobody claim the title of the process twice.
+//! owns) → `coroutine`, `scope`, `park`, `wait` (who runs, who waits) → `io` (sockets), [`sync`] and
+//! [`channel`] (each other). `mailbox` and `notified` are what other threads see. Unsafe code is in
+//! `substrate` (stacks), `sys`, `sys::process`, `sys::socket` (system calls, a signal handler) and
+//! `scope` (one lifetime). The only statics are the flags that make a second engine an error and
+//! let nobody claim the title of the process twice.
 
 mod buffer;
 mod census;
@@ -47,8 +48,10 @@ mod offload;
 mod overflow;
 mod panics;
 mod park;
+mod private;
 mod reactor;
 mod resolve;
+mod scope;
 mod signal;
 mod slab;
 mod stats;
@@ -71,12 +74,15 @@ pub use error::Error;
 pub use io::address::Address;
 pub use io::listener::{ListenOptions, Listener};
 pub use io::parcel::{Parcel, Watcher};
+pub use io::relay::{RelayEnd, RelayLimits, Relayed, Side, relay};
 pub use io::stream::{Keepalive, Progress, Stream, StreamOptions};
 pub use notified::{Notified, Notifier};
-pub use offload::offload;
+pub use offload::{Offload, OffloadStats, offload, offload_stats};
 pub use park::{Served, Session, Wakers, start_session};
+pub use private::local;
 pub use resolve::{host_name, resolve};
+pub use scope::{Scope, ScopedJoinHandle, scope};
 pub use signal::Signals;
-pub use stats::MachineStats;
+pub use stats::{MachineStats, TURN_OCTAVES};
 pub use sys::{process, raise_file_limit};
 pub use wait::{Interest, Woken, wait_any};

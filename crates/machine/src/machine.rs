@@ -15,8 +15,9 @@ use crate::notified::Entry;
 use crate::slab::{Key, Slab};
 use crate::timer::Timers;
 use crate::{Deadline, overflow, panics, sys};
+use std::any::{Any, TypeId};
 use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::os::fd::RawFd;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -50,6 +51,8 @@ pub(crate) struct Machine {
     current: RefCell<Option<Rc<Task>>>,
     /// The time of this turn, if anybody has asked.
     now: Cell<Option<Instant>>,
+    /// One value of a type, for who asks.
+    pub(crate) private: RefCell<HashMap<TypeId, Rc<dyn Any>>>,
     /// Somebody burned a millisecond in this turn.
     burned: Cell<bool>,
     /// Who waits for the last task to end.
@@ -75,6 +78,7 @@ impl Machine {
             starved: RefCell::new(VecDeque::new()),
             current: RefCell::new(None),
             now: Cell::new(None),
+            private: RefCell::new(HashMap::new()),
             burned: Cell::new(false),
             closing: RefCell::new(None),
             system_told: Cell::new(false),
@@ -141,6 +145,7 @@ impl Machine {
     pub(crate) fn strike(&self, task: &Rc<Task>) {
         self.timers.borrow_mut().remove(task);
         task.stack.replace(None);
+        task.ended.set(true);
         self.tasks.borrow_mut().remove(task.key);
         self.shared.counters.tasks.sub(1);
         if task.is_system {
@@ -419,6 +424,8 @@ impl Machine {
             return;
         }
         if let Some(done) = self.closing.take() {
+            let private = self.private.take();
+            panics::contain(self, "private values", || drop(private));
             let _ = done.send(self.shared.index); // the engine may have given up waiting
         }
     }

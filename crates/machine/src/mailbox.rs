@@ -173,6 +173,9 @@ impl Shared {
             sleeps: n.sleeps.get(),
             mails: n.mails.get(),
             panics: n.panics.get(),
+            buffer_bytes: n.buffers.get(),
+            turns: n.turns.octaves(),
+            turns_ns: n.turns.total_ns(),
         }
     }
 }

@@ -12,13 +12,15 @@ use crate::sys::process;
 use crate::wait::{Woken, wait_as};
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 type Work = Box<dyn FnOnce() + Send>;
 
-/// The pool of one engine; its threads start with the first piece of work.
-pub(crate) struct Offload {
+/// A pool of threads: the engine has one for everybody, and who may block for long has its own. Its
+/// threads start with the first piece of work and end when it is dropped.
+pub struct Offload {
     threads: usize,
     queue_max: usize,
     /// What the threads are called, in front of their number.
@@ -26,6 +28,19 @@ pub(crate) struct Offload {
     /// Where they run: a machine that is pinned to a processor would pass that on to them.
     processors: Vec<usize>,
     state: Mutex<State>,
+    working: Arc<AtomicUsize>,
+    refused: AtomicU64,
+}
+
+/// The work that was handed over and is not done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OffloadStats {
+    /// Pieces that wait for a thread.
+    pub queued: usize,
+    /// Pieces that are worked on.
+    pub working: usize,
+    /// Pieces that were refused since the start, the queue being full.
+    pub refused: u64,
 }
 
 enum State {
@@ -35,10 +50,50 @@ enum State {
 }
 
 impl Offload {
-    pub(crate) fn new(threads: usize, queue_max: usize, name: &'static str) -> Offload {
+    /// So many threads of that name (Linux shows 15 letters of it with a number behind), and so many
+    /// pieces of work that may wait for one.
+    pub fn new(threads: usize, queue_max: usize, name: &'static str) -> Offload {
         let (threads, queue_max) = (threads.max(1), queue_max.max(1));
         let processors = process::processors().unwrap_or_default();
-        Offload { threads, queue_max, name, processors, state: Mutex::new(State::NotStarted) }
+        let state = Mutex::new(State::NotStarted);
+        let (working, refused) = (Arc::default(), AtomicU64::new(0));
+        Offload { threads, queue_max, name, processors, state, working, refused }
+    }
+
+    fn stats(&self) -> OffloadStats {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let queued = if let State::Running(queue) = &*state { queue.len() } else { 0 };
+        let refused = self.refused.load(Ordering::Relaxed);
+        OffloadStats { queued, working: self.working.load(Ordering::Relaxed), refused }
+    }
+
+    /// As [`offload`], on a thread of this pool.
+    ///
+    /// # Errors
+    /// As [`offload`].
+    pub fn run<T: Send + 'static>(
+        &self,
+        body: impl FnOnce() -> T + Send + 'static,
+        deadline: Deadline,
+    ) -> Result<T, Error> {
+        Machine::running()?;
+        let notified = Notified::new();
+        let notifier = notified.notifier();
+        let place = Arc::new(Mutex::new(None));
+        let theirs = Arc::clone(&place);
+        self.submit(Box::new(move || {
+            let value = catch_unwind(AssertUnwindSafe(body));
+            let value = value.map_err(|payload| Error::Panicked(panics::words(&*payload)));
+            *theirs.lock().unwrap_or_else(PoisonError::into_inner) = Some(value);
+            notifier.notify();
+        }))?;
+        match wait_as(Doing::Offload, &[], Some(&notified), deadline)? {
+            Woken::TimedOut => Err(Error::TimedOut),
+            Woken::Ready | Woken::Notified => {
+                let value = place.lock().unwrap_or_else(PoisonError::into_inner).take();
+                value.expect("the value is put there before the notification")
+            }
+        }
     }
 
     fn submit(&self, work: Work) -> Result<(), Error> {
@@ -48,7 +103,10 @@ impl Offload {
         }
         let State::Running(queue) = &*state else { return Err(Error::Closed) };
         queue.try_send(work).map_err(|error| match error {
-            TrySendError::Full(_) => Error::QueueFull { queue: "offload", max: self.queue_max },
+            TrySendError::Full(_) => {
+                self.refused.fetch_add(1, Ordering::Relaxed);
+                Error::QueueFull { queue: "offload", max: self.queue_max }
+            }
             TrySendError::Disconnected(_) => Error::Closed,
         })
     }
@@ -57,10 +115,11 @@ impl Offload {
         let (sender, receiver) = bounded::<Work>(self.queue_max);
         for i in 0..self.threads {
             let (receiver, processors) = (receiver.clone(), self.processors.clone());
+            let working = Arc::clone(&self.working);
             let builder = thread::Builder::new().name(format!("{}{i}", self.name));
             builder.spawn(move || {
                 let _ = process::pin(&processors); // or it runs where the machine does
-                work_off(&receiver);
+                work_off(&receiver, &working);
             })?;
         }
         Ok(sender)
@@ -72,10 +131,21 @@ impl Offload {
     }
 }
 
-fn work_off(queue: &Receiver<Work>) {
+fn work_off(queue: &Receiver<Work>, working: &AtomicUsize) {
     for work in queue {
+        working.fetch_add(1, Ordering::Relaxed);
         work(); // catches its own panics
+        working.fetch_sub(1, Ordering::Relaxed);
     }
+}
+
+/// How far behind the threads are for what blocks.
+///
+/// # Errors
+/// `NotOnMachine`.
+pub fn offload_stats() -> Result<OffloadStats, Error> {
+    let (machine, _) = Machine::running()?;
+    Ok(machine.common.offload.stats())
 }
 
 /// Runs `body` on a thread of its own kind and waits for what it returns.
@@ -88,21 +158,5 @@ pub fn offload<T: Send + 'static>(
     deadline: Deadline,
 ) -> Result<T, Error> {
     let (machine, _) = Machine::running()?;
-    let notified = Notified::new();
-    let notifier = notified.notifier();
-    let place = Arc::new(Mutex::new(None));
-    let theirs = Arc::clone(&place);
-    machine.common.offload.submit(Box::new(move || {
-        let value = catch_unwind(AssertUnwindSafe(body));
-        let value = value.map_err(|payload| Error::Panicked(panics::words(&*payload)));
-        *theirs.lock().unwrap_or_else(PoisonError::into_inner) = Some(value);
-        notifier.notify();
-    }))?;
-    match wait_as(Doing::Offload, &[], Some(&notified), deadline)? {
-        Woken::TimedOut => Err(Error::TimedOut),
-        Woken::Ready | Woken::Notified => {
-            let value = place.lock().unwrap_or_else(PoisonError::into_inner).take();
-            value.expect("the value is put there before the notification")
-        }
-    }
+    machine.common.offload.run(body, deadline)
 }

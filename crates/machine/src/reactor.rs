@@ -9,7 +9,7 @@ use crate::mailbox::{Mail, Shared};
 use crate::slab::Key;
 use crate::substrate::Bed;
 use crate::sys::{self, Events};
-use crate::{overflow, panics};
+use crate::{buffer, overflow, panics};
 use std::cell::Cell;
 use std::ffi::CString;
 use std::io;
@@ -74,6 +74,8 @@ struct Reactor {
     bed: Bed,
     /// When the timerfd rings; `None` when it will not. It may ring too early, never too late.
     armed: Cell<Option<Instant>>,
+    /// When the turn before this one began; `None` behind a sleep.
+    turned: Cell<Option<Instant>>,
 }
 
 impl Reactor {
@@ -82,7 +84,14 @@ impl Reactor {
         sys::epoll_add(fd, machine.shared.bell(), sys::IN, BELL.to_bits())?;
         sys::epoll_add(fd, timer.as_raw_fd(), sys::IN, TIMER.to_bits())?;
         let bed = Bed::new(epoll)?;
-        Ok(Reactor { machine, epoll: fd, timer, bed, armed: Cell::new(None) })
+        Ok(Reactor {
+            machine,
+            epoll: fd,
+            timer,
+            bed,
+            armed: Cell::new(None),
+            turned: Cell::new(None),
+        })
     }
 
     fn turn_for_ever(&self) -> io::Result<()> {
@@ -91,6 +100,7 @@ impl Reactor {
         loop {
             sys::epoll_poll(self.epoll, &mut events)?;
             machine.time_goes_on();
+            self.measure_turn();
             machine.shared.counters.epoll_waits.add(1);
             for i in 0..events.len() {
                 let event = events.get(i);
@@ -105,6 +115,16 @@ impl Reactor {
                 self.sleep();
             }
         }
+    }
+
+    /// From one poll to the next, for as long is what happens outside not seen. The clock is read
+    /// for the turn that begins, which nearly always somebody asks for anyway.
+    fn measure_turn(&self) {
+        let (machine, now) = (self.machine, self.machine.now());
+        if let Some(before) = self.turned.replace(Some(now)) {
+            machine.shared.counters.turns.add(now.duration_since(before));
+        }
+        machine.shared.counters.buffers.set(buffer::leased_bytes() as u64);
     }
 
     /// Lets coroutines run, and those they wake, and then those who stepped aside for them, before
@@ -202,6 +222,7 @@ impl Reactor {
         }
         machine.shared.counters.sleeps.add(1);
         self.bed.sleep();
+        self.turned.set(None);
         machine.shared.wake_up();
     }
 

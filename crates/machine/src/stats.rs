@@ -2,6 +2,10 @@
 //! nothing.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+/// Turns are counted by their length in octaves of microseconds; the last takes what is longer.
+pub const TURN_OCTAVES: usize = 24;
 
 /// A number with one writer: no locked instruction, no torn read.
 #[derive(Default)]
@@ -42,6 +46,32 @@ pub(crate) struct Counters {
     pub(crate) sleeps: Counter,
     pub(crate) mails: Counter,
     pub(crate) panics: Counter,
+    pub(crate) buffers: Counter,
+    pub(crate) turns: TurnCounters,
+}
+
+/// How long turns took.
+#[derive(Default)]
+pub(crate) struct TurnCounters {
+    octaves: [Counter; TURN_OCTAVES],
+    total_ns: Counter,
+}
+
+impl TurnCounters {
+    pub(crate) fn add(&self, turn: Duration) {
+        let ns = turn.as_nanos() as u64;
+        let octave = (ns / 1000).checked_ilog2().map_or(0, |octave| octave as usize + 1);
+        self.octaves[octave.min(TURN_OCTAVES - 1)].add(1);
+        self.total_ns.add(ns);
+    }
+
+    pub(crate) fn octaves(&self) -> [u64; TURN_OCTAVES] {
+        std::array::from_fn(|octave| self.octaves[octave].get())
+    }
+
+    pub(crate) fn total_ns(&self) -> u64 {
+        self.total_ns.get()
+    }
 }
 
 /// One machine at one moment; each number is true, together they may be a turn apart.
@@ -75,4 +105,27 @@ pub struct MachineStats {
     pub mails: u64,
     /// Coroutines that ended by a panic.
     pub panics: u64,
+    /// Storage of the buffers that are leased, in bytes, as of the last turn.
+    pub buffer_bytes: u64,
+    /// Turns by their length: the n-th number counts those shorter than 2^n µs that the one before
+    /// does not count. What happens outside is not seen before a turn is over: this is the lag of
+    /// the loop.
+    pub turns: [u64; TURN_OCTAVES],
+    /// Length of all turns together, in nanoseconds.
+    pub turns_ns: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_turn_is_counted_in_the_octave_above_it() {
+        let turns = TurnCounters::default();
+        let lengths_ns = [0, 999, 1000, 1999, 2000, 3999, 4000, 1_000_000, u64::MAX];
+        lengths_ns.iter().for_each(|ns| turns.add(Duration::from_nanos(*ns)));
+        let octaves = turns.octaves();
+        assert_eq!((octaves[0], octaves[1], octaves[2], octaves[3]), (2, 2, 2, 1));
+        assert_eq!((octaves[10], octaves[TURN_OCTAVES - 1]), (1, 1), "1 ms is below 1024 µs");
+    }
 }

@@ -13,10 +13,10 @@ use machine::{Engine, EngineConfig, MachineHandle, Signals};
 use crate::daemon::{self, Role};
 use crate::face::{Face, STAGES, Stage};
 use crate::listener::Listeners;
-use crate::log::{Level, Log, Options, Who};
+use crate::log::{Level, Log, Options, SyslogOptions, Who};
 use crate::shared::Shared;
 use crate::world::{Origin, World};
-use crate::{descriptors, groups, host, janitor, reload, secure, shutdown, stats};
+use crate::{descriptors, groups, host, janitor, reload, secure, shutdown, stats, web};
 
 /// Fewer stacks than this are not kept, whatever `cache_coroutine` says: here a client that says
 /// something takes one, and Odyssey's new clients only.
@@ -109,6 +109,12 @@ fn open_log(config: &Config) -> Result<Log, String> {
         format: global.log_format.clone(),
         file: global.log_file.clone(),
         stdout: global.log_to_stdout,
+        syslog: global.log_syslog.then(|| SyslogOptions {
+            ident: global.log_syslog_ident.clone(),
+            facility: global.log_syslog_facility,
+            target: global.log_syslog_target.clone(),
+            format: global.log_syslog_format,
+        }),
         queue_lines_max: global.log_queue_depth,
     };
     Log::open(options).map_err(|error| match &global.log_file {
@@ -228,8 +234,24 @@ impl System {
         else {
             return Exit::Failed;
         };
+        self.open_web();
         let _ = self.stages.try_send(Stage::Listening);
         shutdown::wait(&self.shared, &self.machines, &signals, serving, &self.stages)
+    }
+
+    /// Opens the port for scrapers and probes. Clients are served without it, too.
+    fn open_web(&self) {
+        let Shared { web, log, .. } = &*self.shared;
+        let prepared = web.prepare_first(&self.shared.config().global);
+        if let Some(line) = &prepared.complaint {
+            log.error("web", &Who::default(), format_args!("{line}"));
+        }
+        web.commit(prepared);
+        web.clients_may_come();
+        let (shared, machines) = (Arc::clone(&self.shared), Arc::clone(&self.machines));
+        if let Err(error) = machine::spawn("web", move || web::run(&shared, &machines)) {
+            log.error("web", &Who::default(), format_args!("no http: {error}"));
+        }
     }
 
     /// Opens every `listen` of the configuration. What cannot be bound is logged and left out.

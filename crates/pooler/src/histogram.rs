@@ -44,6 +44,14 @@ impl Counts {
         Counts(self.0.iter().zip(earlier).map(|(now, then)| now.saturating_sub(then)).collect())
     }
 
+    /// Those of the other, too.
+    pub fn plus(&self, more: &Counts) -> Counts {
+        let (longer, shorter) =
+            if self.0.len() >= more.0.len() { (self, more) } else { (more, self) };
+        let added = shorter.0.iter().copied().chain(std::iter::repeat(0));
+        Counts(longer.0.iter().zip(added).map(|(one, two)| one + two).collect())
+    }
+
     /// How many there are.
     pub fn total(&self) -> u64 {
         self.0.iter().sum()

@@ -1,8 +1,11 @@
 //! The ids that tag every log line and every error we make: a letter and twelve hex digits,
 //! `c5f0…` for a client, `s1b7…` for a server. An id is the head of a random UUID: no counter to
-//! share between machines, nothing to learn from it.
+//! share between machines, nothing to learn from it. The structured log formats show all of it.
 
 use std::fmt;
+use std::hash::{Hash, Hasher};
+
+use uuid::Uuid;
 
 /// Whose id it is; the letter is what Odyssey's tools look for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -14,40 +17,91 @@ pub enum Kind {
 }
 
 /// A connection's name for its whole life.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Id {
-    kind: Kind,
-    bytes: [u8; 6],
-}
+///
+/// The bytes of its UUID, in which the version, always 4, has made room for a mark: ids are in
+/// errors and log lines, and a byte more makes each of those 8 bytes larger.
+#[derive(Clone, Copy)]
+pub struct Id([u8; 16]);
+
+/// How many of the bytes are shown, and make two ids the same.
+const SHOWN_BYTES: usize = 6;
+
+/// Where a UUID has its version: the upper half of this byte.
+const VERSION_AT: usize = 6;
+const VERSION: u8 = 0x40;
+
+/// A client's, a server's, a client's of which nothing is known but what is shown.
+const CLIENT: u8 = 0x10;
+const SERVER: u8 = 0x20;
+const CLIENT_BY_NUMBER: u8 = 0x30;
 
 impl Id {
     /// A fresh random id.
     pub fn random(kind: Kind) -> Self {
-        let uuid = uuid::Uuid::new_v4();
-        let (head, _) = uuid.as_bytes().split_at(6);
-        let bytes = head.try_into().expect("six bytes were split off");
-        Self { kind, bytes }
+        let mark = match kind {
+            Kind::Client => CLIENT,
+            Kind::Server => SERVER,
+        };
+        Self(Uuid::new_v4().into_bytes()).marked(mark)
     }
 
     /// The id of the client with that [`Id::number`].
     pub fn of_client(number: u64) -> Self {
-        let [_, _, bytes @ ..] = number.to_be_bytes();
-        Self { kind: Kind::Client, bytes }
+        let [_, _, shown @ ..] = number.to_be_bytes();
+        let mut bytes = [0; 16];
+        bytes[..SHOWN_BYTES].copy_from_slice(&shown);
+        Self(bytes).marked(CLIENT_BY_NUMBER)
     }
 
-    /// The same bits as a number, for tables.
+    /// All of it; None where only the number was known.
+    pub fn uuid(self) -> Option<Uuid> {
+        (self.mark() != CLIENT_BY_NUMBER).then(|| Uuid::from_bytes(self.marked(VERSION).0))
+    }
+
+    /// The digits as a number, for tables.
     pub fn number(self) -> u64 {
-        self.bytes.iter().fold(0, |n, &b| (n << 8) | u64::from(b))
+        self.shown().iter().fold(0, |n, &b| (n << 8) | u64::from(b))
+    }
+
+    fn kind(self) -> Kind {
+        if self.mark() == SERVER { Kind::Server } else { Kind::Client }
+    }
+
+    fn shown(&self) -> &[u8] {
+        &self.0[..SHOWN_BYTES]
+    }
+
+    fn mark(self) -> u8 {
+        self.0[VERSION_AT] & 0xf0
+    }
+
+    fn marked(mut self, mark: u8) -> Self {
+        self.0[VERSION_AT] = (self.0[VERSION_AT] & 0x0f) | mark;
+        self
+    }
+}
+
+impl PartialEq for Id {
+    fn eq(&self, other: &Self) -> bool {
+        (self.kind(), self.shown()) == (other.kind(), other.shown())
+    }
+}
+
+impl Eq for Id {}
+
+impl Hash for Id {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (self.kind(), self.shown()).hash(state);
     }
 }
 
 impl fmt::Display for Id {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self.kind {
+        f.write_str(match self.kind() {
             Kind::Client => "c",
             Kind::Server => "s",
         })?;
-        self.bytes.iter().try_for_each(|b| write!(f, "{b:02x}"))
+        self.shown().iter().try_for_each(|b| write!(f, "{b:02x}"))
     }
 }
 
@@ -74,5 +128,11 @@ mod tests {
         let id = Id::random(Kind::Client);
         assert_eq!(format!("c{:012x}", id.number()), id.to_string());
         assert_eq!(Id::of_client(id.number()), id);
+        let uuid = id.uuid().unwrap();
+        assert_eq!(uuid.get_version_num(), 4);
+        let digits = uuid.simple().to_string();
+        assert!(digits.starts_with(&id.to_string()[1..]), "{digits} begins with {id}");
+        assert_eq!(Id::of_client(id.number()).uuid(), None);
+        assert_ne!(Id::random(Kind::Server), Id::random(Kind::Server));
     }
 }

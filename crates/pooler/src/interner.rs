@@ -40,6 +40,14 @@ impl<T: Hash + Eq> Interner<T> {
     }
 }
 
+impl<T> Interner<T> {
+    /// How many values somebody has.
+    pub fn len(&self) -> usize {
+        let known = self.known.lock().expect("nothing panics under this lock");
+        known.by_hash.values().filter(|weak| weak.strong_count() > 0).count()
+    }
+}
+
 impl<T> Default for Interner<T> {
     fn default() -> Self {
         let known = Known { by_hash: HashMap::new(), sweep_at: SWEEP_AT_LEAST };

@@ -4,6 +4,7 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -17,6 +18,21 @@ pub struct Names {
     /// `dns_cache_ttl`.
     ttl: Duration,
     places: Mutex<HashMap<String, Place>>,
+    asked: AtomicU64,
+    failed: AtomicU64,
+}
+
+/// How it went so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct NamesCount {
+    /// Names that are known.
+    pub known: usize,
+    /// Names that are being resolved.
+    pub asked_now: usize,
+    /// Questions to the resolver.
+    pub asked: u64,
+    /// Those without an answer.
+    pub failed: u64,
 }
 
 /// What is known of a name.
@@ -48,7 +64,27 @@ enum Step {
 impl Names {
     /// Nothing is known yet.
     pub fn new(ttl: Duration) -> Self {
-        Self { ttl, places: Mutex::default() }
+        let (asked, failed) = (AtomicU64::new(0), AtomicU64::new(0));
+        Self { ttl, places: Mutex::default(), asked, failed }
+    }
+
+    /// How it went so far.
+    pub fn count(&self) -> NamesCount {
+        let places = self.lock();
+        let known = places.values().filter(|place| matches!(place, Place::Known { .. })).count();
+        NamesCount {
+            known,
+            asked_now: places.len() - known,
+            asked: self.asked.load(Ordering::Relaxed),
+            failed: self.failed.load(Ordering::Relaxed),
+        }
+    }
+
+    fn ask_resolver(&self, host: &str, deadline: Deadline) -> Result<Vec<SocketAddr>, Error> {
+        self.asked.fetch_add(1, Ordering::Relaxed);
+        machine::resolve(host, 0, deadline).inspect_err(|_| {
+            self.failed.fetch_add(1, Ordering::Relaxed);
+        })
     }
 
     /// The addresses of `host`, at least one; see [`machine::resolve`].
@@ -61,7 +97,7 @@ impl Names {
         port: u16,
         deadline: Deadline,
     ) -> Result<Vec<SocketAddr>, Error> {
-        let found = self.find(host, deadline, || machine::resolve(host, 0, deadline))?;
+        let found = self.find(host, deadline, || self.ask_resolver(host, deadline))?;
         let mut addresses = found.to_vec();
         addresses.iter_mut().for_each(|address| address.set_port(port));
         Ok(addresses)
@@ -185,7 +221,7 @@ impl Flight {
 mod tests {
     use super::*;
     use machine::{Engine, EngineConfig};
-    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::atomic::AtomicUsize;
     use std::sync::mpsc;
 
     const SOON: Duration = Duration::from_secs(10);

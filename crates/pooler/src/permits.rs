@@ -70,6 +70,11 @@ impl Permits {
         }
     }
 
+    /// How many are given out.
+    pub fn used(&self) -> usize {
+        self.lock().used
+    }
+
     /// So many from now on; those that are too many end as they come back.
     pub fn resize(&self, permits: usize) {
         let woken = {

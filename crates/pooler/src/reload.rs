@@ -3,7 +3,7 @@
 //! who asked before it began. It refuses to begin when the process is about to end.
 
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use config::{Diff, Loaded, RuleChange};
 use machine::{Deadline, Notified, Notifier, Woken};
@@ -47,9 +47,20 @@ pub enum Refused {
     NoAnswer,
 }
 
-/// Who wants a reload.
+/// Who wants a reload, and what became of those before.
 #[derive(Default)]
 pub struct Reloads(Mutex<State>);
+
+/// Reloads since the start.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Done {
+    /// The file came into force.
+    pub applied: u64,
+    /// Nothing changed.
+    pub rejected: u64,
+    /// When a file came into force last; None: the one of the start.
+    pub last: Option<SystemTime>,
+}
 
 #[derive(Default)]
 struct State {
@@ -60,6 +71,7 @@ struct State {
     /// A signal asked, and waits for nothing.
     signalled: bool,
     waiting: Vec<Arc<Answer>>,
+    done: Done,
 }
 
 struct Answer {
@@ -102,6 +114,19 @@ impl Reloads {
         state.signalled = true;
         state.ring();
         Ok(())
+    }
+
+    /// What became of those so far.
+    pub fn done(&self) -> Done {
+        self.lock().done
+    }
+
+    fn count(&self, report: &Report) {
+        let done = &mut self.lock().done;
+        match report.rejected.is_empty() {
+            true => (done.applied, done.last) = (done.applied + 1, Some(SystemTime::now())),
+            false => done.rejected += 1,
+        }
     }
 
     /// From now on somebody does what is asked for.
@@ -171,6 +196,7 @@ pub(crate) fn serve(shared: &Arc<Shared>, mut listeners: Listeners) -> Listeners
         while let Some(waiting) = shared.reloads.take() {
             let report = reload(shared, &mut listeners);
             report.log(shared);
+            shared.reloads.count(&report);
             waiting.iter().for_each(|answer| answer.give(Ok(report.clone())));
         }
         if machine::wait_any(&[], Some(&notified), Deadline::NEVER).is_err() {
@@ -201,7 +227,12 @@ fn reload(shared: &Arc<Shared>, listeners: &mut Listeners) -> Report {
     if prepared.is_failure {
         return Report { rejected: prepared.complaints, ..Report::default() };
     }
+    let port = match shared.web.prepare(&world.config.global) {
+        Ok(port) => port,
+        Err(complaint) => return Report { rejected: vec![complaint], ..Report::default() },
+    };
     report.warnings.extend_from_slice(&prepared.complaints);
+    report.warnings.extend(port.complaint.clone());
     let (clients, logins, cancels) = {
         let global = &world.config.global;
         (global.client_max, global.client_max_routing, global.cancel_max_inflight)
@@ -219,6 +250,7 @@ fn reload(shared: &Arc<Shared>, listeners: &mut Listeners) -> Report {
         turns.round();
     }
     report.warnings.extend(listeners.commit(prepared));
+    shared.web.commit(port);
     shared.ring_janitor();
     shared.ring_stats();
     shared.groups.ring();

@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
+use std::time::SystemTime;
 
 use arc_swap::{ArcSwap, Guard};
 use config::Rule;
@@ -11,7 +12,9 @@ use machine::{Keepalive, Notifier, StreamOptions};
 use router::{CancelKeys, ClientId, ClientKey, ClientLimit, Parameters, Scope, Statements};
 use wire::settings::Settings;
 
-use crate::backend::{Home, Route, Routes};
+use crate::auth_query::AuthQueries;
+use crate::backend::{Home, Route, Routes, Shown};
+use crate::checkers::Checkers;
 use crate::ending::Ending;
 use crate::errors::Errors;
 use crate::groups::Groups;
@@ -20,12 +23,15 @@ use crate::host::Host;
 use crate::interner::Interner;
 use crate::keyring::Keyring;
 use crate::log::Log;
+use crate::metrics::Ledger;
 use crate::names::Names;
 use crate::permits::Permits;
 use crate::readings::Archive;
 use crate::reload::Reloads;
 use crate::session::Roster;
+use crate::sqlstates::Sqlstates;
 use crate::tally::Tally;
+use crate::web::Web;
 use crate::world::{InForce, Origin, World};
 
 /// Keys are random: another client has the same one about never, and not so many times.
@@ -41,6 +47,8 @@ pub struct Shared {
     pub reloads: Reloads,
     /// Where logins wait for the members of groups.
     pub groups: Groups,
+    /// The secrets of clients that servers told.
+    pub auth_queries: AuthQueries,
     /// Where clients went so far.
     pub routes: Routes,
     /// The prepared statements of all clients and servers.
@@ -61,8 +69,18 @@ pub struct Shared {
     pub logins: Arc<Permits>,
     /// What the host watcher saw.
     pub host: Host,
-    /// Connections that never said what they want, since they were printed last.
+    /// When this was made.
+    pub started: SystemTime,
+    /// Connections that never said what they want.
     startup_errors: AtomicU64,
+    /// How many of them were printed.
+    startup_errors_printed: AtomicU64,
+    /// What clients were told.
+    pub sqlstates: Sqlstates,
+    /// Under which names routes are shown.
+    pub ledger: Ledger,
+    /// What is asked for over HTTP.
+    pub web: Web,
     /// Where hosts are.
     pub names: Names,
     /// Derived keys.
@@ -73,6 +91,8 @@ pub struct Shared {
     pub archive: Archive,
     /// Who asks all clients something; one at a time.
     pub roll: Arc<Permits>,
+    /// Who else is asked whether a password is right.
+    pub checkers: Checkers,
     /// Wrong passwords.
     pub guesses: Guesses,
     /// Who is here, a roster a machine.
@@ -100,6 +120,7 @@ impl Shared {
             origin,
             reloads: Reloads::default(),
             groups: Groups::default(),
+            auth_queries: AuthQueries::default(),
             routes: Routes::new(),
             statements: Statements::new(),
             settings: Interner::default(),
@@ -109,12 +130,18 @@ impl Shared {
             cancels: Arc::new(Permits::new(global.cancel_max_inflight)),
             logins: Arc::new(Permits::new(global.client_max_routing)),
             host: Host::default(),
+            started: SystemTime::now(),
             startup_errors: AtomicU64::new(0),
+            startup_errors_printed: AtomicU64::new(0),
+            sqlstates: Sqlstates::default(),
+            ledger: Ledger::default(),
+            web: Web::default(),
             names: Names::new(global.dns_cache_ttl),
             keyring: Keyring::default(),
             errors: Errors::default(),
             archive: Archive::default(),
             roll: Arc::new(Permits::new(1)),
+            checkers: Checkers::default(),
             guesses: Guesses::default(),
             rosters: (0..global.workers).map(|_| Arc::default()).collect(),
             janitor: OnceLock::new(),
@@ -151,9 +178,11 @@ impl Shared {
         homes.retain(|_, home| home.strong_count() > 0);
         let tally = Tally::new(self.rosters.len());
         let (errors, logins) = (Errors::default(), AtomicU64::new(0));
-        let home = Arc::new(Home { shared: Arc::clone(self), route, tally, errors, logins });
+        let (shared, shown) = (Arc::clone(self), Shown::default());
+        let home = Arc::new(Home { shared, route, tally, errors, logins, shown });
         home.time();
         homes.insert(place, Arc::downgrade(&home));
+        self.ledger.open();
         home
     }
 
@@ -228,9 +257,15 @@ impl Shared {
         self.startup_errors.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// How many did since this was asked last.
+    /// How many did since the start.
     pub fn startup_errors(&self) -> u64 {
-        self.startup_errors.swap(0, Ordering::Relaxed)
+        self.startup_errors.load(Ordering::Relaxed)
+    }
+
+    /// How many did since this was asked last.
+    pub fn startup_errors_to_print(&self) -> u64 {
+        let all = self.startup_errors();
+        all - self.startup_errors_printed.swap(all, Ordering::Relaxed)
     }
 
     /// The statistics are to be told otherwise.

@@ -41,10 +41,7 @@ pub(crate) fn wait(
                     shared.log.error("system", &who, format_args!("SIGHUP: nobody can reload"));
                 }
             }
-            Ok(libc::SIGUSR1) => {
-                let text = format_args!("SIGUSR1: reopening the log is not built yet");
-                shared.log.error("system", &who, text);
-            }
+            Ok(libc::SIGUSR1) => reopen_log(shared),
             Ok(_) => {
                 let text = format_args!("SIGUSR2: online restart is not built yet");
                 shared.log.error("system", &who, text);
@@ -57,6 +54,7 @@ pub(crate) fn wait(
     if shared.config().global.max_sigterms_to_die <= 1 {
         return Exit::Failed;
     }
+    shared.web.stops();
     let _ = stages.try_send(Stage::Stopping);
     reloads.cancel();
     if let Ok(listeners) = reloads.join(Deadline::after(RELOAD_END)) {
@@ -66,6 +64,15 @@ pub(crate) fn wait(
     let workers = machines.len();
     let _ = machine::spawn("eject", move || eject(&ejected, workers));
     linger(shared, signals)
+}
+
+/// Rotation of `log_file`; without one there is nothing to do, and Odyssey says nothing.
+fn reopen_log(shared: &Shared) {
+    if shared.config().global.log_file.is_some() {
+        let text = format_args!("SIGUSR1 received, reopening log");
+        shared.log.info("system", &Who::default(), text);
+        shared.log.reopen();
+    }
 }
 
 /// Until the last client is gone, the time is over, or the operator insists.
@@ -83,6 +90,7 @@ fn linger(shared: &Shared, signals: &Signals) -> Exit {
                 let text = format_args!("SIGHUP: shutting down, nothing is reloaded");
                 shared.log.error("system", &Who::default(), text);
             }
+            Ok(libc::SIGUSR1) => reopen_log(shared),
             Ok(_) | Err(machine::Error::TimedOut) => {}
             Err(_) => return Exit::Failed,
         }

@@ -10,6 +10,7 @@ use machine::{Deadline, MachineHandle, Notified, Woken};
 
 use crate::backend::Home;
 use crate::log::Who;
+use crate::metrics::{self, Snapshot};
 use crate::shared::Shared;
 use crate::tally::{Times, Totals};
 
@@ -39,10 +40,9 @@ pub(crate) fn run(shared: &Arc<Shared>, machines: &[MachineHandle]) {
         }
         match (machine::wait_any(&[], Some(&notified), due), interval) {
             (Ok(Woken::TimedOut), Some(interval)) => {
-                print_process(shared, machines);
                 let now = machine::now();
                 let elapsed = now - std::mem::replace(&mut last, now);
-                before = print_routes(shared, &before, elapsed);
+                before = print(shared, machines, &before, elapsed);
                 due = Deadline::after(interval);
             }
             (Ok(_), _) => _ = notified.take(),
@@ -51,15 +51,39 @@ pub(crate) fn run(shared: &Arc<Shared>, machines: &[MachineHandle]) {
     }
 }
 
+/// What is wanted of what was done since `before`. Returns what is known now.
+fn print(
+    shared: &Arc<Shared>,
+    machines: &[MachineHandle],
+    before: &Before,
+    elapsed: Duration,
+) -> Before {
+    let (lines, general, routes) = {
+        let global = &shared.config().global;
+        (global.log_stats, global.log_general_stats_prom, global.log_route_stats_prom)
+    };
+    if general || routes {
+        let text = metrics::lines(&Snapshot::take(shared, machines), general, routes);
+        let say = |line: &str| shared.log.info("stats", &Who::default(), format_args!("{line}"));
+        text.lines().for_each(say);
+    }
+    if !lines {
+        return Before::new();
+    }
+    print_process(shared, machines);
+    print_routes(shared, before, elapsed)
+}
+
 /// How often lines are printed; None: never.
 fn interval(shared: &Shared) -> Option<Duration> {
     let global = &shared.config().global;
-    global.log_stats.then(|| Duration::from_secs(global.stats_interval_s.max(1)))
+    let wanted = global.log_stats || global.log_general_stats_prom || global.log_route_stats_prom;
+    wanted.then(|| Duration::from_secs(global.stats_interval_s.max(1)))
 }
 
 fn print_process(shared: &Shared, machines: &[MachineHandle]) {
     let say = |text: std::fmt::Arguments<'_>| shared.log.info("stats", &Who::default(), text);
-    let errors = shared.startup_errors();
+    let errors = shared.startup_errors_to_print();
     say(format_args!(
         "system worker: {NO_MESSAGES}, coroutines (0 active, 0 cached) startup errors {errors}"
     ));

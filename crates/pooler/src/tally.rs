@@ -5,15 +5,18 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::durations::{Distribution, Durations, add};
 use crate::histogram::{Counts, Histogram};
 
 /// Totals of one route.
 #[derive(Debug)]
 pub struct Tally {
     /// One a machine: with a single writer an addition needs no locked instruction, of which there
-    /// would be six a transaction.
-    columns: Box<[Column]>,
+    /// would be ten a transaction. Made by the first to write there: a name that somebody only
+    /// tried makes a route, too.
+    columns: Box<[OnceLock<Box<Column>>]>,
     pins: AtomicU64,
+    connect_failures: AtomicU64,
     /// Only where a rule has, or had, `quantiles`.
     histograms: OnceLock<(Histogram, Histogram)>,
 }
@@ -28,7 +31,32 @@ struct Column {
     transaction_us: AtomicU64,
     received_bytes: AtomicU64,
     sent_bytes: AtomicU64,
+    errors: AtomicU64,
+    spans: [Durations; SPANS],
 }
+
+/// What takes time and is told how much.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Span {
+    /// A request, from its first byte to the ReadyForQuery.
+    Query,
+    /// A transaction, from its first request to its end.
+    Transaction,
+    /// From asking for a server to having one or none, of those who had to wait.
+    Wait,
+    /// From looking a server's address up to its first ReadyForQuery.
+    Connect,
+    /// From the accept of a client to its first ReadyForQuery.
+    Login,
+    /// TLS with a client.
+    Handshake,
+}
+
+/// How many spans there are.
+pub const SPANS: usize = 6;
+
+/// One reading of all spans, by `Span as usize`.
+pub type Spans = [Distribution; SPANS];
 
 /// How long the queries and the transactions of one route took.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -54,6 +82,8 @@ pub struct Totals {
     pub received_bytes: u64,
     /// To clients, in bytes.
     pub sent_bytes: u64,
+    /// Errors of servers that clients were told.
+    pub errors: u64,
 }
 
 /// What one client does during one transaction; handed in when that is over, or each second of a
@@ -61,6 +91,8 @@ pub struct Totals {
 #[derive(Debug, Default)]
 pub struct Traffic {
     totals: Totals,
+    /// What was handed in so far.
+    life: Totals,
     /// When the transaction began; None outside of one.
     since: Option<Instant>,
     /// When the request that is not answered yet was made.
@@ -79,8 +111,9 @@ const HAND_IN: Duration = Duration::from_secs(1);
 impl Tally {
     /// Nothing yet, on any of so many machines.
     pub fn new(machines: usize) -> Self {
-        let columns = (0..machines).map(|_| Column::default()).collect();
-        Self { columns, pins: AtomicU64::new(0), histograms: OnceLock::new() }
+        let columns = (0..machines).map(|_| OnceLock::new()).collect();
+        let (pins, connect_failures) = (AtomicU64::new(0), AtomicU64::new(0));
+        Self { columns, pins, connect_failures, histograms: OnceLock::new() }
     }
 
     /// From now on somebody wants to know how long things take.
@@ -96,7 +129,22 @@ impl Tally {
 
     /// The totals now. Counters are read one by one: they may be a query apart.
     pub fn totals(&self) -> Totals {
-        self.columns.iter().map(Column::totals).fold(Totals::default(), |sum, one| sum.plus(&one))
+        self.written().map(Column::totals).fold(Totals::default(), |sum, one| sum.plus(&one))
+    }
+
+    /// How long things took so far, in coarse steps.
+    pub fn spans(&self) -> Spans {
+        let mut sums = Spans::default();
+        for column in self.written() {
+            let more = column.spans.iter().map(Durations::read);
+            sums.iter_mut().zip(more).for_each(|(sum, more)| *sum = sum.plus(&more));
+        }
+        sums
+    }
+
+    /// Something took so long, here.
+    pub fn took(&self, span: Span, duration: Duration) {
+        self.column().took(span, duration.as_micros() as u64, 1);
     }
 
     /// A client was tied to its server by what it left there.
@@ -104,15 +152,29 @@ impl Tally {
         self.pins.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// A server could not be opened.
+    pub fn connect_failed(&self) {
+        self.connect_failures.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// How often that happened.
+    pub fn connect_failures(&self) -> u64 {
+        self.connect_failures.load(Ordering::Relaxed)
+    }
+
+    /// How often a client was pinned.
     pub fn pins(&self) -> u64 {
         self.pins.load(Ordering::Relaxed)
     }
 
-    /// Adds to the column of this machine.
-    fn add(&self, more: &Totals) {
+    /// The column of this machine.
+    fn column(&self) -> &Column {
         let machine = machine::current().unwrap_or(0); // elsewhere are only tests
-        self.columns[machine].add(more);
+        self.columns[machine].get_or_init(Box::default)
+    }
+
+    fn written(&self) -> impl Iterator<Item = &Column> {
+        self.columns.iter().filter_map(OnceLock::get).map(AsRef::as_ref)
     }
 }
 
@@ -126,20 +188,24 @@ impl Column {
             transaction_us: read(&self.transaction_us),
             received_bytes: read(&self.received_bytes),
             sent_bytes: read(&self.sent_bytes),
+            errors: read(&self.errors),
         }
     }
 
     /// Only its own machine may call this.
     fn add(&self, more: &Totals) {
-        let add = |counter: &AtomicU64, n: u64| {
-            counter.store(counter.load(Ordering::Relaxed) + n, Ordering::Relaxed);
-        };
         add(&self.queries, more.queries);
         add(&self.query_us, more.query_us);
         add(&self.transactions, more.transactions);
         add(&self.transaction_us, more.transaction_us);
         add(&self.received_bytes, more.received_bytes);
         add(&self.sent_bytes, more.sent_bytes);
+        add(&self.errors, more.errors);
+    }
+
+    /// Only its own machine may call this.
+    fn took(&self, span: Span, us: u64, count: u64) {
+        self.spans[span as usize].record(us, count);
     }
 }
 
@@ -154,6 +220,7 @@ impl Totals {
             transaction_us: self.transaction_us + more.transaction_us,
             received_bytes: self.received_bytes + more.received_bytes,
             sent_bytes: self.sent_bytes + more.sent_bytes,
+            errors: self.errors + more.errors,
         }
     }
 
@@ -166,11 +233,20 @@ impl Totals {
             transaction_us: self.transaction_us.saturating_sub(before.transaction_us),
             received_bytes: self.received_bytes.saturating_sub(before.received_bytes),
             sent_bytes: self.sent_bytes.saturating_sub(before.sent_bytes),
+            errors: self.errors.saturating_sub(before.errors),
         }
     }
 }
 
 impl Times {
+    /// Those of the other, too.
+    pub fn plus(&self, more: &Times) -> Times {
+        Times {
+            queries: self.queries.plus(&more.queries),
+            transactions: self.transactions.plus(&more.transactions),
+        }
+    }
+
     /// What came since `before`.
     pub fn since(&self, before: &Times) -> Times {
         Times {
@@ -195,11 +271,14 @@ impl Traffic {
     }
 
     /// Everything asked for was answered, and a transaction is open.
-    pub fn settled(&mut self, now: Instant, tally: &Tally) {
-        self.count_queries(now, tally);
+    /// Returns how long that took, in microseconds.
+    pub fn settled(&mut self, now: Instant, tally: &Tally) -> Option<u64> {
+        let column = tally.column();
+        let us = self.count_queries(now, tally, column);
         if self.handed_in.is_some_and(|at| now.duration_since(at) >= HAND_IN) {
-            self.hand_in(now, tally);
+            self.hand_in(now, column);
         }
+        us
     }
 
     /// Bytes went from the client to its server.
@@ -212,45 +291,63 @@ impl Traffic {
         self.totals.sent_bytes += bytes as u64;
     }
 
+    /// The client was told an error of its server.
+    pub fn failed(&mut self) {
+        self.totals.errors += 1;
+    }
+
     /// A request was answered in full.
     pub fn answered(&mut self) {
         self.answered += 1;
     }
 
     /// Everything asked for was answered, and no transaction is open; or the client is gone.
-    pub fn transaction_over(&mut self, now: Instant, tally: &Tally) {
-        self.count_queries(now, tally);
+    /// Returns how long the last requests took, if there were any, in microseconds.
+    pub fn transaction_over(&mut self, now: Instant, tally: &Tally) -> Option<u64> {
+        let column = tally.column();
+        let us = self.count_queries(now, tally, column);
         if let Some(since) = self.since.take()
             && std::mem::take(&mut self.real)
         {
             let us = now.duration_since(since).as_micros() as u64;
             self.totals.transactions += 1;
             self.totals.transaction_us += us;
+            column.took(Span::Transaction, us, 1);
             if let Some((_, transactions)) = tally.histograms.get() {
                 transactions.record(us, 1);
             }
         }
-        self.hand_in(now, tally);
+        self.hand_in(now, column);
+        us
+    }
+
+    /// All of the client's life that was handed in.
+    pub fn life(&self) -> &Totals {
+        &self.life
     }
 
     /// Those of a pipeline count as long as the whole of it: none can be read before.
-    fn count_queries(&mut self, now: Instant, tally: &Tally) {
-        let Some(asked) = self.asked.take() else { return };
+    fn count_queries(&mut self, now: Instant, tally: &Tally, column: &Column) -> Option<u64> {
+        let asked = self.asked.take()?;
         let count = std::mem::take(&mut self.answered);
         if count == 0 {
-            return;
+            return None;
         }
         let us = now.duration_since(asked).as_micros() as u64;
         self.totals.queries += count;
         self.totals.query_us += us;
         self.real = true;
+        column.took(Span::Query, us, count);
         if let Some((queries, _)) = tally.histograms.get() {
             queries.record(us, count);
         }
+        Some(us)
     }
 
-    fn hand_in(&mut self, now: Instant, tally: &Tally) {
-        tally.add(&std::mem::take(&mut self.totals));
+    fn hand_in(&mut self, now: Instant, column: &Column) {
+        let done = std::mem::take(&mut self.totals);
+        column.add(&done);
+        self.life = self.life.plus(&done);
         self.handed_in = Some(now);
     }
 }
@@ -278,9 +375,13 @@ mod tests {
             transaction_us: 70,
             received_bytes: 10,
             sent_bytes: 5,
+            errors: 0,
         };
         assert_eq!(tally.totals(), expected);
         assert_eq!(tally.totals().since(&expected), Totals::default());
+        let spans = tally.spans();
+        let read = |span: Span| (spans[span as usize].count(), spans[span as usize].total_us);
+        assert_eq!((read(Span::Query), read(Span::Transaction)), ((2, 140), (1, 70)));
     }
 
     /// A client of a session pool holds one server for hours. Counted by the lease, all its work

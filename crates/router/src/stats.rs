@@ -21,6 +21,18 @@ pub struct Counts {
 }
 
 impl Counts {
+    /// Those of another pool, too.
+    pub fn plus(&self, more: &Counts) -> Counts {
+        Counts {
+            opening: self.opening + more.opening,
+            idle: self.idle + more.idle,
+            leased: self.leased + more.leased,
+            resetting: self.resetting + more.resetting,
+            quarantined: self.quarantined + more.quarantined,
+            waiting: self.waiting + more.waiting,
+        }
+    }
+
     /// Slots in use, whatever for; never more than the pool's size.
     pub fn servers(&self) -> usize {
         self.opening + self.idle + self.leased + self.resetting + self.quarantined

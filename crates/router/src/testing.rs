@@ -70,6 +70,10 @@ fn blank(database: Name, user: UserName) -> Rule {
         target_session_attrs: None,
         authentication: Authentication::None,
         password: None,
+        checker: None,
+        common_names: Vec::new(),
+        auth_query: None,
+        password_passthrough: false,
         role: None,
         storage: Arc::new(Storage {
             name: "storage".to_owned(),

@@ -12,6 +12,7 @@ mod error;
 pub mod frame;
 pub mod frontend;
 mod notice;
+pub mod proxy;
 pub mod scan;
 pub mod settings;
 pub mod startup;

@@ -10,7 +10,7 @@ use super::affinity;
 use crate::diagnostic::Complaints;
 use crate::fields::Fields;
 use crate::hba;
-use crate::model::{CpuAffinity, Global};
+use crate::model::{CpuAffinity, Global, SyslogFacility, SyslogFormat, SyslogTarget};
 use crate::options::Scope;
 use crate::raw::{Block, Value};
 
@@ -35,12 +35,24 @@ pub(super) fn read(fields: Fields<'_>, complaints: &mut Complaints) -> Global {
         log_file: fields.path("log_file"),
         log_format: fields.string("log_format").unwrap_or_default(),
         log_to_stdout: fields.flag("log_to_stdout"),
+        log_syslog: fields.flag("log_syslog"),
+        log_syslog_ident: fields.string("log_syslog_ident").unwrap_or_default(),
+        log_syslog_facility: syslog_facility(fields, complaints),
+        log_syslog_target: syslog_target(fields, complaints),
+        log_syslog_format: match fields.text("log_syslog_format") {
+            Some("rfc5424") => SyslogFormat::Rfc5424,
+            _ => SyslogFormat::Rfc3164,
+        },
         log_debug: fields.flag("log_debug"),
         log_session: fields.flag("log_session"),
         log_query: fields.flag("log_query"),
         log_config: fields.flag("log_config"),
         log_stats: fields.flag("log_stats"),
         stats_interval_s: u64::from(fields.small("stats_interval").max(1)),
+        log_general_stats_prom: fields.flag("log_general_stats_prom"),
+        log_route_stats_prom: fields.flag("log_route_stats_prom"),
+        promhttp_server_port: promhttp_server_port(fields),
+        promhttp_server_host: fields.string("promhttp_server_host").unwrap_or_default(),
         log_queue_depth: fields.limit("log_queue_depth").unwrap_or(LOG_QUEUE_DEPTH),
         daemonize: fields.flag("daemonize"),
         priority: i32::try_from(fields.integer("priority")).ok().filter(|&it| it != 0),
@@ -58,6 +70,9 @@ pub(super) fn read(fields: Fields<'_>, complaints: &mut Complaints) -> Global {
         smart_search_path_enquoting: fields.flag("smart_search_path_enquoting"),
         virtual_transaction: parses && fields.flag("virtual_transaction"),
         virtual_processing: parses && fields.flag("virtual_processing"),
+        external_auth_socket_path: fields
+            .path("external_auth_socket_path")
+            .expect("the table has a default"),
         hba: fields
             .text("hba_file")
             .and_then(|path| hba::read(path, fields.place("hba_file"), complaints).map(Arc::new)),
@@ -81,6 +96,36 @@ fn parses_queries(root: &Block) -> bool {
     let section = root.sections("query_parsing").next();
     let mode = section.and_then(|block| Fields::new(Scope::QueryParsing, block).text("mode"));
     mode != Some("disabled")
+}
+
+/// Odyssey takes a word it does not know for `daemon`, in silence.
+fn syslog_facility(fields: Fields<'_>, complaints: &mut Complaints) -> SyslogFacility {
+    let name = "log_syslog_facility";
+    let word = fields.text(name).unwrap_or_default();
+    SyslogFacility::parse(word).unwrap_or_else(|| {
+        let message = format!("unknown {name} '{word}', daemon is used");
+        complaints.warning(fields.place(name), message);
+        SyslogFacility::default()
+    })
+}
+
+fn syslog_target(fields: Fields<'_>, complaints: &mut Complaints) -> SyslogTarget {
+    let name = "log_syslog_target";
+    let text = fields.text(name).unwrap_or_default();
+    SyslogTarget::parse(text).unwrap_or_else(|| {
+        let message = format!("bad {name} '{text}'");
+        let hint = "the path of a datagram socket such as /dev/log, or udp:host:port";
+        complaints.error_with_hint(fields.place(name), message, hint);
+        SyslogTarget::Path(text.into())
+    })
+}
+
+/// The table knows the range.
+fn promhttp_server_port(fields: Fields<'_>) -> Option<u16> {
+    fields
+        .is_set("promhttp_server_port")
+        .then(|| fields.integer("promhttp_server_port"))
+        .and_then(|port| u16::try_from(port).ok())
 }
 
 /// Odyssey asks without a pause if it is 0.

@@ -46,7 +46,7 @@ pub(super) fn check_services(rules: &[(Arc<Rule>, &Place)], complaints: &mut Com
     }
 }
 
-fn serves(rule: &Rule, database: &str, user: &str) -> bool {
+pub(super) fn serves(rule: &Rule, database: &str, user: &str) -> bool {
     let database_fits = match &rule.database {
         Name::Named(name) => name == database,
         Name::Default => true,

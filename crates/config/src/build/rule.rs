@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use super::{Known, address, group, rule_check, session_attrs};
+use super::{Known, address, auth_query, group, rule_check, session_attrs};
 use crate::diagnostic::Complaints;
 use crate::fields::Fields;
 use crate::model::{
-    AddressSelector, Authentication, Keepalive, Name, PoolMode, PoolRouting, Quantile, Role, Rule,
-    SessionState, SharedPool, Storage, StorageKind, UserName,
+    AddressSelector, Authentication, Checker, Keepalive, Name, PoolMode, PoolRouting, Quantile,
+    Role, Rule, SessionState, SharedPool, Storage, StorageKind, UserName,
 };
 use crate::options::Scope;
 use crate::raw::{Block, Value};
@@ -93,6 +93,10 @@ impl Reading<'_> {
             target_session_attrs,
             authentication: authentication?,
             password: fields.text("password").map(Secret::new),
+            checker: self.checker(known),
+            common_names: self.common_names(),
+            auth_query: auth_query::read(self),
+            password_passthrough: fields.flag("password_passthrough"),
             role,
             storage: storage?,
             storage_db: fields.string("storage_db"),
@@ -188,18 +192,14 @@ impl Reading<'_> {
     }
 
     fn authentication(&mut self) -> Option<Authentication> {
-        let place = self.fields.place("authentication");
         let method = match self.fields.text("authentication") {
             Some("none") => Authentication::None,
             Some("block") => Authentication::Block,
             Some("clear_text") => Authentication::ClearText,
             Some("md5") => Authentication::Md5,
             Some("scram-sha-256") => Authentication::ScramSha256,
-            Some(word @ ("cert" | "external")) => {
-                let message = format!("authentication '{word}' is not built yet");
-                self.complaints.refusal(place, message);
-                if word == "cert" { Authentication::Cert } else { Authentication::External }
-            }
+            Some("cert") => Authentication::Cert,
+            Some("external") => Authentication::External,
             Some(_) => {
                 let message = "has unknown authentication mode";
                 self.error_with_hint("authentication", message, METHODS);
@@ -212,6 +212,25 @@ impl Reading<'_> {
             }
         };
         Some(method)
+    }
+
+    /// Odyssey's order of those who may be asked.
+    fn checker(&self, known: &Known<'_>) -> Option<Checker> {
+        let ldap = self.fields.text("ldap_endpoint_name");
+        // That there is one of that name is checked elsewhere.
+        let ldap = ldap.and_then(|name| known.ldap_endpoints.get(name).cloned().map(Checker::Ldap));
+        ldap.or_else(|| self.fields.string("auth_pam_service").map(Checker::Pam))
+    }
+
+    fn common_names(&self) -> Vec<Name> {
+        let settings = self.fields.block.settings.iter();
+        let settings = settings.filter(|setting| setting.row.name == "auth_common_name");
+        let name = |value: &Value| match value {
+            Value::Text(name) => Some(Name::Named(name.clone())),
+            Value::Default => Some(Name::Default),
+            _ => None,
+        };
+        settings.filter_map(|setting| name(&setting.value)).collect()
     }
 
     fn role(&mut self, storage: Option<&Storage>) -> Option<Role> {

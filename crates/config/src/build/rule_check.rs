@@ -11,7 +11,7 @@ use crate::options::Scope;
 /// Names of other sections.
 pub(super) fn references(reading: &mut Reading<'_>, known: &Known<'_>) {
     let unknown_pool = |name: &&str| !known.shared_pools.contains_key(*name);
-    let unknown_ldap = |name: &&str| !known.ldap_endpoints.contains(name);
+    let unknown_ldap = |name: &&str| !known.ldap_endpoints.contains_key(*name);
     let fields = reading.fields;
     if let Some(name) = fields.text("shared_pool").filter(unknown_pool) {
         let place = fields.place("shared_pool");
@@ -82,6 +82,12 @@ pub(super) fn passwords(reading: &mut Reading<'_>, authentication: Option<Authen
 }
 
 fn auth_query(reading: &mut Reading<'_>) {
+    let passes_through = reading.fields.flag("password_passthrough");
+    if passes_through && reading.fields.is_set("storage_user") {
+        let message = "password_passthrough has no effect with storage_user: a client's password \
+                       is no other user's";
+        reading.warning("password_passthrough", message);
+    }
     for option in ["auth_query_user", "auth_query_db"] {
         if reading.asks_for("auth_query") && !reading.asks_for(option) {
             reading.error("auth_query", &format!("{option} is not set"));

@@ -110,7 +110,8 @@ fn compare(old: &Rule, new: &Rule, lines: &mut Lines) -> Verdict {
         clients: database user address connection routing;
         place: file line column;
         lives:
-            group target_session_attrs authentication password role storage_password
+            group target_session_attrs authentication password checker common_names auth_query
+            password_passthrough role storage_password
             pool_size min_pool_size pool_timeout pool_notice_after_waiting pool_ttl server_lifetime
             pool_discard pool_smart_discard pool_discard_query pool_cancel pool_rollback
             pool_reset_timeout pool_client_idle_timeout pool_idle_in_transaction_timeout

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use crate::Secret;
 use crate::model::{
-    Authentication, CpuAffinity, Endpoint, GroupQuery, Hba, Keepalive, PoolMode, Quantile, Role,
-    SessionAttrs, SessionState, SharedPool, StorageKind, TlsMode, TlsVersions,
+    AuthQuery, Authentication, Checker, CpuAffinity, Endpoint, GroupQuery, Hba, Keepalive, Name,
+    PoolMode, Quantile, Role, SessionAttrs, SessionState, SharedPool, StorageKind, SyslogFacility,
+    SyslogFormat, SyslogTarget, TlsMode, TlsVersions,
 };
 
 /// What a file would say, nearly.
@@ -20,6 +21,8 @@ pub(super) fn option(field: &'static str) -> &'static str {
     match field {
         "coroutine_stack_bytes" => "coroutine_stack_size (bytes)",
         "hba" => "hba_file",
+        "checker" => "ldap_endpoint_name or auth_pam_service",
+        "common_names" => "auth_common_name",
         "stats_interval_s" => "stats_interval",
         "keepalive_s" => "keepalive",
         "keepalive_interval_s" => "keepalive_keep_interval",
@@ -48,7 +51,10 @@ macro_rules! as_displayed {
     )*};
 }
 
-as_displayed! { usize u16 u32 u64 i32 i64 String Endpoint Secret CpuAffinity Quantile }
+as_displayed! {
+    usize u16 u32 u64 i32 i64 String Endpoint Secret CpuAffinity Quantile
+    SyslogFacility SyslogTarget
+}
 
 impl Words for bool {
     fn words(&self) -> String {
@@ -103,6 +109,13 @@ impl Words for GroupQuery {
     }
 }
 
+/// Likewise.
+impl Words for AuthQuery {
+    fn words(&self) -> String {
+        format!("'{}' as {}.{}", self.query, self.database, self.user)
+    }
+}
+
 impl Words for SessionAttrs {
     fn words(&self) -> String {
         self.as_str().to_owned()
@@ -126,6 +139,26 @@ impl Words for Authentication {
 impl Words for Hba {
     fn words(&self) -> String {
         format!("{} ({} lines)", self.path.display(), self.lines.len())
+    }
+}
+
+/// Not how it is asked: there is a secret in it.
+impl Words for Checker {
+    fn words(&self) -> String {
+        match self {
+            Checker::Ldap(endpoint) => format!("LDAP '{}'", endpoint.name),
+            Checker::Pam(service) => format!("PAM '{service}'"),
+        }
+    }
+}
+
+impl Words for Vec<Name> {
+    fn words(&self) -> String {
+        let word = |name: &Name| match name {
+            Name::Named(name) => name.clone(),
+            Name::Default => "default".to_owned(),
+        };
+        self.iter().map(word).collect::<Vec<_>>().join(",")
     }
 }
 
@@ -166,6 +199,7 @@ as_named! {
     Role { Admin "admin" Stat "stat" NotAllow "notallow" }
     SessionState { Pin "pin" Reset "reset" Error "error" }
     StorageKind { Remote "remote" Local "local" }
+    SyslogFormat { Rfc3164 "rfc3164" Rfc5424 "rfc5424" }
     TlsMode {
         Disable "disable" Allow "allow" Prefer "prefer" Require "require" VerifyCa "verify_ca"
         VerifyFull "verify_full"

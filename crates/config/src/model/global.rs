@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{CpuAffinity, Hba};
+use super::{CpuAffinity, Hba, SyslogFacility, SyslogFormat, SyslogTarget};
 
 /// Options of the whole process. A name is the option's name in the file, with its unit where the
 /// type has none.
@@ -29,6 +29,16 @@ pub struct Global {
     pub log_format: String,
     /// Also (or only) write to standard output.
     pub log_to_stdout: bool,
+    /// Also (or only) write to syslog.
+    pub log_syslog: bool,
+    /// Our name there.
+    pub log_syslog_ident: String,
+    /// What kind of program we are there.
+    pub log_syslog_facility: SyslogFacility,
+    /// Where it is.
+    pub log_syslog_target: SyslogTarget,
+    /// How lines are dressed for it.
+    pub log_syslog_format: SyslogFormat,
     /// Debug lines.
     pub log_debug: bool,
     /// Connect, route and disconnect lines.
@@ -41,6 +51,14 @@ pub struct Global {
     pub log_stats: bool,
     /// Seconds between two computations of statistics; at least 1.
     pub stats_interval_s: u64,
+    /// The metrics of the process in the log, each `stats_interval_s`.
+    pub log_general_stats_prom: bool,
+    /// The metrics of each route in the log, each `stats_interval_s`.
+    pub log_route_stats_prom: bool,
+    /// Port of the HTTP listener; None = there is none.
+    pub promhttp_server_port: Option<u16>,
+    /// Where it listens: an address, a name, or `*`.
+    pub promhttp_server_host: String,
     /// Lines that may wait for the log writer before lines are dropped.
     pub log_queue_depth: usize,
 
@@ -82,6 +100,8 @@ pub struct Global {
     /// SO_REUSEPORT on TCP listeners.
     pub bindwith_reuseport: bool,
 
+    /// Socket of the daemon that `authentication external` asks.
+    pub external_auth_socket_path: PathBuf,
     /// Who may come in at all (`hba_file`); None = everybody.
     pub hba: Option<Arc<Hba>>,
     /// Clients at once; None = unlimited.

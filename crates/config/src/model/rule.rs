@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Quantile, SessionAttrs, SharedPool, Storage};
+use super::{Checker, Quantile, SessionAttrs, SharedPool, Storage};
 use crate::Secret;
 
 /// One `user` or `group` block inside a `database` block.
@@ -38,6 +38,14 @@ pub struct Rule {
     pub authentication: Authentication,
     /// Plain, `md5…` or a SCRAM verifier.
     pub password: Option<Secret>,
+    /// Whom a password that came in clear is shown; None: it is compared with `password`.
+    pub checker: Option<Checker>,
+    /// Who may stand in the client's certificate (`cert`); empty = its user.
+    pub common_names: Vec<Name>,
+    /// Who tells the secret of a client; it wins over `password`.
+    pub auth_query: Option<Arc<AuthQuery>>,
+    /// What a client proved itself with may prove us at the server, as the same user.
+    pub password_passthrough: bool,
     /// Console rights; always set on local storages, never on remote ones.
     pub role: Option<Role>,
 
@@ -212,6 +220,17 @@ pub struct GroupQuery {
     pub database: String,
 }
 
+/// Where the secrets of clients stand.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct AuthQuery {
+    /// Its row is the user, the secret and perhaps until when that is good. `$1` is the user.
+    pub query: String,
+    /// As whom it is asked: an internal rule leads there.
+    pub user: String,
+    /// In which database.
+    pub database: String,
+}
+
 /// From where clients of a rule come.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum AddressSelector {
@@ -347,9 +366,9 @@ pub enum Authentication {
     Md5,
     /// SCRAM-SHA-256.
     ScramSha256,
-    /// A client certificate (refused: not built yet).
+    /// A client certificate.
     Cert,
-    /// A helper daemon (refused: not built yet).
+    /// A daemon that knows tokens.
     External,
 }
 
@@ -377,6 +396,17 @@ pub enum PoolMode {
     Transaction,
     /// For a statement.
     Statement,
+}
+
+impl PoolMode {
+    /// As it is written.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            PoolMode::Session => "session",
+            PoolMode::Transaction => "transaction",
+            PoolMode::Statement => "statement",
+        }
+    }
 }
 
 /// What a client may do on the console.

@@ -9,22 +9,26 @@ pub(super) const ROWS: &[Row] = &[
     text("authentication")
         .required()
         .words(&["none", "block", "clear_text", "md5", "scram-sha-256", "cert", "external"])
-        .doc("How clients prove who they are; block lets nobody in. Not built: cert, external."),
+        .doc("How clients prove who they are; block lets nobody in."),
     text("password").secret().doc("Plain, md5… or a SCRAM verifier."),
     text("password_file").ours().doc("The file that holds it instead, in one line."),
-    row("auth_common_name", Kind::TextOrDefault).repeats().later(&[]).doc("Names of certificates."),
+    row("auth_common_name", Kind::TextOrDefault)
+        .repeats()
+        .doc("Who may stand in a client's certificate; default or nothing: its user."),
     text("auth_module").refused(&[]).doc("A module that checks passwords."),
     flag("enable_mdb_iamproxy_auth", "no").refused(&["no"]).doc("Ask a token service."),
     text("mdb_iamproxy_socket_path")
         .default("/var/run/iam-auth-proxy/iam-auth-proxy.sock")
         .harmless()
         .doc("Socket of the token service."),
-    text("auth_pam_service").refused(&[]).doc("Ask PAM."),
-    text("auth_query").refused(&[]).doc("Ask the database for the password."),
-    text("auth_query_db").harmless().doc("In which database."),
-    text("auth_query_user").harmless().doc("As which user."),
-    flag("password_passthrough", "no").later(&["no"]).doc("Use the client's password at servers."),
-    text("ldap_endpoint_name").refused(&[]).doc("Ask LDAP."),
+    text("auth_pam_service").doc("The PAM service that checks passwords sent in clear."),
+    text("auth_query")
+        .doc("Ask a server: its row is user, secret and, if there is a third, VALID UNTIL. $1 is the user."),
+    text("auth_query_db").doc("In which database; an internal rule leads there."),
+    text("auth_query_user").doc("As which user."),
+    flag("password_passthrough", "no")
+        .doc("A password that a client gave in clear text and was let in by logs in to servers, too."),
+    text("ldap_endpoint_name").doc("The LDAP server that checks passwords sent in clear."),
     text("ldap_storage_credentials_attr").later(&[]).doc("Where LDAP keeps servers' passwords."),
     section("ldap_storage_credentials", Scope::LdapCredentials, Label::Name)
         .repeats()

@@ -91,16 +91,18 @@ pub(super) const DATABASE: &[Row] = &[
 
 pub(super) const LDAP_ENDPOINT: &[Row] = &[
     text("ldapserver").required().doc("Its host."),
-    between("ldapport", 0, 65535, "0").doc("Its port."),
+    between("ldapport", 0, 65535, "0").doc("Its port; 0 = 389, with ldaps 636."),
     text("ldapscheme").default("ldap").doc("ldap or ldaps."),
-    text("ldapbinddn").doc("Who asks."),
+    flag("ldaptls", "no").ours().doc("TLS over ldap, by StartTLS."),
+    text("ldaptls_ca_file").ours().doc("Authorities that sign it; unset = the system's."),
+    text("ldapbinddn").doc("Who searches; unset = nobody in particular."),
     text("ldapbindpasswd").secret().doc("With which password."),
     text("ldapbindpasswd_file").ours().doc("The file that holds it instead."),
-    text("ldapbasedn").doc("Where to search."),
+    text("ldapbasedn").doc("Where to search for the user; unset = no search."),
     text("ldapprefix").doc("In front of the user to make a DN."),
     text("ldapsuffix").doc("Behind the user to make a DN."),
     text("ldapsearchattribute").default("uid").doc("The attribute that holds the user."),
-    text("ldapsearchfilter").doc("A further condition."),
+    text("ldapsearchfilter").doc("A further condition, in parentheses."),
     text("ldapscope").doc("Odyssey ignores it."),
 ];
 

@@ -25,12 +25,29 @@ pub(super) const ROWS: &[Row] = &[
         .doc("Processors of the workers: off, auto, or such as \"worker[0]:2 worker:4-7\"."),
     text("availability_zone").later(&[""]).doc("Where we are; servers nearby come first."),
     // logging
-    text("log_file").restart().doc("Appended to."),
-    text("log_format").restart().required().doc("The template of a log line."),
+    text("log_file").restart().doc("Appended to; opened anew at SIGUSR1."),
+    text("log_format")
+        .restart()
+        .required()
+        .doc("The template of a log line, or \"json\", \"logfmt\", \"tskv\"."),
     flag("log_to_stdout", "yes").restart().doc("Log to standard output."),
-    flag("log_syslog", "no").later(&["no"]).doc("Log to syslog."),
-    text("log_syslog_ident").default("odyssey").harmless().doc("Our name in syslog."),
-    text("log_syslog_facility").default("daemon").harmless().doc("The facility in syslog."),
+    flag("log_syslog", "no").restart().doc("Log to syslog."),
+    text("log_syslog_ident").restart().default("odyssey").doc("Our name in syslog."),
+    text("log_syslog_facility")
+        .restart()
+        .default("daemon")
+        .doc("The facility in syslog: daemon, user, local0 to local7."),
+    text("log_syslog_target")
+        .restart()
+        .ours()
+        .default("/dev/log")
+        .doc("Where syslog is: a datagram socket's path, or \"udp:host:port\"."),
+    text("log_syslog_format")
+        .restart()
+        .ours()
+        .words(&["rfc3164", "rfc5424"])
+        .default("rfc3164")
+        .doc("How lines are dressed for syslog; rfc3164 as the C library does it."),
     flag("log_debug", "no").doc("Debug lines."),
     flag("log_config", "no").doc("The configuration in force, at start; passwords masked."),
     flag("log_session", "yes").doc("Lines for connect, route and disconnect."),
@@ -44,12 +61,16 @@ pub(super) const ROWS: &[Row] = &[
     integer("log_queue_depth", "30000")
         .restart()
         .doc("Lines waiting for the writer; more are dropped."),
-    flag("log_general_stats_prom", "no").later(&["no"]).doc("Prometheus text in the log."),
-    flag("log_route_stats_prom", "no").later(&["no"]).doc("Prometheus text per route in the log."),
+    flag("log_general_stats_prom", "no")
+        .doc("Each stats_interval, the metrics of the process in the log."),
+    flag("log_route_stats_prom", "no")
+        .doc("Each stats_interval, the metrics of each route in the log."),
     between("promhttp_server_port", 1, 65535, "")
-        .restart()
-        .later(&[])
-        .doc("Port of the metrics server."),
+        .doc("Port of /metrics, /livez, /readyz and a status page; none without it."),
+    text("promhttp_server_host")
+        .ours()
+        .default("127.0.0.1")
+        .doc("Where that port is: an address, a name, or * for all addresses."),
     flag("enable_host_watcher", "no")
         .restart()
         .doc("Each second, the host's processors and memory."),
@@ -121,9 +142,8 @@ pub(super) const ROWS: &[Row] = &[
     integer("group_checker_interval", "7000").unit("ms").doc("Between two group_query."),
     // authentication
     text("external_auth_socket_path")
-        .restart()
-        .later(&[])
-        .doc("Socket of the authentication daemon."),
+        .default("/tmp/external-auth.sock")
+        .doc("Socket of the daemon that authentication external asks."),
     text("hba_file").doc("Lines as in pg_hba.conf: who may come in at all, and who may not."),
     // what Odyssey ignores too
     flag("graceful_die_on_errors", "").deprecated(),
@@ -150,7 +170,6 @@ pub(super) const ROWS: &[Row] = &[
     section("ldap_endpoint", Scope::LdapEndpoint, Label::Name)
         .repeats()
         .aliases(&[Alias::Yaml("ldap_endpoints")])
-        .later(&[])
         .doc("An LDAP server."),
     section("shared_pool", Scope::SharedPool, Label::Name)
         .repeats()

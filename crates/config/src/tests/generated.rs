@@ -52,23 +52,12 @@ const OWED: &[&str] = &[
     "balancing_method",
     "storage",
     // authentication
-    "auth_common_name",
     "auth_module",
     "enable_mdb_iamproxy_auth",
-    "auth_pam_service",
-    "auth_query",
-    "password_passthrough",
-    "ldap_endpoint",
-    "ldap_endpoint_name",
     "ldap_storage_credentials",
     "ldap_storage_credentials_attr",
-    "external_auth_socket_path",
     // operation
     "role",
-    "log_syslog",
-    "log_general_stats_prom",
-    "log_route_stats_prom",
-    "promhttp_server_port",
     "enable_online_restart",
     "soft_oom",
 ];

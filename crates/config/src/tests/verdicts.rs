@@ -71,12 +71,8 @@ fn rule(inside: &str) -> String {
 fn what_is_not_built_stops_a_start_and_no_check() {
     let auth = "auth_query_user \"u\" auth_query_db \"d\" authentication \"clear_text\"";
     for lines in [
-        rule(&format!("auth_query \"x\" {auth}")),
-        rule(&format!("auth_pam_service \"x\" {auth}")),
         rule(&format!("auth_module \"x\" {auth}")),
         rule(&format!("enable_mdb_iamproxy_auth yes {auth}")),
-        rule("authentication \"cert\""),
-        rule("authentication \"external\""),
         "listen { host \"::1\" port 1 tls \"require\" }".to_owned(),
         "listen { host \"::1\" port 1 tls \"verify_full\" }".to_owned(),
         "database \"a\" { group \"g\" { storage \"pg\" pool \"session\" authentication \"block\"\n\

@@ -3,6 +3,7 @@
 //! what only one thread may do is refused when there are more.
 
 use super::check;
+use crate::overflow;
 use std::ffi::CString;
 use std::fs;
 use std::io;
@@ -18,6 +19,37 @@ pub enum Forked {
     Parent(i32),
     /// The new one.
     Child,
+}
+
+/// Tells `overflow` of every SIGSEGV and SIGBUS before the process dies of it.
+pub(crate) fn tell_faults() -> io::Result<()> {
+    // SAFETY: sigaction is integers and an optional pointer; zero is the default action with an
+    // empty mask.
+    let mut action: libc::sigaction = unsafe { MaybeUninit::zeroed().assume_init() };
+    let handler: extern "C" fn(libc::c_int, *mut libc::siginfo_t, *mut libc::c_void) = on_fault;
+    action.sa_sigaction = handler as usize;
+    action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK; // std gives its threads a signal stack
+    for signal in [libc::SIGSEGV, libc::SIGBUS] {
+        // SAFETY: `action` is initialised and its handler only uses what a signal handler may.
+        check(unsafe { libc::sigaction(signal, &raw const action, ptr::null_mut()) })?;
+    }
+    Ok(())
+}
+
+extern "C" fn on_fault(signal: libc::c_int, about: *mut libc::siginfo_t, _: *mut libc::c_void) {
+    // SAFETY: the kernel hands a valid record to an SA_SIGINFO handler.
+    let about = unsafe { &*about };
+    // SAFETY: for SIGSEGV and SIGBUS the address field is the one in use.
+    overflow::heard_of(unsafe { about.si_addr() }.addr());
+    // SAFETY: restores the default action; the instruction faults again on return, and the process
+    // ends.
+    unsafe { libc::signal(signal, libc::SIG_DFL) };
+}
+
+/// Words to standard error, by the only kind of output a signal handler may make.
+pub(crate) fn say(words: &str) {
+    // SAFETY: the bytes live across the call.
+    let _ = unsafe { libc::write(libc::STDERR_FILENO, words.as_ptr().cast(), words.len()) };
 }
 
 /// Makes a second process of this one.
@@ -78,6 +110,46 @@ fn replace(with: RawFd, what: RawFd) -> io::Result<()> {
     // SAFETY: takes no pointers; the three standard descriptors have no owner in this program.
     check(unsafe { libc::dup2(with, what) })?;
     Ok(())
+}
+
+/// The kernel's id of this thread.
+pub fn thread_id() -> u32 {
+    // SAFETY: takes no pointers and cannot fail.
+    unsafe { libc::gettid() }.unsigned_abs()
+}
+
+/// A wall clock where the machine stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LocalTime {
+    /// From 0.
+    pub month: u8,
+    /// From 1.
+    pub day: u8,
+    /// From 0 to 23.
+    pub hour: u8,
+    /// From 0.
+    pub minute: u8,
+    /// From 0; 60 is a leap second.
+    pub second: u8,
+}
+
+/// Now, in the time zone of the process.
+pub fn local_time() -> LocalTime {
+    // SAFETY: a null pointer asks for nothing but the return value.
+    let now = unsafe { libc::time(ptr::null_mut()) };
+    let mut parts = MaybeUninit::<libc::tm>::zeroed();
+    // SAFETY: both places are ours; the C library reads TZ, which nobody here ever sets.
+    unsafe { libc::localtime_r(&raw const now, parts.as_mut_ptr()) };
+    // SAFETY: all zeros are a value of that type, and so is what was written over them.
+    let parts = unsafe { parts.assume_init() };
+    let small = |n: i32| u8::try_from(n).unwrap_or_default();
+    LocalTime {
+        month: small(parts.tm_mon),
+        day: small(parts.tm_mday),
+        hour: small(parts.tm_hour),
+        minute: small(parts.tm_min),
+        second: small(parts.tm_sec),
+    }
 }
 
 /// Scheduling priority, -20 (first) to 19 (last), of this thread and those it starts.

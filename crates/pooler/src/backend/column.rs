@@ -1,6 +1,6 @@
-//! A question of the pooler's own to a server: one simple query, answered by one column of text. It
-//! goes by a route, as clients do, and gives its server back; what comes is bounded in size and in
-//! time.
+//! A question of the pooler's own to a server: one request with one ReadyForQuery at its end, such
+//! as a simple query that is answered by one column of text. It goes by a route, as clients do, and
+//! gives its server back; what comes is bounded in size and in time.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use wire::backend::{data_row, error};
 use wire::conversation::{Owner, Sent};
 use wire::encode;
 use wire::frame::{self, HEADER_BYTES, Side};
-use wire::tag::{backend, frontend};
+use wire::tag::backend;
 
 use super::{Checkout, Ear, Event, Home, Inflow, Leftover, Server};
 use crate::dialog::Patience;
@@ -31,6 +31,17 @@ impl Home {
     /// # Errors
     /// In words for the log: there was no server, or its answer took longer than `limit`.
     pub fn column(self: &Arc<Self>, query: &str, limit: Duration) -> Result<Column, String> {
+        let mut request = Vec::new();
+        encode::query(&mut request, query);
+        self.question(&request, limit).map(Column)
+    }
+
+    /// The messages by which a server answers to `request`, which are whole messages; the last one
+    /// of them is a Query or a Sync, and none prepares a statement that has a name.
+    ///
+    /// # Errors
+    /// As [`Home::column`]; an error that the server reports is among the messages.
+    pub fn question(self: &Arc<Self>, request: &[u8], limit: Duration) -> Result<Vec<u8>, String> {
         let machine = machine::current().expect("questions are asked by coroutines");
         let (client, notified) = (ClientId(Id::random(Kind::Client).number()), Notified::new());
         let asker = Asker { client, machine, last: None };
@@ -45,7 +56,7 @@ impl Home {
         })?;
         let mut question =
             Question { inflow: Inflow::new(false), answer: Vec::new(), deadline, torn: false };
-        let asked = question.ask(lease.server_mut(), query);
+        let asked = question.ask(lease.server_mut(), request);
         match lease.server().core.conversation.quiescent() {
             Some(proof) if question.inflow.is_through() => lease.release(proof, machine::now()),
             _ => {
@@ -54,7 +65,7 @@ impl Home {
                 return asked.and(Err("the transaction was left open".into()));
             }
         }
-        asked.map(|()| Column(question.answer))
+        asked.map(|()| question.answer)
     }
 }
 
@@ -69,16 +80,18 @@ struct Question {
 }
 
 impl Question {
-    fn ask(&mut self, server: &mut Server, query: &str) -> Result<(), String> {
-        let mut bytes = Vec::new();
-        encode::query(&mut bytes, query);
-        let leave = server.core.conversation.sent(frontend::QUERY, Owner::Client);
-        if !matches!(leave, Ok(Sent::Forward)) {
-            return Err("the server was not ready".into());
+    fn ask(&mut self, server: &mut Server, request: &[u8]) -> Result<(), String> {
+        let mut rest = request;
+        while let Ok(Some(header)) = frame::header(Side::Frontend, rest) {
+            let leave = server.core.conversation.sent(header.tag, Owner::Client);
+            if !matches!(leave, Ok(Sent::Forward)) {
+                return Err("the server was not ready".into());
+            }
+            rest = &rest[header.frame_bytes()..];
         }
-        server.core.holdings.unnamed = None; // a simple query drops it
+        server.core.holdings.unnamed = None; // a Query drops it, a Parse takes its place
         self.torn = true;
-        let sent = server.stream.write_all(&bytes, self.deadline);
+        let sent = server.stream.write_all(request, self.deadline);
         sent.map_err(|error| error.to_string())?;
         self.torn = false;
         let mut turns = Turns::default();

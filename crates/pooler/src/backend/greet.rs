@@ -1,5 +1,5 @@
 //! The greeting: startup message, authentication and what a server tells before its first
-//! ReadyForQuery. We prove who we are with what the rule has: `storage_password`, else `password`.
+//! ReadyForQuery. With what we prove who we are is decided in `credentials`.
 
 use config::Secret;
 use machine::{Deadline, Stream};
@@ -78,7 +78,6 @@ fn startup(home: &Home, own: Option<&Own>) -> Vec<u8> {
 
 /// Until AuthenticationOk.
 fn authenticate(home: &Home, dialog: &mut Dialog<'_>, deadline: Deadline) -> Result<(), Reason> {
-    let user = home.route.key().user.clone();
     loop {
         let (kind, body) = dialog.receive()?;
         let request = match kind {
@@ -93,17 +92,11 @@ fn authenticate(home: &Home, dialog: &mut Dialog<'_>, deadline: Deadline) -> Res
         match request {
             Authentication::Ok => return Ok(()),
             Authentication::Cleartext => {
-                encode::password(&mut answer, password(home)?.reveal());
+                encode::password(&mut answer, home.clear_password()?.reveal());
             }
             Authentication::Md5 { salt } => {
-                let secret = password(home)?;
-                let proof = match wire::auth::StoredSecret::parse(secret.reveal()) {
-                    wire::auth::StoredSecret::Md5(stored) => {
-                        md5::response_from_stored(&stored, salt)
-                    }
-                    _ => md5::response(user.as_bytes(), secret.reveal().as_bytes(), salt),
-                };
-                encode::password(&mut answer, &proof);
+                let stored = home.md5_password()?;
+                encode::password(&mut answer, md5::response_from_stored(&stored, salt));
             }
             Authentication::Sasl { mechanisms } => {
                 if !mechanisms.iter().any(|name| *name == scram::MECHANISM) {
@@ -125,7 +118,7 @@ fn authenticate(home: &Home, dialog: &mut Dialog<'_>, deadline: Deadline) -> Res
 
 /// SCRAM-SHA-256 from our first message to the server's signature.
 fn scram(home: &Home, dialog: &mut Dialog<'_>, deadline: Deadline) -> Result<(), Reason> {
-    let secret = password(home)?;
+    home.may_know_scram()?;
     let nonce =
         crate::random::bytes().map_err(|error| Reason::Authentication(error.to_string()))?;
     let client = scram::Client::new(&nonce);
@@ -133,7 +126,10 @@ fn scram(home: &Home, dialog: &mut Dialog<'_>, deadline: Deadline) -> Result<(),
     encode::sasl_initial_response(&mut message, scram::MECHANISM, &client.client_first());
     dialog.send(&message)?;
     let challenge = client.challenge(&expect(dialog, Step::Continue)?).map_err(failed)?;
-    let keys = keys(home, &secret, &challenge, deadline)?;
+    let keys = match home.scram_password(&challenge)? {
+        Ok(keys) => keys,
+        Err(secret) => keys(home, &secret, &challenge, deadline)?,
+    };
     let (proved, client_final) = challenge.answer(&keys).map_err(failed)?;
     message.clear();
     encode::sasl_response(&mut message, &client_final);
@@ -177,15 +173,6 @@ fn expect(dialog: &mut Dialog<'_>, step: Step) -> Result<Vec<u8>, Reason> {
         tag::ERROR_RESPONSE => Err(Reason::Refused(wire::backend::error(body)?.to_notice())),
         other => Err(unexpected(other)),
     }
-}
-
-fn password(home: &Home) -> Result<Secret, Reason> {
-    let rule = home.route.rule();
-    rule.storage_password.as_ref().or(rule.password.as_ref()).cloned().ok_or_else(|| {
-        let key = home.route.key();
-        let text = format!("password required for route '{}.{}'", key.database, key.user);
-        Reason::Authentication(text)
-    })
 }
 
 fn failed(failure: scram::Failure) -> Reason {

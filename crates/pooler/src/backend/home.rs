@@ -11,14 +11,14 @@ use wire::frame::{self, Side};
 use wire::tag::backend as tag;
 
 use super::waiting::Waiting;
-use super::{IdleServer, Lease, OpenFailure, Own, Server, Target, Waker};
+use super::{IdleServer, Lease, OpenFailure, Own, Server, Shown, Target, Waker};
 use crate::dialog::Patience;
 use crate::ending::Ending;
 use crate::errors::Errors;
 use crate::log::Who;
 use crate::session::Standing;
 use crate::shared::Shared;
-use crate::tally::Tally;
+use crate::tally::{Span, Tally};
 
 /// Rule × database × user, and its pool of servers.
 pub type Route = router::Route<IdleServer, Waker, Arc<Target>>;
@@ -38,6 +38,8 @@ pub struct Home {
     pub errors: Errors,
     /// Clients that came here.
     pub logins: AtomicU64,
+    /// What clients showed that servers want to see.
+    pub shown: Shown,
 }
 
 /// Who asks for a server, and what ends the wait.
@@ -112,8 +114,12 @@ impl Home {
                 router::Checkout::Open(slot) => (Grant::Open(slot), since),
                 router::Checkout::Wait(ticket) => {
                     let (deadline, notice) = self.patience(ask, since);
-                    let waiting = Waiting { home: self, ask, ticket, since };
-                    (waiting.run(deadline, notice)?, machine::now())
+                    let (joined, waiting) =
+                        (machine::now(), Waiting { home: self, ask, ticket, since });
+                    let granted = waiting.run(deadline, notice);
+                    let now = machine::now();
+                    self.tally.took(Span::Wait, now.duration_since(joined));
+                    (granted?, now)
                 }
                 router::Checkout::Refuse(refusal) => return Err(NoServer::Refused(refusal)),
             };
@@ -285,6 +291,7 @@ impl Drop for Home {
     fn drop(&mut self) {
         let counters = self.route.with(router::Pool::take_counters);
         self.shared.archive.keep(self, &counters);
+        self.shared.ledger.close();
     }
 }
 

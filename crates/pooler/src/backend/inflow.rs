@@ -70,7 +70,7 @@ pub trait Ear {
 }
 
 /// A server's error in one line.
-pub(super) fn words(error: &wire::NoticeView<'_>) -> String {
+pub fn words(error: &wire::NoticeView<'_>) -> String {
     format!("{} {} {}", error.severity(), error.code(), error.message())
 }
 

@@ -4,6 +4,7 @@
 
 mod cancel;
 mod column;
+mod credentials;
 mod greet;
 mod holdings;
 mod home;
@@ -28,9 +29,10 @@ use crate::id::Id;
 
 pub use cancel::forward;
 pub use column::Column;
+pub use credentials::{Credentials, Shown};
 pub use holdings::{Asking, Finding, Holdings, Op, Refusal, Reset, Touched};
 pub use home::{Checkout, Home, NoServer, Route, Routes, Stay};
-pub use inflow::{ALIEN, Ear, Event, Inflow, OUTDATED};
+pub use inflow::{ALIEN, Ear, Event, Inflow, OUTDATED, words};
 pub use lease::Lease;
 pub use open::{OpenFailure, Own};
 pub use recover::Leftover;

@@ -16,6 +16,7 @@ use super::{Core, Holdings, Home, Secured, Server, Target};
 use crate::dialog::{Broken, Patience};
 use crate::id::{Id, Kind};
 use crate::log::Who;
+use crate::tally::Span;
 
 /// A server for one client alone, which is opened as the client would have opened it.
 #[derive(Debug)]
@@ -147,7 +148,15 @@ impl Home {
         own: Option<&Own>,
     ) -> Result<Server, OpenFailure> {
         let id = Id::random(Kind::Server);
-        self.try_open(id, patience, own).map_err(|reason| OpenFailure { server: id, reason })
+        let began = machine::now();
+        let opened =
+            self.try_open(id, patience, own).map_err(|reason| OpenFailure { server: id, reason });
+        match &opened {
+            Ok(_) => self.tally.took(Span::Connect, machine::now().duration_since(began)),
+            Err(failure) if failure.is_abandoned() => {}
+            Err(_) => self.tally.connect_failed(),
+        }
+        opened
     }
 
     fn try_open(
@@ -214,7 +223,7 @@ impl Home {
     fn log_opened(&self, id: Id, reached: &Reached) {
         if self.shared.config().global.log_session {
             let rule = self.route.rule();
-            let storage = Some(rule.storage.name.as_str());
+            let storage = Some(&*rule.storage);
             let who = Who { server: Some(id), storage, ..Who::default() };
             let Reached { stream, address, resolve, connect, .. } = reached;
             let local = stream.local();

@@ -1,23 +1,31 @@
-//! The log: lines in the operator's format, through a bounded queue, to one writer thread.
-//! A machine never waits for a disk: when the queue is full a line is dropped and counted.
+//! The log: lines in the operator's format, to any of a file, standard output and syslog; for each
+//! a bounded queue and a writer thread of its own, so that one that stands still holds up nobody. A
+//! machine never waits for a disk: when a queue is full a line is dropped and counted.
 //! It knows nothing of levels per rule; callers ask `is_debug` and say who the line is about.
 
+mod clock;
+mod event;
 mod format;
+mod pen;
+mod sink;
+mod structured;
+mod syslog;
+mod template;
 mod writer;
 
 use std::fmt::Arguments;
+use std::io;
 use std::path::PathBuf;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Sender, TrySendError, bounded};
+pub use event::{Fact, Level, Who};
+pub use format::Format;
+pub use syslog::SyslogOptions;
 
-pub use format::{Format, Level, Who};
-
-/// A line longer than this is cut: Odyssey's tools were built on 1 KiB lines, JSON-less ones that
-/// is.
-const LINE_BYTES_MAX: usize = 4096;
+use sink::{LogFile, Sink, Stdout};
+use syslog::Syslog;
+use writer::{Job, Queue, Writer};
 
 /// How long a process that ends waits for its last lines to be written.
 const CLOSE_MAX: Duration = Duration::from_secs(2);
@@ -30,33 +38,42 @@ pub struct Options {
     pub file: Option<PathBuf>,
     /// `log_to_stdout`.
     pub stdout: bool,
-    /// `log_queue_depth`, in lines.
+    /// `log_syslog` and its options.
+    pub syslog: Option<SyslogOptions>,
+    /// `log_queue_depth`, in lines, for each of the places.
     pub queue_lines_max: usize,
 }
 
 /// The log of one process. Cheap to call from any machine: formats, queues, returns.
 pub struct Log {
-    format: Format,
-    queue: Sender<Vec<u8>>,
-    dropped: AtomicU64,
-    /// The writer, until `close` takes it.
-    writer: Mutex<Option<writer::Writer>>,
+    format: Arc<Format>,
+    /// One for each place that lines go to.
+    queues: Vec<Queue>,
+    /// The writers, until `close` takes them.
+    writers: Mutex<Vec<Writer>>,
 }
 
 impl Log {
-    /// Opens the sinks and starts the writer thread.
+    /// Opens the sinks and starts their threads.
     ///
     /// # Errors
-    /// `log_file` cannot be opened for appending, or no thread can be had.
-    pub fn open(options: Options) -> std::io::Result<Self> {
-        let (queue, lines) = bounded(options.queue_lines_max.max(1));
-        let writer = writer::Writer::start(lines, options.file.as_deref(), options.stdout)?;
-        Ok(Self {
-            format: Format::new(&options.format),
-            queue,
-            dropped: AtomicU64::new(0),
-            writer: Mutex::new(Some(writer)),
-        })
+    /// `log_file` cannot be opened for appending, or no thread can be had. Syslog may be absent.
+    pub fn open(options: Options) -> io::Result<Self> {
+        let format = Arc::new(Format::new(&options.format));
+        let (mut queues, mut ends) = (Vec::new(), Vec::new());
+        for sink in sinks(&options)? {
+            let (queue, lines) = Queue::new(options.queue_lines_max);
+            queues.push(queue);
+            ends.push((sink, lines));
+        }
+        let mut writers = Vec::new();
+        for (index, (sink, lines)) in ends.into_iter().enumerate() {
+            let mut others = queues.clone();
+            others.remove(index);
+            let job = Job { sink, format: Arc::clone(&format), others };
+            writers.push(Writer::start(lines, job)?);
+        }
+        Ok(Self { format, queues, writers: Mutex::new(writers) })
     }
 
     /// An ordinary event.
@@ -74,36 +91,54 @@ impl Log {
         self.line(Level::Debug, context, who, message);
     }
 
-    /// Lines lost to a full queue since the start.
+    /// Lines lost since the start, to full queues and to places that took none; one that went to
+    /// one place and not to another counts.
     pub fn dropped(&self) -> u64 {
-        self.dropped.load(Ordering::Relaxed)
+        self.queues.iter().map(Queue::lost).sum()
     }
 
-    /// Lines waiting for the writer.
+    /// Lines waiting for a writer.
     pub fn queued(&self) -> usize {
-        self.queue.len()
+        self.queues.iter().map(Queue::len).sum()
     }
 
-    /// Writes what is queued and ends the writer. Lines logged afterwards are lost, and so is what
+    /// Opens `log_file` anew, by its name; what was logged before goes to the old file. It is done
+    /// by the writer, who tells how it went.
+    pub fn reopen(&self) {
+        self.queues.iter().for_each(Queue::reopen);
+    }
+
+    /// Writes what is queued and ends the writers. Lines logged afterwards are lost, and so is what
     /// a disk or a pipe does not take in time.
     pub fn close(&self) {
-        let writer = self.writer.lock().ok().and_then(|mut slot| slot.take());
-        if let Some(writer) = writer {
-            let end = Instant::now() + CLOSE_MAX;
-            // An empty line is the end mark: no formatted line is empty.
-            let _ = self.queue.send_deadline(Vec::new(), end);
+        let writers = self.writers.lock().map(|mut all| std::mem::take(&mut *all));
+        let end = Instant::now() + CLOSE_MAX;
+        for (queue, writer) in self.queues.iter().zip(writers.unwrap_or_default()) {
+            queue.end(end);
             writer.wait_until(end);
         }
     }
 
     fn line(&self, level: Level, context: &str, who: &Who<'_>, message: Arguments<'_>) {
-        let mut line = self.format.line(level, context, who, message);
-        if line.len() > LINE_BYTES_MAX {
-            line.truncate(LINE_BYTES_MAX - 1);
-            line.push(b'\n');
+        let Some((last, others)) = self.queues.split_last() else { return };
+        let line = self.format.line(level, context, who, message);
+        for queue in others {
+            queue.push(level, line.clone());
         }
-        if let Err(TrySendError::Full(_)) = self.queue.try_send(line) {
-            self.dropped.fetch_add(1, Ordering::Relaxed);
-        }
+        last.push(level, line);
     }
+}
+
+fn sinks(options: &Options) -> io::Result<Vec<Box<dyn Sink>>> {
+    let mut sinks: Vec<Box<dyn Sink>> = Vec::new();
+    if let Some(path) = &options.file {
+        sinks.push(Box::new(LogFile::open(path)?));
+    }
+    if options.stdout {
+        sinks.push(Box::new(Stdout::new()));
+    }
+    if let Some(syslog) = &options.syslog {
+        sinks.push(Box::new(Syslog::new(syslog.clone())));
+    }
+    Ok(sinks)
 }

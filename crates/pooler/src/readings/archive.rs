@@ -10,7 +10,7 @@ use router::Counters;
 use super::SeenTotals;
 use crate::backend::Home;
 
-/// More than there are routes at once; an entry is about 600 bytes.
+/// More than there are routes at once; an entry is about 1.7 KB.
 const ENTRIES_MAX: usize = 1 << 12;
 
 /// Database and user at the server.

@@ -2,7 +2,7 @@
 //! console, metrics. They are taken when somebody asks; nothing is written for them that is not
 //! written anyway. They are in no order, and each is true for its own moment only.
 
-#![allow(dead_code, unused_imports, reason = "the console and the metrics are to read them")]
+#![allow(dead_code, unused_imports, reason = "the console is to read them")]
 
 mod archive;
 mod clients;
@@ -11,5 +11,5 @@ mod servers;
 
 pub use archive::Archive;
 pub use clients::{ClientReading, ClientState, accounts, clients};
-pub use routes::{RouteReading, SeenTotals, database_totals, routes};
+pub use routes::{RouteReading, SeenTotals, database_totals, route, routes};
 pub use servers::{ServerReading, server_state, servers};

@@ -12,7 +12,7 @@ use wire::startup::Replication;
 use crate::backend::Home;
 use crate::errors;
 use crate::shared::Shared;
-use crate::tally::{Times, Totals};
+use crate::tally::{Spans, Times, Totals};
 use crate::turns::Turns;
 
 /// One route, with its pool.
@@ -48,6 +48,10 @@ pub struct RouteReading {
 pub struct SeenTotals {
     /// What clients did.
     pub done: Totals,
+    /// How long things took.
+    pub spans: Spans,
+    /// Servers that could not be opened.
+    pub connect_failures: u64,
     /// What the pool decided.
     pub counters: Counters,
     /// Times a client was tied to its server.
@@ -63,6 +67,8 @@ impl SeenTotals {
     pub fn of(home: &Home, counters: &Counters) -> Self {
         Self {
             done: home.tally.totals(),
+            spans: home.tally.spans(),
+            connect_failures: home.tally.connect_failures(),
             counters: *counters,
             pins: home.tally.pins(),
             logins: home.logins.load(Ordering::Relaxed),
@@ -70,11 +76,18 @@ impl SeenTotals {
         }
     }
 
+    /// Has a client been let in, or a server been opened?
+    pub fn is_used(&self) -> bool {
+        self.spans.iter().any(|span| span.count() > 0)
+    }
+
     /// Both together.
     #[must_use]
     pub fn plus(&self, more: &SeenTotals) -> SeenTotals {
         SeenTotals {
             done: self.done.plus(&more.done),
+            spans: std::array::from_fn(|at| self.spans[at].plus(&more.spans[at])),
+            connect_failures: self.connect_failures + more.connect_failures,
             counters: self.counters.plus(&more.counters),
             pins: self.pins + more.pins,
             logins: self.logins + more.logins,
@@ -89,7 +102,7 @@ pub fn routes(shared: &Shared) -> Vec<RouteReading> {
     let homes = shared.homes();
     let readings = homes.iter().map(|home| {
         turns.round();
-        read(home)
+        route(home)
     });
     readings.collect()
 }
@@ -112,7 +125,8 @@ pub fn database_totals(shared: &Shared) -> BTreeMap<String, SeenTotals> {
     totals
 }
 
-fn read(home: &Arc<Home>) -> RouteReading {
+/// One of them.
+pub fn route(home: &Arc<Home>) -> RouteReading {
     let (key, now) = (home.route.key(), machine::now());
     let (counts, counters, oldest, cancels) = home.route.with(|pool| {
         let cancels = pool.slots().filter(|slot| slot.state != State::Idle);

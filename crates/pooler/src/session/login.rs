@@ -19,12 +19,12 @@ use wire::{CancelKey, Notice, encode};
 use negotiate::{First, Negotiated};
 
 use super::attrs::{self, Attrs};
-use super::auth::{self, Candidate};
+use super::auth::{self, Candidate, Proof};
 use super::belongings::{Belongings, shown, with_suffix};
 use super::idle::Idleness;
 use super::replication::Pipe;
 use super::{Person, Places, Session, Standing, Voice, farewell, routing};
-use crate::backend::{self, Checkout, Home, Lease, Own};
+use crate::backend::{self, Checkout, Credentials, Home, Lease, Own};
 use crate::dialog::{Dialog, Patience};
 use crate::ending::{Asked, Ending};
 use crate::id::{Id, Kind};
@@ -32,7 +32,7 @@ use crate::listener::Entrance;
 use crate::log::Who;
 use crate::permits::Permit;
 use crate::shared::Shared;
-use crate::tally::Traffic;
+use crate::tally::{Span, Totals, Traffic};
 
 /// A client that was just accepted, on its way to its machine.
 pub struct Arrival {
@@ -213,9 +213,8 @@ impl Login<'_> {
     ) -> Result<Arc<Home>, Ending> {
         let rule = &routing::rule_of(self.shared, &self.voice, asked, tls, self.deadline)?;
         let Asked { database, user } = asked;
-        self.voice.shows_id = rule.client_show_id;
+        self.voice.routed(rule);
         self.forwards = rule.client_fwd_error;
-        self.voice.logs_queries = self.shared.config().global.log_query || rule.log_query;
         if rule.storage.kind == StorageKind::Local {
             let text = "the admin console is not built yet";
             return Err(Ending::Login(Notice::fatal("0A000", text)));
@@ -309,11 +308,16 @@ impl Login<'_> {
             rule: &rule,
             asked,
             voice: &self.voice,
-            tls: negotiated.channel.is_some(),
+            channel: negotiated.channel.as_ref(),
             replication: home.route.key().replication,
             deadline: self.deadline,
         };
-        let _proof = candidate.come_in(&mut dialog)?;
+        let Proof { password, keys, told } = candidate.come_in(&mut dialog)?;
+        // What proves to be one user is nothing to show for another.
+        if home.route.key().user == asked.user {
+            let password = password.filter(|_| rule.password_passthrough);
+            home.show(Credentials { told, keys, password });
+        }
         Ok(dialog.finish())
     }
 
@@ -346,7 +350,9 @@ impl Login<'_> {
         encode::backend_key_data(&mut bytes, &split(key));
         encode::ready_for_query(&mut bytes, TransactionStatus::Idle);
         dialog.send(&bytes)?;
-        let (rule, us) = (source.home.route.rule(), self.since.elapsed().as_micros());
+        let took = self.since.elapsed();
+        source.home.tally.took(Span::Login, took);
+        let (rule, us) = (source.home.route.rule(), took.as_micros());
         self.voice.session("setup", format_args!("login time: {us} microseconds"));
         self.voice.session(
             "setup",
@@ -398,7 +404,7 @@ impl Login<'_> {
             let pipe = Pipe::new(self.client, lease, rest);
             let ending = pipe.run(&notified, &standing, &self.voice);
             home.failed(&ending);
-            return self.voice.ended(&ending, self.since);
+            return self.voice.ended(&ending, self.since, &Totals::default());
         }
         let session = Session {
             client: self.client,

@@ -7,6 +7,7 @@ mod belongings;
 mod channel;
 mod idle;
 mod login;
+mod masked;
 mod outflow;
 mod preamble;
 mod relay;
@@ -89,7 +90,9 @@ pub struct Places {
 
 impl machine::Session for Session {
     fn serve(mut self: Box<Self>) -> Served {
-        let up = self.early.take().map_or_else(Outflow::new, Outflow::with);
+        let early = self.early.take();
+        self.traffic.received(early.as_ref().map_or(0, Buffer::len));
+        let up = early.map_or_else(Outflow::new, Outflow::with);
         let down = Inflow::new(!self.own.manner.releases || self.own.pinned.is_some());
         let mut flows = Flows { up, down, unread: 0 };
         match self.run(&mut flows) {
@@ -129,7 +132,7 @@ impl Session {
                 Front::Request if self.answer_virtually(&mut flows.up)? => {}
                 Front::Request => self.checkout(&mut flows.up)?,
                 Front::Incomplete => match flows.up.read(&self.client) {
-                    Ok(Progress::Done(_)) => {}
+                    Ok(Progress::Done(bytes)) => self.traffic.received(bytes),
                     Ok(Progress::Wait) if flows.up.is_empty() => return self.check_begun(),
                     Ok(Progress::Wait) => self.wait_for_client()?,
                     Ok(Progress::End) | Err(_) => return Err(Ending::ClientGone),
@@ -186,8 +189,10 @@ impl Session {
         let at_boundary = !gone && down.ends_at_boundary();
         // First of all the server: others wait for it.
         self.leave_server(&ending, !up.is_through(), down);
-        self.traffic.transaction_over(machine::now(), &self.home.tally);
-        self.voice.ended(&ending, self.since);
+        self.traffic.sent(rest.len());
+        let us = self.traffic.transaction_over(machine::now(), &self.home.tally);
+        self.voice.query_time(us);
+        self.voice.ended(&ending, self.since, self.traffic.life());
         self.home.failed(&ending);
         let forward = self.home.route.rule().client_fwd_error;
         let flushed =

@@ -84,7 +84,10 @@ impl Session {
         flows.up.examine(&mut lease.server_mut().core, &mut self.own, &self.voice)?;
         if self.client.is_readable() && flows.up.has_room() && !flows.up.is_terminated() {
             match flows.up.read(&self.client).map_err(|_| Ending::ClientGone)? {
-                Progress::Done(_) => moved = true,
+                Progress::Done(bytes) => {
+                    self.traffic.received(bytes);
+                    moved = true;
+                }
                 Progress::Wait => {}
                 Progress::End => return Err(Ending::ClientGone),
             }
@@ -105,7 +108,6 @@ impl Session {
         }
         match lease.server().stream.try_write(flows.up.passable()) {
             Ok(Progress::Done(bytes)) => {
-                self.traffic.received(bytes);
                 flows.up.passed(bytes);
                 Ok(())
             }
@@ -321,6 +323,10 @@ impl Ear for Hearing<'_> {
             Event::Ready => self.traffic.answered(),
             Event::Error(error, passes) => {
                 *self.fatal |= passes && error.is_fatal();
+                if passes {
+                    self.traffic.failed();
+                    self.voice.forwards_error(&error);
+                }
                 self.voice.server_error(self.server, &error);
             }
             Event::Discarded(pending) => self.own.discarded(pending),

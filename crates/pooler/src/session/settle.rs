@@ -45,7 +45,8 @@ impl Session {
         };
         let keeps = self.settle_idle(flows)? || self.keeps_server();
         let now = machine::now();
-        self.traffic.transaction_over(now, &self.home.tally);
+        let us = self.traffic.transaction_over(now, &self.home.tally);
+        self.voice.query_time(us);
         if keeps {
             return Ok(());
         }
@@ -59,7 +60,8 @@ impl Session {
 
     /// Everything is answered, and a transaction is open or a doubt is left.
     fn settle_open(&mut self, flows: &mut Flows) -> Result<(), Ending> {
-        self.traffic.settled(machine::now(), &self.home.tally);
+        let us = self.traffic.settled(machine::now(), &self.home.tally);
+        self.voice.query_time(us);
         let Some(lease) = &mut self.lease else { return Ok(()) };
         let core = &mut lease.server_mut().core;
         let status = core.conversation.status();

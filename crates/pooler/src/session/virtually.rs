@@ -45,7 +45,7 @@ impl Session {
             return Ok(false);
         }
         up.drop_front();
-        self.client.write_all(&answer, Deadline::NEVER).map_err(|_| Ending::ClientGone)?;
+        self.answer(&answer)?;
         Ok(true)
     }
 
@@ -55,7 +55,7 @@ impl Session {
         let status = self.begun_status();
         let answer = attrs::answer(&about, &mut self.own.attrs, status);
         up.drop_front();
-        self.client.write_all(&answer, Deadline::NEVER).map_err(|_| Ending::ClientGone)?;
+        self.answer(&answer)?;
         Ok(true)
     }
 
@@ -72,6 +72,11 @@ impl Session {
         flows.up.drop_front();
         flows.down.inject(&answer);
         true
+    }
+
+    fn answer(&mut self, answer: &[u8]) -> Result<(), Ending> {
+        self.traffic.sent(answer.len());
+        self.client.write_all(answer, Deadline::NEVER).map_err(|_| Ending::ClientGone)
     }
 
     /// What a client without a server believes of its transaction.
@@ -105,7 +110,7 @@ impl Session {
         encode::ready_for_query(&mut answer, self.begun_status());
         up.drop_front();
         up.drop_front();
-        self.client.write_all(&answer, Deadline::NEVER).map_err(|_| Ending::ClientGone)?;
+        self.answer(&answer)?;
         Ok(true)
     }
 }

@@ -1,19 +1,24 @@
 //! A session's voice: its lines in the log and its errors to the client, both with its id.
 
-use std::fmt::Arguments;
+use std::fmt::{Arguments, Display};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use config::{Rule, Storage};
 use machine::Address;
 use router::{Parameters, Statements};
+use wire::frontend::Target;
 use wire::settings::Settings;
 use wire::tag::frontend as tag;
-use wire::{Notice, NoticeView, frontend};
+use wire::{Notice, NoticeView, Text, frontend};
 
+use super::masked::Masked;
 use crate::ending::Ending;
 use crate::id::Id;
-use crate::log::Who;
+use crate::log::{Fact, Who};
 use crate::shared::Shared;
+use crate::sqlstates::Said;
+use crate::tally::Totals;
 
 /// Who speaks. Boxed by its session: an idle client should be small.
 pub struct Voice {
@@ -26,8 +31,14 @@ pub struct Voice {
     pub database: String,
     /// Where the client is.
     pub address: Address,
+    /// Where its servers are, when that is known.
+    pub storage: Option<Arc<Storage>>,
+    /// Who it is by the word of an external helper.
+    pub external: Option<String>,
     /// `log_query`, of the process or of the rule.
     pub logs_queries: bool,
+    /// `log_debug`, likewise.
+    pub is_debug: bool,
     /// Errors carry the id (`client_show_id`).
     pub shows_id: bool,
     /// SHOW and SET of `odyssey.target_session_attrs` are answered here (`virtual_processing`).
@@ -39,8 +50,27 @@ impl Voice {
     pub fn new(shared: Arc<Shared>, id: Id, address: Address) -> Self {
         let (user, database) = (String::new(), String::new());
         let processes_virtually = shared.config().global.virtual_processing;
-        let (logs_queries, shows_id) = (false, true);
-        Self { shared, id, user, database, address, logs_queries, shows_id, processes_virtually }
+        Self {
+            shared,
+            id,
+            user,
+            database,
+            address,
+            storage: None,
+            external: None,
+            logs_queries: false,
+            is_debug: false,
+            shows_id: true,
+            processes_virtually,
+        }
+    }
+
+    /// Its rule is known, and with it what is said of the client, and how.
+    pub fn routed(&mut self, rule: &Rule) {
+        self.storage = Some(Arc::clone(&rule.storage));
+        self.shows_id = rule.client_show_id;
+        self.logs_queries = self.shared.config().global.log_query || rule.log_query;
+        self.is_debug = self.shared.is_debug(rule);
     }
 
     /// An ordinary event in the life of a client, for `log_session`.
@@ -55,22 +85,41 @@ impl Voice {
         self.shared.log.error(context, &self.who(None), message);
     }
 
-    /// The session is over.
-    pub fn ended(&self, ending: &Ending, since: Instant) {
+    /// How long a request, or a pipeline of them, took. For `log_debug`.
+    pub fn query_time(&self, us: Option<u64>) {
+        if let Some(us) = us.filter(|_| self.is_debug) {
+            let text = format_args!("query time: {us} microseconds");
+            self.shared.log.debug("main", &self.who(None), text);
+        }
+    }
+
+    /// The session is over: one line says who, why, how long, and what was done.
+    pub fn ended(&self, ending: &Ending, since: Instant, done: &Totals) {
         if ending.is_fault() {
             self.error("main", format_args!("{ending}"));
         }
-        let Voice { database, user, .. } = self;
+        if !self.shared.config().global.log_session {
+            return;
+        }
+        let Voice { database, user, address, .. } = self;
         let us = since.elapsed().as_micros();
-        self.session(
-            "main",
-            format_args!(
-                "client disconnected addr '{}', io error = {ending}, status {}, route \
-                 {database}.{user}, working time: {us}us",
-                self.address(),
-                ending.status(),
-            ),
+        let (status, queries, transactions) = (ending.status(), done.queries, done.transactions);
+        let facts = [
+            ("event", Fact::Text(&"client_disconnected")),
+            ("reason", Fact::Text(ending)),
+            ("status", Fact::Text(&status)),
+            ("working_us", Fact::Number(u64::try_from(us).unwrap_or(u64::MAX))),
+            ("queries", Fact::Number(queries)),
+            ("transactions", Fact::Number(transactions)),
+            ("received_bytes", Fact::Number(done.received_bytes)),
+            ("sent_bytes", Fact::Number(done.sent_bytes)),
+        ];
+        let text = format_args!(
+            "client disconnected addr '{address}', io error = {ending}, status {status}, route \
+             {database}.{user}, working time: {us}us, {queries} queries, {transactions} \
+             transactions"
         );
+        self.shared.log.info("main", &Who { facts: &facts, ..self.who(None) }, text);
     }
 
     /// The statements of all clients.
@@ -112,14 +161,26 @@ impl Voice {
             self.shared.log.info(context, &self.who(None), text);
         };
         match message {
-            tag::QUERY => say("query", format_args!("{}", frontend::query(body)?)),
+            tag::QUERY => {
+                say("query", format_args!("{}", head(frontend::query(body)?)));
+            }
             tag::PARSE => {
                 let parse = frontend::parse(body)?;
-                say("parse", format_args!("{} {}", parse.name, parse.query));
+                say("parse", format_args!("{} {}", parse.name, head(parse.query)));
             }
             tag::BIND => {
                 let (portal, statement) = frontend::bind_names(body)?;
                 say("bind", format_args!("bind stmt '{statement}' to portal '{portal}'"));
+            }
+            tag::DESCRIBE => {
+                let (target, name) = frontend::describe(body)?;
+                let what = if target == Target::Portal { "portal" } else { "statement" };
+                say("describe", format_args!("({what}) name: {name}"));
+            }
+            tag::CLOSE => {
+                let (target, name) = frontend::close(body)?;
+                let what = if target == Target::Portal { "portal" } else { "prepared statement" };
+                say("close", format_args!("{what}, name: {name}"));
             }
             tag::EXECUTE => {
                 say("execute", format_args!("name: {}", frontend::execute(body)?.portal));
@@ -129,6 +190,11 @@ impl Voice {
             _ => {}
         }
         Ok(())
+    }
+
+    /// A client is told a server's own error.
+    pub fn forwards_error(&self, error: &NoticeView<'_>) {
+        self.shared.sqlstates.told(Said::ByServers, &error.code().lossy());
     }
 
     /// A server's own error passes by.
@@ -146,16 +212,12 @@ impl Voice {
 
     /// An error of ours as the client reads it: with our name and its id in front.
     pub fn tag(&self, mut notice: Notice) -> Notice {
+        self.shared.sqlstates.told(Said::ByUs, &notice.code);
         notice.message = match self.shows_id {
             true => format!("odyssey: {}: {}", self.id, notice.message),
             false => format!("odyssey: {}", notice.message),
         };
         notice
-    }
-
-    /// The client as `ip:port`, as Odyssey prints it.
-    pub fn address(&self) -> &Address {
-        &self.address
     }
 
     /// This client tried a wrong password: for how long it is not told so.
@@ -171,7 +233,16 @@ impl Voice {
             user: Some(self.user.as_str()).filter(|name| named(name)),
             database: Some(self.database.as_str()).filter(|name| named(name)),
             address: Some(&self.address),
-            storage: None,
+            storage: self.storage.as_deref(),
+            external: self.external.as_deref(),
+            facts: &[],
         }
     }
+}
+
+/// As much of a text as a line may show, and more; passwords masked.
+fn head(text: Text<'_>) -> impl Display {
+    const BYTES_MAX: usize = 8192;
+    let bytes = text.as_bytes();
+    Masked(String::from_utf8_lossy(&bytes[..bytes.len().min(BYTES_MAX)]))
 }

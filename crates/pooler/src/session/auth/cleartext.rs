@@ -1,5 +1,6 @@
 //! `clear_text`: the password comes as it is. It is compared with whatever form is stored.
 
+use config::Secret;
 use wire::auth::scram::ScramVerifier;
 use wire::auth::{StoredSecret, cleartext_matches, md5};
 use wire::encode;
@@ -12,25 +13,28 @@ use crate::ending::Ending;
 impl Candidate<'_> {
     pub(super) fn prove_cleartext(&self, dialog: &mut Dialog<'_>) -> Result<Proof, Ending> {
         let given = ask(dialog)?;
-        let stored = match self.secret()? {
-            Found::Secret(secret) => StoredSecret::parse(secret.reveal()),
+        let mut stored = match self.secret()? {
+            Found::Secret(stored) => stored,
             Found::Nothing(reason) => {
                 // It takes as long as with a verifier, which is what databases store.
                 self.fits(self.mock()?, &given)?;
                 return Err(self.wrong(reason));
             }
         };
-        let is_right = match stored {
-            StoredSecret::Plain(password) => cleartext_matches(&password, &given),
-            StoredSecret::Md5(stored) => {
-                cleartext_matches(&stored, md5::stored(self.user(), &given))
-            }
-            StoredSecret::Scram(verifier) => self.fits(verifier, &given)?,
-        };
-        match is_right {
-            true => Ok(Proof::password(given)),
-            false => Err(self.wrong("wrong password")),
+        while !self.is_password(&stored.secret, &given)? {
+            stored = self.newer(&stored).ok_or_else(|| self.wrong("wrong password"))?;
         }
+        Ok(Proof { told: stored.of_server(), ..Proof::password(given) })
+    }
+
+    fn is_password(&self, secret: &Secret, given: &[u8]) -> Result<bool, Ending> {
+        Ok(match StoredSecret::parse(secret.reveal()) {
+            StoredSecret::Plain(password) => cleartext_matches(&password, given),
+            StoredSecret::Md5(stored) => {
+                cleartext_matches(&stored, md5::stored(self.user(), given))
+            }
+            StoredSecret::Scram(verifier) => self.fits(verifier, given)?,
+        })
     }
 
     /// On a thread that may burn a millisecond.

@@ -19,7 +19,7 @@ impl Candidate<'_> {
             database: &self.asked.database,
             user: &self.asked.user,
             address,
-            tls: self.tls,
+            tls: self.channel.is_some(),
             replication: self.replication,
             rule: self.rule,
         };

@@ -3,7 +3,7 @@
 use wire::auth::{StoredSecret, md5};
 use wire::encode;
 
-use super::secret::Found;
+use super::secret::{Found, Stored};
 use super::{Candidate, Proof, no_randomness, password_of, receive_password};
 use crate::dialog::Dialog;
 use crate::ending::Ending;
@@ -16,19 +16,22 @@ impl Candidate<'_> {
         dialog.send(&request)?;
         let body = receive_password(dialog)?;
         let given = password_of(&body)?;
-        let stored = match self.secret()? {
-            Found::Secret(secret) => match StoredSecret::parse(secret.reveal()) {
-                StoredSecret::Plain(password) => md5::stored(self.user(), password),
-                StoredSecret::Md5(stored) => stored,
-                StoredSecret::Scram(_) => {
-                    return Err(self.wrong("a SCRAM verifier cannot prove an md5 login"));
-                }
-            },
+        let mut stored = match self.secret()? {
+            Found::Secret(stored) => stored,
             Found::Nothing(reason) => return Err(self.wrong(reason)),
         };
-        match md5::matches(&stored, salt, given) {
-            true => Ok(Proof::default()),
-            false => Err(self.wrong("wrong password")),
+        while !md5::matches(&self.md5_of(&stored)?, salt, given) {
+            stored = self.newer(&stored).ok_or_else(|| self.wrong("wrong password"))?;
+        }
+        Ok(Proof { told: stored.of_server(), ..Proof::default() })
+    }
+
+    /// The form that md5 can compare with.
+    fn md5_of(&self, stored: &Stored) -> Result<String, Ending> {
+        match StoredSecret::parse(stored.secret.reveal()) {
+            StoredSecret::Plain(password) => Ok(md5::stored(self.user(), password)),
+            StoredSecret::Md5(stored) => Ok(stored),
+            StoredSecret::Scram(_) => Err(self.wrong("a SCRAM verifier cannot prove an md5 login")),
         }
     }
 }

@@ -2,7 +2,10 @@
 //! is told to the client in Odyssey's words, which tell an attacker nothing, and to the operator
 //! by its reason; what is broken ends in silence.
 
+mod cert;
+mod checked;
 mod cleartext;
+mod external;
 mod hba;
 mod md5;
 mod scram;
@@ -20,6 +23,7 @@ use wire::startup::Replication;
 use wire::tag::frontend as tag;
 
 use super::Voice;
+use super::channel::Channel;
 use crate::dialog::Dialog;
 use crate::ending::{Asked, Denial, Ending};
 use crate::shared::Shared;
@@ -31,8 +35,8 @@ pub(super) struct Candidate<'a> {
     pub(super) asked: &'a Asked,
     /// Where it comes from, and how it is called in the log.
     pub(super) voice: &'a Voice,
-    /// TLS is on.
-    pub(super) tls: bool,
+    /// Its TLS, if that is on.
+    pub(super) channel: Option<&'a Channel>,
     /// What for.
     pub(super) replication: Replication,
     pub(super) deadline: Deadline,
@@ -41,19 +45,20 @@ pub(super) struct Candidate<'a> {
 /// What a client showed, for servers that want to see it too. Never printed: nothing here is
 /// `Debug`.
 #[derive(Default)]
-#[expect(dead_code, reason = "servers' side of passthrough is to take them")]
 pub(super) struct Proof {
     /// The password itself, which came in clear.
     pub(super) password: Option<Secret>,
     /// Of a SCRAM exchange: they fit every server that stores the verifier it was made with.
     pub(super) keys: Option<ClientKeys>,
+    /// The secret that it fitted, if a server told it.
+    pub(super) told: Option<Secret>,
 }
 
 impl Proof {
     /// Of a client that sent its password in clear; one that is no text is of no use to servers.
     fn password(given: Vec<u8>) -> Proof {
         let password = String::from_utf8(given).ok().map(Secret::new);
-        Proof { password, keys: None }
+        Proof { password, ..Proof::default() }
     }
 }
 
@@ -76,13 +81,14 @@ impl Candidate<'_> {
                 let Asked { database, user } = self.asked.clone();
                 Err(Ending::Refused(Refusal::Blocked { database, user }, self.asked.clone()))
             }
-            Authentication::ClearText => self.prove_cleartext(dialog),
+            Authentication::ClearText => match &self.rule.checker {
+                Some(checker) => self.prove_to(checker, dialog),
+                None => self.prove_cleartext(dialog),
+            },
             Authentication::Md5 => self.prove_md5(dialog),
             Authentication::ScramSha256 => self.prove_scram(dialog),
-            Authentication::Cert | Authentication::External => {
-                let method = self.rule.authentication;
-                Err(Ending::Silent(format!("authentication {method:?} is not built yet")))
-            }
+            Authentication::External => self.prove_external(dialog),
+            Authentication::Cert => self.prove_by_certificate(),
         }
     }
 
@@ -106,10 +112,14 @@ impl Candidate<'_> {
         &self.asked.user
     }
 
+    fn wrong_password(&self) -> Notice {
+        let text = format!("password authentication failed for user \"{}\"", self.asked.user);
+        Notice::fatal("28P01", text)
+    }
+
     /// The one answer to a guess, whatever was wrong with it.
     fn wrong(&self, reason: impl Into<Cow<'static, str>>) -> Ending {
-        let text = format!("password authentication failed for user \"{}\"", self.asked.user);
-        let notice = Notice::fatal("28P01", text);
+        let notice = self.wrong_password();
         Ending::Denied(Box::new(Denial { notice, reason: reason.into(), is_guess: true }))
     }
 }

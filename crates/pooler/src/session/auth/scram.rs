@@ -1,10 +1,10 @@
 //! `scram-sha-256`: both sides prove that they know the password, and nobody sends it.
 
 use wire::auth::StoredSecret;
-use wire::auth::scram::{self, Failure, ScramVerifier};
+use wire::auth::scram::{self, Failure, Offer, ScramVerifier};
 use wire::{Notice, encode};
 
-use super::secret::Found;
+use super::secret::{Found, Stored};
 use super::{Candidate, Proof, no_proof, no_randomness, receive_password};
 use crate::dialog::Dialog;
 use crate::ending::Ending;
@@ -14,55 +14,70 @@ struct Opponent {
     verifier: ScramVerifier,
     /// Why no proof will fit, for the operator.
     doomed: Option<std::borrow::Cow<'static, str>>,
+    /// What the verifier was made of.
+    stored: Option<Stored>,
 }
 
 impl Candidate<'_> {
     pub(super) fn prove_scram(&self, dialog: &mut Dialog<'_>) -> Result<Proof, Ending> {
         let mut message = Vec::new();
-        encode::authentication_sasl(&mut message, &[scram::MECHANISM]);
+        let offer = Offer { end_point: self.channel.and_then(|it| it.end_point.as_deref()) };
+        encode::authentication_sasl(&mut message, offer.mechanisms());
         dialog.send(&message)?;
         let first = receive_password(dialog)?;
         let (mechanism, client_first) = wire::frontend::sasl_initial_response(&first)
             .map_err(|_| self.scram_failed(Failure::Malformed("SASLInitialResponse")))?;
-        let Opponent { verifier, doomed } = self.opponent()?;
+        let Opponent { verifier, doomed, stored } = self.opponent()?;
         let random = crate::random::bytes().map_err(no_randomness)?;
         let (server, server_first) =
-            scram::Server::first(verifier, mechanism.as_bytes(), client_first, &random)
+            scram::Server::first(verifier, offer, mechanism.as_bytes(), client_first, &random)
                 .map_err(|failure| self.scram_failed(of_first(failure)))?;
         message.clear();
         encode::authentication_sasl_continue(&mut message, &server_first);
         dialog.send(&message)?;
         let client_final = receive_password(dialog)?;
-        let accepted = server.finish(&client_final).map_err(|failure| match doomed {
-            Some(reason) if failure == Failure::WrongProof => self.wrong(reason),
+        let accepted = server.finish(&client_final).map_err(|failure| match (doomed, &stored) {
+            (Some(reason), _) if failure == Failure::WrongProof => self.wrong(reason),
+            (_, Some(stored)) if failure == Failure::WrongProof => self.outdone(stored),
             _ => self.scram_failed(failure),
         })?;
         message.clear();
         encode::authentication_sasl_final(&mut message, &accepted.server_final);
         dialog.send(&message)?;
-        Ok(Proof { password: None, keys: Some(accepted.keys) })
+        let told = stored.as_ref().and_then(Stored::of_server);
+        Ok(Proof { password: None, keys: Some(accepted.keys), told })
+    }
+
+    /// The proof was made with the salt of a secret that may be an old one. It cannot be asked for
+    /// again, but the next login is to find the new secret.
+    fn outdone(&self, stored: &Stored) -> Ending {
+        match self.newer(stored) {
+            Some(_) => self.wrong("wrong password, or a new one: auth_query tells another now"),
+            None => self.wrong("wrong password"),
+        }
     }
 
     fn opponent(&self) -> Result<Opponent, Ending> {
-        let secret = match self.secret()? {
-            Found::Secret(secret) => secret,
+        let stored = match self.secret()? {
+            Found::Secret(stored) => stored,
             Found::Nothing(reason) => {
-                return Ok(Opponent { verifier: self.mock()?, doomed: Some(reason) });
+                return Ok(Opponent { verifier: self.mock()?, doomed: Some(reason), stored: None });
             }
         };
-        let verifier = match StoredSecret::parse(secret.reveal()) {
+        let verifier = match StoredSecret::parse(stored.secret.reveal()) {
             StoredSecret::Scram(verifier) => verifier,
             StoredSecret::Plain(password) => self.verifier(password)?,
-            StoredSecret::Md5(_) if self.rule.password.is_some() => {
+            StoredSecret::Md5(_) if stored.of_server().is_none() => {
                 let text = "invalid user password or SCRAM secret, check your config";
                 return Err(frontend_auth("28000", text));
             }
             StoredSecret::Md5(_) => {
                 let doomed = Some("an md5 hash cannot prove a SCRAM login".into());
-                return Ok(Opponent { verifier: self.mock()?, doomed });
+                let verifier = self.mock()?;
+                return Ok(Opponent { verifier, doomed, stored: Some(stored) });
             }
         };
-        Ok(Opponent { verifier, doomed: None })
+        Ok(Opponent { verifier, doomed: None, stored: Some(stored) })
     }
 
     /// Of a plain password, derived once. Its salt is the one of a user without a password: it
@@ -95,8 +110,11 @@ impl Candidate<'_> {
             Failure::NonceMismatch => {
                 ("28000", "malformed client SASLResponse: nonce doesn't match")
             }
-            Failure::ChannelBinding | Failure::BindingMismatch => {
-                ("0A000", "doesn't support channel binding at the moment")
+            Failure::ChannelBinding => ("0A000", "doesn't support channel binding at the moment"),
+            Failure::BindingMismatch => ("28000", "channel binding check failed"),
+            Failure::Downgrade => {
+                let text = "channel binding was offered, and the client was told that it was not";
+                ("28000", text)
             }
             Failure::AuthorizationIdentity => {
                 ("0A000", "doesn't support authorization identity at the moment")

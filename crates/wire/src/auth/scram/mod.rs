@@ -21,10 +21,12 @@ use sha2::Sha256;
 use crate::auth::normalize;
 
 pub use client::{Challenge, Client, Proved};
-pub use server::{Accepted, Server};
+pub use server::{Accepted, Offer, Server};
 
-/// The one mechanism we offer and choose. The -PLUS one needs channel binding.
+/// The mechanism that everybody has.
 pub const MECHANISM: &str = "SCRAM-SHA-256";
+/// The same, bound to the TLS channel.
+pub const MECHANISM_PLUS: &str = "SCRAM-SHA-256-PLUS";
 /// PostgreSQL's default, and so the count that stands out least.
 pub const ITERATIONS_DEFAULT: u32 = 4096;
 /// What a server may make us do: 0.4 s of a core. PostgreSQL's `scram_iterations` allows any count.
@@ -42,8 +44,11 @@ pub enum Failure {
     Malformed(&'static str),
     /// The client chose something that was not offered.
     UnsupportedMechanism,
-    /// The client wants channel binding (`p=`) without the mechanism for it: 0A000.
+    /// The client wants channel binding (`p=`) of another kind, or without the mechanism for it:
+    /// 0A000.
     ChannelBinding,
+    /// The client could bind and was told that we cannot, which we did not say.
+    Downgrade,
     /// The client wants to be somebody else (`a=`): 0A000.
     AuthorizationIdentity,
     /// The peer insists on something unknown (`m=`): 0A000.
@@ -72,6 +77,7 @@ impl fmt::Display for Failure {
             Failure::Malformed(part) => write!(f, "SCRAM: malformed {part}"),
             Failure::UnsupportedMechanism => f.write_str("SCRAM: unsupported mechanism"),
             Failure::ChannelBinding => f.write_str("SCRAM: channel binding is not supported"),
+            Failure::Downgrade => f.write_str("SCRAM: the offer of channel binding was taken away"),
             Failure::AuthorizationIdentity => {
                 f.write_str("SCRAM: authorization identity is not supported")
             }

@@ -3,7 +3,8 @@
 
 use base64::Engine as _;
 
-use super::{Attributes, BASE64, ClientKeys, Failure, MECHANISM, NONCE_BYTES, ScramVerifier};
+use super::{Attributes, BASE64, ClientKeys, Failure, NONCE_BYTES, ScramVerifier};
+use super::{MECHANISM, MECHANISM_PLUS};
 use super::{hmac, key, nonce, xor};
 
 /// After server-first: waits for the proof.
@@ -14,8 +15,26 @@ pub struct Server {
     server_first: String,
     /// Both halves.
     nonce: String,
-    /// The header of the client's first message, as its last one must repeat it.
-    header: &'static [u8],
+    /// The header of the client's first message and what it binds to, as its last one must repeat
+    /// it.
+    binding: String,
+}
+
+/// What the client may choose from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Offer<'a> {
+    /// `tls-server-end-point` of the channel (RFC 5929); None where there is none to bind to.
+    pub end_point: Option<&'a [u8]>,
+}
+
+impl Offer<'_> {
+    /// For AuthenticationSASL: the mechanisms, the better one first.
+    pub fn mechanisms(&self) -> &'static [&'static str] {
+        match self.end_point {
+            Some(_) => &[MECHANISM_PLUS, MECHANISM],
+            None => &[MECHANISM],
+        }
+    }
 }
 
 /// The client knows the password.
@@ -37,22 +56,25 @@ impl Server {
     /// Takes what SASLInitialResponse brought; gives what AuthenticationSASLContinue brings back.
     pub fn first(
         verifier: ScramVerifier,
+        offer: Offer<'_>,
         mechanism: impl AsRef<[u8]>,
         client_first: &[u8],
         random: &[u8; NONCE_BYTES],
     ) -> Result<(Server, Vec<u8>), Failure> {
-        if mechanism.as_ref() != MECHANISM.as_bytes() {
-            return Err(Failure::UnsupportedMechanism);
-        }
-        Server::start(verifier, client_first, &BASE64.encode(random))
+        let chosen = offer.mechanisms().iter().find(|it| it.as_bytes() == mechanism.as_ref());
+        let chosen = chosen.ok_or(Failure::UnsupportedMechanism)?;
+        Server::start(verifier, (offer, chosen), client_first, &BASE64.encode(random))
     }
 
     pub(super) fn start(
         verifier: ScramVerifier,
+        (offer, chosen): (Offer<'_>, &str),
         client_first: &[u8],
         own_nonce: &str,
     ) -> Result<(Server, Vec<u8>), Failure> {
-        let (header, bare) = split_header(client_first)?;
+        let (flag, header, bare) = split_header(client_first)?;
+        let bound = bound(flag, offer, chosen)?;
+        let binding = BASE64.encode([header, bound].concat());
         let mut attributes = Attributes::new(bare);
         attributes.expect(b'n', "user name")?; // PostgreSQL's is in the startup packet
         let client_nonce = nonce(attributes.expect(b'r', "nonce")?)?;
@@ -62,7 +84,7 @@ impl Server {
         let server_first = format!("r={nonce},s={salt},i={}", verifier.iterations);
         let reply = server_first.clone().into_bytes();
         let client_first_bare = bare.to_vec();
-        Ok((Server { verifier, client_first_bare, server_first, nonce, header }, reply))
+        Ok((Server { verifier, client_first_bare, server_first, nonce, binding }, reply))
     }
 
     /// Takes what SASLResponse brought.
@@ -71,7 +93,7 @@ impl Server {
         let at = client_final.windows(3).rposition(|window| window == b",p=");
         let (proved, proof) = client_final.split_at(at.ok_or(Failure::Malformed("proof"))?);
         let mut attributes = Attributes::new(proved);
-        if attributes.expect(b'c', "header")? != self.header {
+        if attributes.expect(b'c', "header")? != self.binding.as_bytes() {
             return Err(Failure::BindingMismatch);
         }
         if attributes.expect(b'r', "nonce")? != self.nonce.as_bytes() {
@@ -94,13 +116,13 @@ impl Server {
     }
 }
 
-/// The header in the form in which the last message repeats it, and what is behind it.
-fn split_header(client_first: &[u8]) -> Result<(&'static [u8], &[u8]), Failure> {
+/// What the client says about binding, the header that says so, and what is behind it.
+fn split_header(client_first: &[u8]) -> Result<(Flag, &[u8], &[u8]), Failure> {
     let mut parts = client_first.splitn(3, |&byte| byte == b',');
-    let header: &[u8] = match parts.next().unwrap_or_default() {
-        b"n" => b"biws", // base64 of "n,,"
-        // The client could bind and believes that we cannot: we do not offer it, so it is right.
-        b"y" => b"eSws", // base64 of "y,,"
+    let flag = match parts.next().unwrap_or_default() {
+        b"n" => Flag::Cannot,
+        b"y" => Flag::NotOffered,
+        b"p=tls-server-end-point" => Flag::EndPoint,
         [b'p', b'=', ..] => return Err(Failure::ChannelBinding),
         _ => return Err(Failure::Malformed("channel binding flag")),
     };
@@ -109,5 +131,30 @@ fn split_header(client_first: &[u8]) -> Result<(&'static [u8], &[u8]), Failure> 
         Some([b'a', b'=', ..]) => return Err(Failure::AuthorizationIdentity),
         _ => return Err(Failure::Malformed("header")),
     }
-    Ok((header, parts.next().ok_or(Failure::Malformed("header"))?))
+    let bare = parts.next().ok_or(Failure::Malformed("header"))?;
+    let header = &client_first[..client_first.len() - bare.len()];
+    Ok((flag, header, bare))
+}
+
+/// What the client says about binding.
+#[derive(Clone, Copy)]
+enum Flag {
+    /// It cannot.
+    Cannot,
+    /// It could, and believes that we cannot.
+    NotOffered,
+    /// It binds to the server's certificate.
+    EndPoint,
+}
+
+/// What the client binds to, behind its header.
+fn bound<'a>(flag: Flag, offer: Offer<'a>, chosen: &str) -> Result<&'a [u8], Failure> {
+    match (flag, offer.end_point, chosen == MECHANISM_PLUS) {
+        (Flag::EndPoint, Some(end_point), true) => Ok(end_point),
+        (Flag::EndPoint, _, _) => Err(Failure::ChannelBinding),
+        (_, _, true) => Err(Failure::Malformed("channel binding flag")),
+        (Flag::Cannot, _, false) | (Flag::NotOffered, None, false) => Ok(b""),
+        // Somebody between us took our offer away (RFC 5802, 6).
+        (Flag::NotOffered, Some(_), false) => Err(Failure::Downgrade),
+    }
 }

@@ -23,7 +23,7 @@ fn rfc_verifier() -> ScramVerifier {
 
 fn rfc_server() -> Server {
     let (server, server_first) =
-        Server::start(rfc_verifier(), RFC_CLIENT_FIRST, RFC_SERVER_NONCE).unwrap();
+        Server::start(rfc_verifier(), PLAIN, RFC_CLIENT_FIRST, RFC_SERVER_NONCE).unwrap();
     assert_eq!(server_first, RFC_SERVER_FIRST);
     server
 }
@@ -32,6 +32,9 @@ fn rfc_client() -> Client {
     let nonce = "rOprNGfwEbeRWgbNEkqO".to_owned();
     Client { bare: format!("n=user,r={nonce}"), nonce }
 }
+
+const UNBOUND: Offer<'static> = Offer { end_point: None };
+const PLAIN: (Offer<'static>, &str) = (UNBOUND, MECHANISM);
 
 #[test]
 fn rfc_7677_as_server() {
@@ -57,7 +60,7 @@ fn small_verifier() -> ScramVerifier {
 }
 
 fn first(client_first: &[u8]) -> Result<(Server, Vec<u8>), Failure> {
-    Server::first(small_verifier(), MECHANISM, client_first, &[7; NONCE_BYTES])
+    Server::first(small_verifier(), UNBOUND, MECHANISM, client_first, &[7; NONCE_BYTES])
 }
 
 #[test]
@@ -93,10 +96,68 @@ fn a_client_first_message_is_checked() {
     check(b"n,,n=,r=abc,x", Err(Failure::Malformed("attribute")));
 }
 
+/// Fails against a server that forgets what it offered: then whoever takes the offer away on its way
+/// has a login that is bound to nothing.
+#[test]
+fn channel_binding_is_what_was_offered() {
+    let offered = Offer { end_point: Some(b"hash of a certificate") };
+    let check = |offer, mechanism: &str, header: &str, expected: Result<(), Failure>| {
+        let (first, random) = (format!("{header}n=,r=abc"), [7; NONCE_BYTES]);
+        let found = Server::first(small_verifier(), offer, mechanism, first.as_bytes(), &random);
+        assert_eq!(found.map(|_| ()), expected, "{offer:?} {mechanism} {header}");
+    };
+    let bind = "p=tls-server-end-point,,";
+    assert_eq!(offered.mechanisms(), [MECHANISM_PLUS, MECHANISM]);
+    assert_eq!(UNBOUND.mechanisms(), [MECHANISM]);
+    check(offered, MECHANISM_PLUS, bind, Ok(()));
+    check(offered, MECHANISM, "n,,", Ok(()));
+    check(offered, MECHANISM, "y,,", Err(Failure::Downgrade));
+    check(offered, MECHANISM, bind, Err(Failure::ChannelBinding));
+    check(offered, MECHANISM_PLUS, "p=tls-unique,,", Err(Failure::ChannelBinding));
+    check(offered, MECHANISM_PLUS, "n,,", Err(Failure::Malformed("channel binding flag")));
+    check(offered, MECHANISM_PLUS, "y,,", Err(Failure::Malformed("channel binding flag")));
+    check(UNBOUND, MECHANISM_PLUS, bind, Err(Failure::UnsupportedMechanism));
+    check(UNBOUND, MECHANISM, bind, Err(Failure::ChannelBinding));
+    check(UNBOUND, MECHANISM, "y,,", Ok(()));
+}
+
+/// A driver's client, bound to what it sees of the channel.
+#[test]
+fn a_login_is_bound_to_the_channel_it_came_by() {
+    let login = |ours: &[u8], theirs: &[u8]| {
+        let binding = ChannelBinding::tls_server_end_point(theirs.to_vec());
+        let mut client = ScramSha256::new(b"pencil", binding);
+        let verifier = ScramVerifier::from_password("pencil", &[1; 16], 1).unwrap();
+        let offer = Offer { end_point: Some(ours) };
+        let first = client.message().to_vec();
+        let (server, server_first) =
+            Server::first(verifier, offer, MECHANISM_PLUS, &first, &[2; NONCE_BYTES]).unwrap();
+        client.update(&server_first).unwrap();
+        let accepted = server.finish(client.message())?;
+        client.finish(&accepted.server_final).unwrap();
+        Ok(())
+    };
+    assert_eq!(login(b"one certificate", b"one certificate"), Ok(()));
+    assert_eq!(login(b"one certificate", b"another"), Err(Failure::BindingMismatch));
+}
+
+#[test]
+fn salts_and_counts_of_any_size_work() {
+    for salt in [1, 8, 16, 32, 64, 200] {
+        for count in [1, 2, 4096, 100_000] {
+            let keys = ClientKeys::derive("pencil", &vec![9; salt], count).unwrap();
+            assert_eq!(exchange(keys.verifier(), &keys), Ok(()), "{salt} bytes, {count} times");
+        }
+    }
+    let verifier = ScramVerifier::from_password("p", &[3; 8], ITERATIONS_MAX).unwrap();
+    assert_eq!(verifier.matches_password("p"), Ok(true), "the cap itself");
+}
+
 #[test]
 fn only_the_offered_mechanism_is_taken() {
     for mechanism in ["SCRAM-SHA-256-PLUS", "SCRAM-SHA-1", "PLAIN", "", "scram-sha-256"] {
-        let found = Server::first(small_verifier(), mechanism, b"n,,n=,r=abc", &[7; NONCE_BYTES]);
+        let (verifier, random) = (small_verifier(), [7; NONCE_BYTES]);
+        let found = Server::first(verifier, UNBOUND, mechanism, b"n,,n=,r=abc", &random);
         assert_eq!(found.map(|_| ()), Err(Failure::UnsupportedMechanism), "{mechanism}");
     }
 }
@@ -169,7 +230,7 @@ fn accepted_keys_log_in_to_the_next_server() {
     let client = Client::new(&[1; NONCE_BYTES]);
     let first = client.client_first();
     let (server, server_first) =
-        Server::first(rfc_verifier(), MECHANISM, &first, &[2; NONCE_BYTES]).unwrap();
+        Server::first(rfc_verifier(), UNBOUND, MECHANISM, &first, &[2; NONCE_BYTES]).unwrap();
     let challenge = client.challenge(&server_first).unwrap();
     assert!(challenge.fits(&keys));
     let (proved, client_final) = challenge.answer(&keys).unwrap();
@@ -197,7 +258,8 @@ fn a_mock_looks_real_and_never_fits() {
 fn exchange(verifier: ScramVerifier, keys: &ClientKeys) -> Result<(), Failure> {
     let client = Client::new(&[1; NONCE_BYTES]);
     let first = client.client_first();
-    let (server, server_first) = Server::first(verifier, MECHANISM, &first, &[2; NONCE_BYTES])?;
+    let (server, server_first) =
+        Server::first(verifier, UNBOUND, MECHANISM, &first, &[2; NONCE_BYTES])?;
     let (proved, client_final) = client.challenge(&server_first)?.answer(keys)?;
     proved.verify(&server.finish(&client_final)?.server_final)
 }
@@ -237,7 +299,7 @@ proptest! {
         let verifier = ScramVerifier::from_password(&password, &salt, 3).unwrap();
         let mut theirs = ScramSha256::new(password.as_bytes(), ChannelBinding::unsupported());
         let (server, server_first) =
-            Server::first(verifier, MECHANISM, theirs.message(), &[2; NONCE_BYTES]).unwrap();
+            Server::first(verifier, UNBOUND, MECHANISM, theirs.message(), &[2; NONCE_BYTES]).unwrap();
         theirs.update(&server_first).unwrap();
         let accepted = server.finish(theirs.message()).unwrap();
         theirs.finish(&accepted.server_final).unwrap();

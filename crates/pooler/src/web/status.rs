@@ -1,0 +1,98 @@
+//! The numbers of the status page, as JSON. What only grows is given as it is: the page remembers
+//! the last reading and makes rates and quantiles of the difference.
+
+use std::fmt::Write as _;
+
+use crate::durations::BOUNDS_US;
+use crate::metrics::{Row, Snapshot};
+use crate::tally::Span;
+
+pub(super) fn json(snapshot: &Snapshot) -> String {
+    let whole = snapshot.whole();
+    let mut json = format!(
+        "{{\"version\":{},\"uptime_s\":{:.3},\"unready\":{},\"clients\":{},\"client_max\":{},\
+         \"resident_bytes\":{},\"turns\":{:?},\"bounds_us\":{BOUNDS_US:?},\"pools\":[",
+        text(env!("CARGO_PKG_VERSION")),
+        whole.uptime.as_secs_f64(),
+        whole.unready.map_or_else(|| "null".to_owned(), text),
+        whole.clients,
+        number(whole.client_max),
+        number(whole.resident_bytes),
+        whole.turns,
+    );
+    for (place, row) in snapshot.rows.iter().enumerate() {
+        json.push_str(if place == 0 { "" } else { "," });
+        pool(&mut json, row);
+    }
+    json + "]}"
+}
+
+// Writing to a String cannot fail.
+fn pool(json: &mut String, row: &Row) {
+    let Row { counts, seen, .. } = row;
+    let steps = |span: Span| seen.spans[span as usize].steps;
+    let _ = write!(
+        json,
+        "{{\"database\":{},\"user\":{},\"mode\":{},\
+         \"active\":{},\"waiting\":{},\"idle\":{},\"longest_wait_s\":{:.3},",
+        text(&row.database),
+        text(&row.user),
+        row.mode.map_or_else(|| "null".to_owned(), text),
+        row.clients_active(),
+        counts.waiting,
+        row.clients_idle(),
+        row.longest_wait.as_secs_f64(),
+    );
+    let _ = write!(
+        json,
+        "\"servers\":{{\"active\":{},\"idle\":{},\"login\":{},\"reset\":{}}},\"capacity\":{},",
+        counts.leased,
+        counts.idle,
+        counts.opening,
+        counts.resetting + counts.quarantined,
+        row.capacity,
+    );
+    let totals = &seen.done;
+    let _ = write!(
+        json,
+        "\"queries\":{},\"transactions\":{},\"errors\":{},\"received\":{},\"sent\":{},\
+         \"connect_failures\":{},\"query\":{:?},\"wait\":{:?}}}",
+        totals.queries,
+        totals.transactions,
+        totals.errors,
+        totals.received_bytes,
+        totals.sent_bytes,
+        seen.connect_failures,
+        steps(Span::Query),
+        steps(Span::Wait),
+    );
+}
+
+fn number<N: ToString>(number: Option<N>) -> String {
+    number.map_or_else(|| "null".to_owned(), |number| number.to_string())
+}
+
+/// A string of JSON.
+fn text(text: &str) -> String {
+    let mut quoted = String::from('"');
+    for letter in text.chars() {
+        match letter {
+            '"' | '\\' => quoted.extend(['\\', letter]),
+            // Writing to a String cannot fail.
+            '\0'..' ' => _ = write!(quoted, "\\u{:04x}", u32::from(letter)),
+            other => quoted.push(other),
+        }
+    }
+    quoted.push('"');
+    quoted
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_quoted() {
+        assert_eq!(text("a\"b\\c\n\u{7}é"), "\"a\\\"b\\\\c\\u000a\\u0007é\"");
+    }
+}

@@ -1,0 +1,202 @@
+//! Logins where somebody outside knows whether the password is right: a daemon at a socket, PAM, an
+//! LDAP server. They are real, and some of them hang.
+
+mod ldap;
+mod slapd;
+
+use crate::support::process::{self, new_dir};
+use crate::support::{Client, Login, PgError, Pooler, Setup};
+use std::io::{Read, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// Rules for these users, who all become `app` at the server.
+fn rules(setup: Setup, users: &[&str], how: &str) -> Setup {
+    let rule = format!(r#"{how} storage "pg" pool "transaction" storage_user "app""#);
+    users.iter().fold(setup, |setup, user| setup.rule("postgres", user, &rule))
+}
+
+fn with(user: &str, password: &str) -> Login {
+    Login::new(user, "postgres").password(password)
+}
+
+fn lets_in(pooler: &Pooler, user: &str, password: &str) {
+    assert_eq!(pooler.login(&with(user, password)).scalar("select current_user"), "app");
+}
+
+#[track_caller]
+fn refuses(pooler: &Pooler, user: &str, password: &str) {
+    let expected = format!("password authentication failed for user \"{user}\"");
+    let refused = pooler.refused(&with(user, password));
+    assert_eq!(refused.whole(), ("FATAL", "28P01", expected.as_str()), "{password}");
+}
+
+/// A daemon that says yes to the token `right`; `behaviour` is what else it does to a connection.
+fn daemon(dir: &Path, behaviour: fn(&mut UnixStream, &[u8])) -> PathBuf {
+    let path = dir.join("agent");
+    let listener = UnixListener::bind(&path).unwrap();
+    std::thread::spawn(move || {
+        for client in listener.incoming() {
+            let mut client = client.unwrap();
+            let mut told = Vec::new();
+            for _ in 0..2 {
+                let mut length = [0; 8];
+                client.read_exact(&mut length).unwrap();
+                let mut body = vec![0; u64::from_le_bytes(length) as usize];
+                client.read_exact(&mut body).unwrap();
+                told.extend(body);
+            }
+            behaviour(&mut client, &told);
+        }
+    });
+    path
+}
+
+fn frame(body: &[u8]) -> Vec<u8> {
+    [&(body.len() as u64).to_le_bytes()[..], body].concat()
+}
+
+fn outside(path: &Path) -> Pooler {
+    let socket = format!("external_auth_socket_path \"{}\"", path.display());
+    rules(Setup::new().global(&socket), &["ann"], r#"authentication "external""#).start()
+}
+
+#[track_caller]
+fn not_from_outside(pooler: &Pooler, token: &str) {
+    let refused = pooler.refused(&with("ann", token));
+    let expected = "external authentication failed for user \"ann\"";
+    assert_eq!(refused.whole(), ("FATAL", "28P01", expected));
+}
+
+#[test]
+fn a_daemon_knows_tokens() {
+    let dir = new_dir("daemon");
+    let path = daemon(&dir, |client, told| {
+        let status = u8::from(told == b"ann\0right\0");
+        let answer = [frame(&[status]), frame(b"ann@example.org")].concat();
+        // A slow daemon's answer comes in pieces.
+        answer.iter().for_each(|byte| client.write_all(&[*byte]).unwrap());
+    });
+    let pooler = outside(&path);
+    lets_in(&pooler, "ann", "right");
+    pooler.wait_for_line("user 'postgres.ann' was authenticated with external_id: ann@example.org");
+    not_from_outside(&pooler, "wrong");
+    not_from_outside(&pooler, "");
+    pooler.wait_for_line("the daemon says no (external by rule");
+    pooler.stop();
+}
+
+#[test]
+fn a_daemon_that_is_gone_silent_or_mad_lets_nobody_in() {
+    for (behaviour, said) in [
+        ((|_, _| {}) as fn(&mut UnixStream, &[u8]), "does not answer"),
+        (|client, _| client.write_all(&frame(&[1])).unwrap(), "does not answer"),
+        (|client, _| client.write_all(&u64::MAX.to_le_bytes()).unwrap(), "announces a frame of"),
+        (|client, _| client.write_all(&[frame(b""), frame(b"x")].concat()).unwrap(), "no bytes"),
+        (|client, _| drop(client.read(&mut [0; 9])), "does not answer"),
+    ] {
+        let dir = new_dir("daemon");
+        let pooler = outside(&daemon(&dir, behaviour));
+        let start = Instant::now();
+        not_from_outside(&pooler, "right");
+        assert!(start.elapsed() < Duration::from_secs(5), "{said}");
+        pooler.wait_for_line(said);
+        pooler.stop();
+    }
+    let pooler = outside(Path::new("/nonexistent/agent"));
+    not_from_outside(&pooler, "right");
+    pooler.wait_for_line("takes no connection");
+    pooler.stop();
+}
+
+/// A PAM service whose module is a script; gone when dropped.
+struct Service {
+    name: String,
+    file: PathBuf,
+}
+
+impl Service {
+    /// None where this user may not make one.
+    fn new(dir: &Path, what: &str, script: &str) -> Option<Service> {
+        let name = format!("pooler-test-{}-{what}", std::process::id());
+        let file = Path::new("/etc/pam.d").join(&name);
+        let program = process::write(dir, what, &format!("#!/bin/sh\n{script}\n"));
+        std::fs::set_permissions(&program, PermissionsExt::from_mode(0o755)).unwrap();
+        let lines = format!(
+            "auth required pam_exec.so expose_authtok quiet {}\naccount required pam_permit.so\n",
+            program.display()
+        );
+        match std::fs::write(&file, lines) {
+            Ok(()) => Some(Service { name, file }),
+            Err(error) => {
+                eprintln!("SKIPPED: PAM takes services from /etc/pam.d only, and {error}");
+                None
+            }
+        }
+    }
+
+    fn method(&self) -> String {
+        format!(r#"authentication "clear_text" auth_pam_service "{}""#, self.name)
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.file);
+    }
+}
+
+/// The password comes with a NUL behind it.
+const KNOWS: &str = r#"[ "$(tr -d '\0')" = "secret of $PAM_USER from $PAM_RHOST" ]"#;
+
+#[test]
+fn a_pam_service_knows_passwords() {
+    let dir = new_dir("pam");
+    let Some(service) = Service::new(&dir, "knows", KNOWS) else { return };
+    let pooler = rules(Setup::new(), &["pia", "pat"], &service.method()).start();
+    lets_in(&pooler, "pia", "secret of pia from 127.0.0.1");
+    lets_in(&pooler, "pat", "secret of pat from 127.0.0.1");
+    refuses(&pooler, "pat", "secret of pia from 127.0.0.1");
+    refuses(&pooler, "pat", "");
+    pooler.wait_for_line(&format!("incorrect password: PAM service '{}': ", service.name));
+    let missing = r#"authentication "clear_text" auth_pam_service "pooler-test-none""#;
+    let without = rules(Setup::new(), &["pia"], missing).start();
+    refuses(&without, "pia", "anything");
+    without.stop();
+    pooler.stop();
+}
+
+/// Fails against PAM on the threads of `offload`: then nobody can log in for twenty seconds.
+#[test]
+fn a_pam_module_that_hangs_harms_only_those_who_log_in_by_it() {
+    let dir = new_dir("pam");
+    let Some(hangs) = Service::new(&dir, "hangs", "exec sleep 20") else { return };
+    let Some(knows) = Service::new(&dir, "knows2", KNOWS) else { return };
+    let setup = rules(Setup::new().global("workers 1"), &["stuck"], &hangs.method());
+    let setup = rules(setup, &["pia"], &knows.method());
+    let plain = r#"authentication "scram-sha-256" password "p""#;
+    let setup = rules(setup, &["sam"], plain).listen("client_login_timeout 4000");
+    let pooler = setup.start();
+    let start = Instant::now();
+    let stuck: Vec<Client> = (0..12).map(|_| asking(&pooler, "stuck")).collect();
+    lets_in(&pooler, "sam", "p");
+    lets_in(&pooler, "pia", "secret of pia from 127.0.0.1");
+    assert!(start.elapsed() < Duration::from_secs(3), "{:?}", start.elapsed());
+    for mut client in stuck {
+        let told: Option<PgError> = client.until_closed().error();
+        assert!(told.is_none_or(|error| error.code == "28P01"));
+    }
+    assert!(start.elapsed() < Duration::from_secs(9), "{:?}", start.elapsed());
+    pooler.stop();
+}
+
+/// A client that has sent its password and waits.
+fn asking(pooler: &Pooler, user: &str) -> Client {
+    let mut client = pooler.connect();
+    client.send(&with(user, "x").packet());
+    client.until_tag(b'R');
+    client.send(&crate::support::Wire::new().message(b'p', b"x\0"));
+    client
+}
