@@ -2,6 +2,7 @@
 //! and die. One topic a file; what they stand on is in `support`.
 #![allow(clippy::unwrap_used, reason = "a test says what it expects by failing")]
 
+mod auth_matrix;
 mod auth_query;
 mod broken_files;
 mod command_line;
