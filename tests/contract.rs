@@ -107,10 +107,15 @@ fn at_the_login() {
             vec![Wire::packet(2 << 16, b"\0")],
             "FATAL 0A000 unsupported frontend protocol 2.0: server supports 3.0 to 3.2",
         ),
-        (vec![start("nobody")], "ERROR 3D000 route for 'postgres.nobody' is not found"),
+        (
+            vec![start("nobody")],
+            "ERROR 3D000 route for 'postgres.nobody' is not found \
+             HINT: no rule of the pooler is for this database and user from there",
+        ),
         (
             vec![Login::new("app", "nowhere").packet()],
-            "ERROR 3D000 route for 'nowhere.app' is not found",
+            "ERROR 3D000 route for 'nowhere.app' is not found \
+             HINT: no rule of the pooler is for this database and user from there",
         ),
         (vec![replication("x")], "ERROR 08006 invalid value for parameter \"replication\""),
         (vec![start("blocked")], "FATAL 28000 user blocked: postgres blocked"),
@@ -197,7 +202,8 @@ fn at_the_limits() {
     let _only = limited.client();
     assert_eq!(
         after(&limited, &[start("app")]),
-        "ERROR 53300 too many client tcp connections (client_max for user postgres.app 1)"
+        "ERROR 53300 too many client tcp connections (client_max for user postgres.app 1) \
+         HINT: close connections that are not needed, or raise client_max"
     );
     let pooler = Setup::transaction(1).with("pool_timeout 200").start();
     let mut holder = pooler.client();
@@ -216,7 +222,8 @@ fn at_the_limits() {
     let mut refused = full.connect();
     assert_eq!(
         last_words(&mut refused), // before it says a word
-        "ERROR 53300 too many tcp connections (global client_max 1)"
+        "ERROR 53300 too many tcp connections (global client_max 1) \
+         HINT: close connections that are not needed, or raise client_max"
     );
 }
 
@@ -284,7 +291,8 @@ fn with_a_server() {
     client.send(&wire().query("select 1"));
     assert_eq!(
         last_words(&mut client),
-        "ERROR 08006 remote server read/write error s…: connection closed by the server"
+        "ERROR 08006 remote server read/write error s…: connection closed by the server \
+         HINT: Connect anew and repeat what was not committed"
     );
     pooler.stop();
 

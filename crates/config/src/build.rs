@@ -14,6 +14,7 @@ mod group;
 mod idle;
 mod ldap;
 mod listen;
+mod proxy;
 mod rule;
 mod rule_check;
 mod shadow;

@@ -186,10 +186,10 @@ impl Section for Listen {
 
     fn tell(&self, new: &Listen, lines: &mut Lines) {
         let Listen { host: _, port: _, backlog: _, client_login_timeout: _, .. } = self;
-        let Listen { tls: _, target_session_attrs: _, .. } = self;
+        let Listen { tls: _, proxy_protocol: _, target_session_attrs: _, .. } = self;
         let (old, name) = (self, self.name());
         tell!(old, new, |option, words| lines.applied(&name, option, words);
-            backlog client_login_timeout target_session_attrs);
+            backlog client_login_timeout proxy_protocol target_session_attrs);
         tls(&self.tls, &new.tls, &name, lines);
     }
 }

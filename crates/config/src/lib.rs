@@ -47,9 +47,9 @@ pub use in_force::{Effective, Origin, effective, effective_global};
 pub use model::{
     AddressSelector, AffinityRule, AuthQuery, Authentication, Checker, Config, ConnDrop,
     ConnectionType, CpuAffinity, Endpoint, Global, GroupQuery, Hba, HbaLine, HbaName, Keepalive,
-    LdapCover, LdapEndpoint, LdapEntry, Listen, Name, PoolMode, PoolRouting, Quantile, Role, Rule,
-    SessionAttrs, SessionState, SharedPool, Storage, StorageKind, SyslogFacility, SyslogFormat,
-    SyslogTarget, Tls, TlsMode, TlsVersion, TlsVersions, UserName,
+    LdapCover, LdapEndpoint, LdapEntry, Listen, Name, PoolMode, PoolRouting, ProxyFrom, Quantile,
+    Role, Rule, SessionAttrs, SessionState, SharedPool, Storage, StorageKind, SyslogFacility,
+    SyslogFormat, SyslogTarget, Tls, TlsMode, TlsVersion, TlsVersions, UserName,
 };
 pub use options::{compared as options_compared, page as options_page, schema as yaml_schema};
 pub use secret::Secret;

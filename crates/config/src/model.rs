@@ -11,6 +11,7 @@ mod syslog;
 mod tls;
 
 use std::fmt;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -56,8 +57,29 @@ pub struct Listen {
     pub client_login_timeout: Option<Duration>,
     /// How its clients and we speak TLS.
     pub tls: Tls,
+    /// Who says in a PROXY header where clients come from; None: nobody.
+    pub proxy_protocol: Option<ProxyFrom>,
     /// Which of several servers; it wins over the rule's.
     pub target_session_attrs: Option<SessionAttrs>,
+}
+
+/// Proxies that are believed what they say of their clients.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProxyFrom {
+    /// Whoever connects from there.
+    pub networks: Vec<AddressSelector>,
+    /// Whoever connects by a unix socket.
+    pub unix: bool,
+}
+
+impl ProxyFrom {
+    /// Whether that is one of them; None is a unix socket.
+    pub fn contains(&self, peer: Option<IpAddr>) -> bool {
+        match peer {
+            None => self.unix,
+            some => self.networks.iter().any(|network| network.contains(some)),
+        }
+    }
 }
 
 /// Which of several servers a client is to get.

@@ -109,6 +109,7 @@ impl Ending {
                 let server = Show(loss.server);
                 let text = format!("remote server read/write error {server}: {}", loss.reason);
                 Notice::error("08006", text)
+                    .with_hint("Connect anew and repeat what was not committed")
             }
             Ending::Idle { in_transaction } => {
                 let what = if *in_transaction { "idle in transaction" } else { "idle" };
@@ -181,11 +182,14 @@ pub fn transaction_refused() -> Notice {
     Notice::error("0A000", "transaction blocks not allowed in statement pooling mode")
 }
 
+const FEWER: &str = "close connections that are not needed, or raise client_max";
+
 /// The words of Odyssey for what the policy says.
 fn refused(refusal: &Refusal, Asked { database, user }: &Asked) -> Notice {
     match refusal {
         Refusal::NoRoute { database, user } => {
             Notice::error("3D000", format!("route for '{database}.{user}' is not found"))
+                .with_hint("no rule of the pooler is for this database and user from there")
         }
         Refusal::Blocked { database, user } => {
             Notice::fatal("28000", format!("user blocked: {database} {user}"))
@@ -196,13 +200,15 @@ fn refused(refusal: &Refusal, Asked { database, user }: &Asked) -> Notice {
         }
         Refusal::ClientMax { scope: Scope::Global, limit } => {
             Notice::error("53300", format!("too many tcp connections (global client_max {limit})"))
+                .with_hint(FEWER)
         }
         Refusal::ClientMax { scope: Scope::Route, limit } => Notice::error(
             "53300",
             format!(
                 "too many client tcp connections (client_max for user {database}.{user} {limit})"
             ),
-        ),
+        )
+        .with_hint(FEWER),
         Refusal::PoolTimeout { size, waited, census } => Notice::fatal(
             "53300",
             format!(
@@ -210,7 +216,8 @@ fn refused(refusal: &Refusal, Asked { database, user }: &Asked) -> Notice {
                 size.unwrap_or(0)
             ),
         )
-        .with_detail(crowd(*waited, census)),
+        .with_detail(crowd(*waited, census))
+        .with_hint("shorter transactions, a larger pool_size or a longer pool_timeout help"),
         Refusal::RoutesFull { .. } | Refusal::WaitersFull { .. } => {
             Notice::fatal("53300", refusal.to_string())
         }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{Known, session_attrs, tls};
+use super::{Known, proxy, session_attrs, tls};
 use crate::diagnostic::Complaints;
 use crate::fields::Fields;
 use crate::model::Listen;
@@ -47,6 +47,7 @@ pub(super) fn read(
         backlog: fields.small("backlog"),
         client_login_timeout: fields.time_limit("client_login_timeout"),
         tls: tls::of_listen(fields, complaints),
+        proxy_protocol: proxy::read(fields, complaints),
         target_session_attrs: session_attrs(fields, complaints),
     }
 }

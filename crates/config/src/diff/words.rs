@@ -7,8 +7,8 @@ use std::time::Duration;
 use crate::Secret;
 use crate::model::{
     AuthQuery, Authentication, Checker, CpuAffinity, Endpoint, GroupQuery, Hba, Keepalive, Name,
-    PoolMode, Quantile, Role, SessionAttrs, SessionState, SharedPool, StorageKind, SyslogFacility,
-    SyslogFormat, SyslogTarget, TlsMode, TlsVersions,
+    PoolMode, ProxyFrom, Quantile, Role, SessionAttrs, SessionState, SharedPool, StorageKind,
+    SyslogFacility, SyslogFormat, SyslogTarget, TlsMode, TlsVersions,
 };
 
 /// What a file would say, nearly.
@@ -113,6 +113,15 @@ impl Words for GroupQuery {
 impl Words for AuthQuery {
     fn words(&self) -> String {
         format!("'{}' as {}.{}", self.query, self.database, self.user)
+    }
+}
+
+/// The list.
+impl Words for ProxyFrom {
+    fn words(&self) -> String {
+        let unix = self.unix.then(|| "unix".to_owned());
+        let networks = self.networks.iter().map(ToString::to_string);
+        networks.chain(unix).collect::<Vec<_>>().join(",")
     }
 }
 

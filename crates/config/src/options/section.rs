@@ -25,6 +25,12 @@ pub(super) const LISTEN: &[Row] = &[
     text("tls_ciphers").ours().doc("Ciphers up to TLS 1.2, in OpenSSL's words."),
     text("tls_ciphersuites").ours().doc("Ciphers of TLS 1.3, in OpenSSL's words."),
     text("tls_curves").ours().doc("Groups of the key exchange, such as X25519:prime256v1."),
+    flag("proxy_protocol", "no")
+        .ours()
+        .doc("PROXY headers, version 1 or 2, say where clients come from."),
+    text("proxy_protocol_from").ours().doc(
+        "Who sends them, and has to: addresses and networks with commas; unix for the socket.",
+    ),
     text("target_session_attrs")
         .words(SESSION_ATTRS)
         .later(&["any"])

@@ -2,9 +2,10 @@
 //! ReadyForQuery. With what we prove who we are is decided in `credentials`.
 
 use config::Secret;
+use machine::tls::Facts;
 use machine::{Deadline, Stream};
 use wire::auth::md5;
-use wire::auth::scram::{self, Challenge, ClientKeys};
+use wire::auth::scram::{self, Binding, Challenge, ClientKeys};
 use wire::backend::Authentication;
 use wire::frame::Side;
 use wire::tag::backend as tag;
@@ -31,7 +32,7 @@ pub(super) fn greet(
 ) -> Result<Greeting, Reason> {
     let mut dialog = Dialog::new(stream, Side::Backend, *patience);
     dialog.send(&startup(home, own))?;
-    authenticate(home, &mut dialog, patience.deadline)?;
+    authenticate(home, stream, &mut dialog, patience.deadline)?;
     let mut greeting = Greeting { key: None, parameters: Vec::new() };
     loop {
         let (kind, body) = dialog.receive()?;
@@ -77,7 +78,12 @@ fn startup(home: &Home, own: Option<&Own>) -> Vec<u8> {
 }
 
 /// Until AuthenticationOk.
-fn authenticate(home: &Home, dialog: &mut Dialog<'_>, deadline: Deadline) -> Result<(), Reason> {
+fn authenticate(
+    home: &Home,
+    stream: &Stream,
+    dialog: &mut Dialog<'_>,
+    deadline: Deadline,
+) -> Result<(), Reason> {
     loop {
         let (kind, body) = dialog.receive()?;
         let request = match kind {
@@ -99,12 +105,10 @@ fn authenticate(home: &Home, dialog: &mut Dialog<'_>, deadline: Deadline) -> Res
                 encode::password(&mut answer, md5::response_from_stored(&stored, salt));
             }
             Authentication::Sasl { mechanisms } => {
-                if !mechanisms.iter().any(|name| *name == scram::MECHANISM) {
-                    return Err(Reason::Authentication(
-                        "the server offers no SCRAM-SHA-256".into(),
-                    ));
-                }
-                scram(home, dialog, deadline)?;
+                let offers = |one: &str| mechanisms.iter().any(|name| *name == one);
+                let offer = (offers(scram::MECHANISM), offers(scram::MECHANISM_PLUS));
+                let binding = binding(stream.tls(), offer)?;
+                scram(home, dialog, binding, deadline)?;
                 continue;
             }
             other => {
@@ -116,14 +120,38 @@ fn authenticate(home: &Home, dialog: &mut Dialog<'_>, deadline: Deadline) -> Res
     }
 }
 
+/// What the exchange is bound to, of what the server offers: SCRAM-SHA-256, and its form that is
+/// bound to the server's certificate. Whoever sits in the middle may take the second offer away; a
+/// server that made it sees that we heard of none.
+fn binding(tls: Option<Facts>, (plain, plus): (bool, bool)) -> Result<Binding, Reason> {
+    let refuse = |text: &str| Err(Reason::Authentication(text.into()));
+    match (tls, plus) {
+        (None, true) => refuse("the server offers SCRAM-SHA-256-PLUS where there is no TLS"),
+        (_, false) if !plain => refuse("the server offers no SCRAM-SHA-256"),
+        (Some(Facts { end_point: Some(hash), .. }), true) => Ok(Binding::EndPoint(hash)),
+        (Some(Facts { end_point: Some(_), .. }), false) => Ok(Binding::Unoffered),
+        _ if plain => Ok(Binding::None),
+        _ => refuse("the server wants SCRAM-SHA-256-PLUS, and its certificate has no hash for it"),
+    }
+}
+
 /// SCRAM-SHA-256 from our first message to the server's signature.
-fn scram(home: &Home, dialog: &mut Dialog<'_>, deadline: Deadline) -> Result<(), Reason> {
+fn scram(
+    home: &Home,
+    dialog: &mut Dialog<'_>,
+    binding: Binding,
+    deadline: Deadline,
+) -> Result<(), Reason> {
     home.may_know_scram()?;
     let nonce =
         crate::random::bytes().map_err(|error| Reason::Authentication(error.to_string()))?;
-    let client = scram::Client::new(&nonce);
+    let mechanism = match &binding {
+        Binding::EndPoint(_) => scram::MECHANISM_PLUS,
+        Binding::None | Binding::Unoffered => scram::MECHANISM,
+    };
+    let client = scram::Client::new(&nonce, binding);
     let mut message = Vec::new();
-    encode::sasl_initial_response(&mut message, scram::MECHANISM, &client.client_first());
+    encode::sasl_initial_response(&mut message, mechanism, &client.client_first());
     dialog.send(&message)?;
     let challenge = client.challenge(&expect(dialog, Step::Continue)?).map_err(failed)?;
     let keys = match home.scram_password(&challenge)? {
@@ -181,4 +209,35 @@ fn failed(failure: scram::Failure) -> Reason {
 
 fn unexpected(kind: u8) -> Reason {
     Reason::Authentication(format!("unexpected message '{}' in a greeting", char::from(kind)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Binding, Facts, binding};
+
+    fn tls(end_point: Option<Vec<u8>>) -> Option<Facts> {
+        let (version, cipher) = ("TLSv1.3", "TLS_AES_256_GCM_SHA384");
+        let (protocol, server_name, peer, resumed) = (None, None, None, false);
+        Some(Facts { version, cipher, protocol, resumed, server_name, peer, end_point })
+    }
+
+    /// Seen to fail: who takes what is left of the offer sends a proof that can be passed on.
+    #[test]
+    fn a_login_is_bound_to_the_certificate_where_it_can_be() {
+        let hash = || Some(vec![7; 32]);
+        for (facts, offer, expected) in [
+            (None, (true, false), Some(Binding::None)),
+            (None, (true, true), None),
+            (None, (false, false), None),
+            (tls(hash()), (true, true), Some(Binding::EndPoint(vec![7; 32]))),
+            (tls(hash()), (false, true), Some(Binding::EndPoint(vec![7; 32]))),
+            (tls(hash()), (true, false), Some(Binding::Unoffered)),
+            (tls(None), (true, true), Some(Binding::None)),
+            (tls(None), (true, false), Some(Binding::None)),
+            (tls(None), (false, true), None),
+            (tls(hash()), (false, false), None),
+        ] {
+            assert_eq!(binding(facts.clone(), offer).ok(), expected, "{facts:?} {offer:?}");
+        }
+    }
 }

@@ -23,7 +23,7 @@ use super::auth::{self, Candidate, Proof};
 use super::belongings::{Belongings, shown, with_suffix};
 use super::idle::Idleness;
 use super::replication::Pipe;
-use super::{Person, Places, Session, Standing, Voice, farewell, routing};
+use super::{Person, Places, Session, Standing, Voice, farewell, proxied, routing};
 use crate::backend::{self, Checkout, Credentials, Home, Lease, Own};
 use crate::dialog::{Dialog, Patience};
 use crate::ending::{Asked, Ending};
@@ -116,7 +116,7 @@ impl Login<'_> {
     fn run(&mut self, seat: Seat, permit: Permit) -> Result<Option<Admitted>, Ending> {
         let admission = self.shared.clients.admit();
         let process = admission.map_err(|refusal| Ending::Refused(refusal, Asked::default()))?;
-        self.voice.session("startup", format_args!("new client connection {}", self.voice.address));
+        self.locate().inspect_err(|_| self.shared.startup_failed())?;
         let negotiated = match self.negotiate().inspect_err(|_| self.shared.startup_failed())? {
             First::Login(negotiated) => negotiated,
             First::Cancel(key) => {
@@ -182,6 +182,20 @@ impl Login<'_> {
             home: home.map(Arc::clone),
         };
         Arc::new(Standing::new(person, notified.notifier(), wanted))
+    }
+
+    /// Where the client is: where its connection comes from, or what a proxy says.
+    fn locate(&mut self) -> Result<(), Ending> {
+        let peer = self.voice.address.clone();
+        match proxied::address(&self.client, &self.listen, &peer, self.deadline)? {
+            None => self.voice.session("startup", format_args!("new client connection {peer}")),
+            Some(address) => {
+                let text = format_args!("new client connection {address} by way of {peer}");
+                self.voice.session("startup", text);
+                self.voice.address = address;
+            }
+        }
+        Ok(())
     }
 
     /// Who wants to be who: the names, and a protocol we speak.

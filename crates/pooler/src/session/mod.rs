@@ -10,6 +10,7 @@ mod login;
 mod masked;
 mod outflow;
 mod preamble;
+mod proxied;
 mod relay;
 mod remark;
 mod replication;

@@ -12,6 +12,7 @@ use crate::dialog::Dialog;
 use crate::ending::Ending;
 use crate::secure::PROTOCOL;
 use crate::session::channel::Channel;
+use crate::session::proxied;
 
 /// The first byte of TLS (a handshake record), which no startup packet begins with: it would have
 /// 369 million bytes.
@@ -47,7 +48,7 @@ impl Login<'_> {
         loop {
             let mut dialog = self.dialog();
             dialog.raw().extend(rest.data());
-            let packet = next(&mut dialog)?;
+            let packet = self.next(&mut dialog)?;
             rest = dialog.finish();
             match packet {
                 Startup::Ssl if !asked_ssl && channel.is_none() => {
@@ -114,18 +115,20 @@ impl Login<'_> {
         self.voice.session("tls", format_args!("client speaks {version}, {cipher}{how}"));
         Ok(Channel::new(facts))
     }
-}
 
-/// The next packet, whole.
-fn next(dialog: &mut Dialog<'_>) -> Result<Startup, Ending> {
-    loop {
-        let data = dialog.raw();
-        let parsed = wire::startup::parse(data.data()).map_err(silent)?;
-        if let Some((packet, bytes)) = parsed {
-            data.consume(bytes);
-            return Ok(packet);
+    /// The next packet, whole.
+    fn next(&self, dialog: &mut Dialog<'_>) -> Result<Startup, Ending> {
+        loop {
+            let data = dialog.raw();
+            let parsed = wire::startup::parse(data.data()).map_err(|error| {
+                proxied::unexpected(data.data(), &self.listen).unwrap_or_else(|| silent(error))
+            })?;
+            if let Some((packet, bytes)) = parsed {
+                data.consume(bytes);
+                return Ok(packet);
+            }
+            data.reserve(wire::startup::PACKET_BYTES_MAX as usize);
+            dialog.fill()?;
         }
-        data.reserve(wire::startup::PACKET_BYTES_MAX as usize);
-        dialog.fill()?;
     }
 }

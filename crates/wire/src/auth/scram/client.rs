@@ -8,14 +8,43 @@ use openssl::{memcmp, sha};
 use super::{Attributes, BASE64, ClientKeys, Failure, ITERATIONS_MAX, Key, NONCE_BYTES};
 use super::{count, hmac, key, nonce, xor};
 
-/// The header: no channel binding, no other identity.
-const HEADER: &str = "n,,";
-/// The same, as the last message repeats it.
-const HEADER_BASE64: &str = "biws";
+/// What an exchange is bound to, so that nobody in the middle of it can pass it on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Binding {
+    /// To nothing: there is no channel with a name.
+    None,
+    /// To nothing, but to the server's word that it cannot bind: one that can will see that
+    /// somebody has changed what it offered.
+    Unoffered,
+    /// To the hash of the server's certificate (`tls-server-end-point`, RFC 5929): the mechanism
+    /// is [`super::MECHANISM_PLUS`].
+    EndPoint(Vec<u8>),
+}
+
+impl Binding {
+    /// In front of the first message. No other identity is asked for.
+    fn header(&self) -> &'static str {
+        match self {
+            Binding::None => "n,,",
+            Binding::Unoffered => "y,,",
+            Binding::EndPoint(_) => "p=tls-server-end-point,,",
+        }
+    }
+
+    /// The header and what it is about, as the last message repeats it.
+    fn repeated(&self) -> String {
+        let data: &[u8] = match self {
+            Binding::None | Binding::Unoffered => &[],
+            Binding::EndPoint(hash) => hash,
+        };
+        BASE64.encode([self.header().as_bytes(), data].concat())
+    }
+}
 
 /// Before server-first.
 #[derive(Debug)]
 pub struct Client {
+    pub(super) binding: Binding,
     pub(super) nonce: String,
     /// The first message without its header.
     pub(super) bare: String,
@@ -23,15 +52,15 @@ pub struct Client {
 
 impl Client {
     /// `random`: the client's half of the nonce.
-    pub fn new(random: &[u8; NONCE_BYTES]) -> Client {
+    pub fn new(random: &[u8; NONCE_BYTES], binding: Binding) -> Client {
         let nonce = BASE64.encode(random);
         let bare = format!("n=,r={nonce}"); // PostgreSQL's user name is in the startup packet
-        Client { nonce, bare }
+        Client { binding, nonce, bare }
     }
 
     /// For SASLInitialResponse.
     pub fn client_first(&self) -> Vec<u8> {
-        format!("{HEADER}{}", self.bare).into_bytes()
+        format!("{}{}", self.binding.header(), self.bare).into_bytes()
     }
 
     /// Takes what AuthenticationSASLContinue brought.
@@ -52,6 +81,7 @@ impl Client {
             return Err(Failure::Iterations(iterations));
         }
         Ok(Challenge {
+            repeated: self.binding.repeated(),
             nonce: nonce.to_owned(),
             bare: self.bare,
             server_first: server_first.to_vec(),
@@ -64,6 +94,8 @@ impl Client {
 /// Waits for keys.
 #[derive(Debug)]
 pub struct Challenge {
+    /// What the exchange is bound to.
+    repeated: String,
     /// Both halves.
     nonce: String,
     bare: String,
@@ -93,7 +125,7 @@ impl Challenge {
         if !self.fits(keys) {
             return Err(Failure::KeysDoNotFit);
         }
-        let proved = format!("c={HEADER_BASE64},r={}", self.nonce);
+        let proved = format!("c={},r={}", self.repeated, self.nonce);
         let message: [&[u8]; 5] =
             [self.bare.as_bytes(), b",", &self.server_first, b",", proved.as_bytes()];
         let proof = xor(keys.client_key, hmac(&sha::sha256(&keys.client_key), &message)?);

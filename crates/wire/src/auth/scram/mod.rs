@@ -20,12 +20,12 @@ use sha2::Sha256;
 
 use crate::auth::normalize;
 
-pub use client::{Challenge, Client, Proved};
+pub use client::{Binding, Challenge, Client, Proved};
 pub use server::{Accepted, Offer, Server};
 
 /// The mechanism that everybody has.
 pub const MECHANISM: &str = "SCRAM-SHA-256";
-/// The same, bound to the TLS channel.
+/// The same, bound to the server's certificate.
 pub const MECHANISM_PLUS: &str = "SCRAM-SHA-256-PLUS";
 /// PostgreSQL's default, and so the count that stands out least.
 pub const ITERATIONS_DEFAULT: u32 = 4096;

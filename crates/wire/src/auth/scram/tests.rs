@@ -30,7 +30,7 @@ fn rfc_server() -> Server {
 
 fn rfc_client() -> Client {
     let nonce = "rOprNGfwEbeRWgbNEkqO".to_owned();
-    Client { bare: format!("n=user,r={nonce}"), nonce }
+    Client { binding: Binding::None, bare: format!("n=user,r={nonce}"), nonce }
 }
 
 const UNBOUND: Offer<'static> = Offer { end_point: None };
@@ -53,6 +53,34 @@ fn rfc_7677_as_client() {
     let (proved, client_final) = challenge.answer(&keys).unwrap();
     assert_eq!(client_final, RFC_CLIENT_FINAL);
     assert_eq!(proved.verify(RFC_SERVER_FINAL), Ok(()));
+}
+
+/// What is bound is what postgres-protocol's client says is bound.
+#[test]
+fn a_binding_is_said_twice() {
+    let bound = |message: &[u8]| {
+        let text = String::from_utf8(message.to_vec()).unwrap();
+        text.split(",r=").next().unwrap().to_owned()
+    };
+    for (binding, theirs) in [
+        (Binding::None, ChannelBinding::unsupported()),
+        (Binding::Unoffered, ChannelBinding::unrequested()),
+        (Binding::EndPoint(vec![0xff; 32]), ChannelBinding::tls_server_end_point(vec![0xff; 32])),
+    ] {
+        let mut theirs = ScramSha256::new(b"pencil", theirs);
+        let client = Client::new(&[1; NONCE_BYTES], binding.clone());
+        assert_eq!(bound(&client.client_first()), bound(theirs.message()), "{binding:?}");
+
+        let answer_to = |nonce: &str| format!("r={nonce}x,s={},i=1", BASE64.encode(b"salt"));
+        let theirs_first = String::from_utf8(theirs.message().to_vec()).unwrap();
+        let their_nonce = theirs_first.split(",r=").nth(1).unwrap();
+        theirs.update(answer_to(their_nonce).as_bytes()).unwrap();
+        let server_first = answer_to(&client.nonce);
+        let keys = ClientKeys::derive("pencil", b"salt", 1).unwrap();
+        let (_, client_final) =
+            client.challenge(server_first.as_bytes()).unwrap().answer(&keys).unwrap();
+        assert_eq!(bound(&client_final), bound(theirs.message()), "{binding:?}");
+    }
 }
 
 fn small_verifier() -> ScramVerifier {
@@ -227,7 +255,7 @@ fn a_server_that_does_not_know_the_password_is_found_out() {
 #[test]
 fn accepted_keys_log_in_to_the_next_server() {
     let keys = rfc_server().finish(RFC_CLIENT_FINAL).unwrap().keys;
-    let client = Client::new(&[1; NONCE_BYTES]);
+    let client = Client::new(&[1; NONCE_BYTES], Binding::None);
     let first = client.client_first();
     let (server, server_first) =
         Server::first(rfc_verifier(), UNBOUND, MECHANISM, &first, &[2; NONCE_BYTES]).unwrap();
@@ -256,7 +284,7 @@ fn a_mock_looks_real_and_never_fits() {
 
 /// Our client against our server.
 fn exchange(verifier: ScramVerifier, keys: &ClientKeys) -> Result<(), Failure> {
-    let client = Client::new(&[1; NONCE_BYTES]);
+    let client = Client::new(&[1; NONCE_BYTES], Binding::None);
     let first = client.client_first();
     let (server, server_first) =
         Server::first(verifier, UNBOUND, MECHANISM, &first, &[2; NONCE_BYTES])?;
