@@ -10,6 +10,8 @@ struct Row {
     code: String,
     /// Everything between backticks in the columns of texts.
     texts: Vec<String>,
+    /// The code knows it already.
+    built: bool,
 }
 
 fn root() -> &'static Path {
@@ -28,7 +30,8 @@ fn rows() -> Vec<Row> {
             cells[2].split('`').skip(1).step_by(2).filter(|text| text.len() > 40),
         );
         let texts = texts.map(str::to_owned).collect();
-        is_code.then(|| Row { severity: severity.into(), code: code.into(), texts })
+        let built = !line.contains("(not built yet)");
+        is_code.then(|| Row { severity: severity.into(), code: code.into(), texts, built })
     };
     page.lines().filter_map(row).collect()
 }
@@ -43,8 +46,9 @@ fn sources() -> String {
     while let Some(dir) = dirs.pop() {
         for entry in fs::read_dir(dir).unwrap() {
             let path = entry.unwrap().path();
-            let is_test = path.file_stem().is_some_and(|stem| stem == "tests");
-            if is_test {
+            // What the console says is for who types there; it has no rows.
+            let stem = path.file_stem().unwrap_or_default();
+            if stem == "tests" || stem == "console" {
                 continue;
             }
             if path.is_dir() {
@@ -84,7 +88,7 @@ fn fixed(text: &str) -> Vec<String> {
 #[test]
 fn each_row_is_an_error_of_the_code() {
     let (sources, mut strange) = (sources(), Vec::new());
-    for row in rows() {
+    for row in rows().into_iter().filter(|row| row.built) {
         for part in row.texts.iter().flat_map(|text| fixed(text)) {
             if !sources.contains(part.trim()) {
                 strange.push(format!("{} {}: {part:?}", row.severity, row.code));

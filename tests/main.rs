@@ -36,6 +36,7 @@ mod queries;
 mod reload;
 mod replication;
 mod residue;
+mod restart;
 mod routing;
 mod settings;
 mod slow_reader;

@@ -18,6 +18,7 @@ mod proxy;
 mod rule;
 mod rule_check;
 mod shadow;
+mod soft_oom;
 mod storage;
 mod tls;
 
@@ -94,7 +95,8 @@ pub(crate) fn config(root: &Block, complaints: &mut Complaints) -> Config {
     };
     let rules = rules.read(root);
     advice::traps(root, complaints);
-    Config { global, listens, rules, drop: conn_drop(root), storages }
+    let (drop, soft_oom) = (conn_drop(root), soft_oom::read(root, complaints));
+    Config { global, listens, rules, drop, soft_oom, storages }
 }
 
 fn storages(

@@ -80,10 +80,15 @@ impl RuleChange {
 
 /// Compares what is in force with what a file says now.
 pub fn diff(old: &Config, new: Config) -> Diff {
-    let Config { global: _, listens: _, storages: _, rules: _, drop: _ } = &new; // none forgotten
+    // None is forgotten:
+    let Config { global: _, listens: _, storages: _, rules: _, drop: _, soft_oom: _ } = &new;
     let (mut lines, mut config) = (Lines::default(), new);
     global(&old.global, &mut config.global, &mut lines);
     conn_drop(&old.drop, &config.drop, &mut lines);
+    if old.soft_oom != config.soft_oom {
+        lines.needs_restart.push("process: soft_oom changed".to_owned());
+        config.soft_oom.clone_from(&old.soft_oom);
+    }
     sections(&old.listens, &config.listens, &mut lines);
     let (before, after) = (plain(&old.storages), plain(&config.storages));
     sections(&before, &after, &mut lines);
@@ -156,7 +161,7 @@ fn global(old: &Global, new: &mut Global, lines: &mut Lines) {
             workers resolvers coroutine_stack_bytes cache_coroutine
             log_file log_format log_to_stdout log_queue_depth
             log_syslog log_syslog_ident log_syslog_facility log_syslog_target log_syslog_format
-            daemonize pid_file bindwith_reuseport
+            daemonize pid_file bindwith_reuseport enable_online_restart
             priority cpu_affinity dns_cache_ttl enable_host_watcher;
     }
 }

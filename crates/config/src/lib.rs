@@ -48,8 +48,8 @@ pub use model::{
     AddressSelector, AffinityRule, AuthQuery, Authentication, Checker, Config, ConnDrop,
     ConnectionType, CpuAffinity, Endpoint, Global, GroupQuery, Hba, HbaLine, HbaName, Keepalive,
     LdapCover, LdapEndpoint, LdapEntry, Listen, Name, PoolMode, PoolRouting, ProxyFrom, Quantile,
-    Role, Rule, SessionAttrs, SessionState, SharedPool, Storage, StorageKind, SyslogFacility,
-    SyslogFormat, SyslogTarget, Tls, TlsMode, TlsVersion, TlsVersions, UserName,
+    Role, Rule, SessionAttrs, SessionState, SharedPool, SoftOom, SoftOomDrop, Storage, StorageKind,
+    SyslogFacility, SyslogFormat, SyslogTarget, Tls, TlsMode, TlsVersion, TlsVersions, UserName,
 };
 pub use options::{compared as options_compared, page as options_page, schema as yaml_schema};
 pub use secret::Secret;

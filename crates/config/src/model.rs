@@ -42,6 +42,8 @@ pub struct Config {
     pub rules: Vec<Arc<Rule>>,
     /// How live clients are disconnected on a graceful stop.
     pub drop: ConnDrop,
+    /// When there is too little memory for more clients.
+    pub soft_oom: Option<SoftOom>,
 }
 
 /// One `listen` section.
@@ -192,4 +194,26 @@ pub struct ConnDrop {
     pub rate: usize,
     /// Length of the interval.
     pub interval: Duration,
+}
+
+/// `soft_oom`: when new clients are refused because there is too little memory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SoftOom {
+    /// At this much in use they are; not 0.
+    pub limit_bytes: u64,
+    /// Part of the names of the processes that count; empty: all memory of the host.
+    pub process: String,
+    /// Between two looks.
+    pub interval: Duration,
+    /// Who is to end then.
+    pub drop: Option<SoftOomDrop>,
+}
+
+/// `soft_oom / drop`: a signal for the largest servers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SoftOomDrop {
+    /// Its number on Linux.
+    pub signal: i32,
+    /// To so many in one look.
+    pub victims_max: usize,
 }

@@ -5,6 +5,7 @@ pub(crate) mod address;
 pub(crate) mod listener;
 mod outbox;
 pub(crate) mod parcel;
+pub(crate) mod passing;
 pub(crate) mod relay;
 pub(crate) mod stream;
 

@@ -27,12 +27,15 @@
 //! [`yield_now`].
 //!
 //! Where to find it: `engine` (start, end) → `reactor` (the loop) → `machine` (what one thread
-//! owns) → `coroutine`, `scope`, `park`, `wait` (who runs, who waits) → `io` (sockets), [`sync`] and
-//! [`channel`] (each other). `mailbox` and `notified` are what other threads see. Unsafe code is in
-//! `substrate` (stacks), `sys`, `sys::process`, `sys::socket` (system calls, a signal handler) and
-//! `scope` (one lifetime). The only statics are the flags that make a second engine an error and
-//! let nobody claim the title of the process twice.
+//! owns) → `coroutine`, `scope`, `park`, `wait` (who runs, who waits) → `io` (sockets), [`sync`]
+//! and [`channel`] (each other), and [`tls`] inside a socket. `mailbox` and `notified` are what
+//! other threads see. Unsafe code is in `substrate` (stacks), `sys`, `sys::process`, `sys::socket`
+//! (system calls, a signal handler, one call of OpenSSL) and `scope` (one lifetime). The only
+//! statics are the flags that make a second engine an error and let nobody claim the title of the
+//! process twice, and a place in a table of OpenSSL's.
 
+mod agreement;
+mod atomic;
 mod buffer;
 mod census;
 pub mod channel;
@@ -43,6 +46,7 @@ mod error;
 mod io;
 mod machine;
 mod mailbox;
+mod names;
 mod notified;
 mod offload;
 mod overflow;
@@ -74,15 +78,17 @@ pub use error::Error;
 pub use io::address::Address;
 pub use io::listener::{ListenOptions, Listener};
 pub use io::parcel::{Parcel, Watcher};
+pub use io::passing::DESCRIPTORS_MAX;
 pub use io::relay::{RelayEnd, RelayLimits, Relayed, Side, relay};
 pub use io::stream::{Keepalive, Progress, Stream, StreamOptions};
+pub use names::{Names, NamesCount};
 pub use notified::{Notified, Notifier};
 pub use offload::{Offload, OffloadStats, offload, offload_stats};
 pub use park::{Served, Session, Wakers, start_session};
 pub use private::local;
 pub use resolve::{host_name, resolve};
 pub use scope::{Scope, ScopedJoinHandle, scope};
-pub use signal::Signals;
+pub use signal::{Signal, Signals};
 pub use stats::{MachineStats, TURN_OCTAVES};
 pub use sys::{process, raise_file_limit};
 pub use wait::{Interest, Woken, wait_any};

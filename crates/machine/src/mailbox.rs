@@ -1,11 +1,9 @@
 //! What other threads know of a machine: its mailbox, its epoll descriptor, its numbers. A letter
 //! is small and bounded in number: spawns by a counter, notifications by one a notifier,
 //! retirements by one a socket.
-//!
-//! The bell rings only for a sleeper. The sender pushes, then looks at `sleeping`; the machine sets
-//! `sleeping`, then looks at the queue. With sequentially consistent fences between, at least one
-//! of them sees the other.
+//! The bell rings only for a sleeper (`agreement`).
 
+use crate::agreement::Bell;
 use crate::error::Error;
 use crate::machine::Machine;
 use crate::slab::Key;
@@ -13,7 +11,7 @@ use crate::stats::{Counters, MachineStats};
 use crate::sys;
 use crossbeam_queue::SegQueue;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::Sender;
 
 /// Spawns in flight to one machine. Beyond it the machine is so far behind that refusing is kinder.
@@ -45,8 +43,7 @@ pub(crate) struct Shared {
     pub(crate) counters: Counters,
     bell: OwnedFd,
     mail: SegQueue<Mail>,
-    /// True from before the last look at the queue until the machine is up again.
-    sleeping: AtomicBool,
+    sleeper: Bell,
     /// Spawns posted and not yet running.
     spawns: AtomicUsize,
     seats: AtomicUsize,
@@ -61,7 +58,7 @@ impl Shared {
             counters: Counters::default(),
             bell,
             mail: SegQueue::new(),
-            sleeping: AtomicBool::new(false),
+            sleeper: Bell::new(),
             spawns: AtomicUsize::new(0),
             seats: AtomicUsize::new(0),
             closing: AtomicBool::new(false),
@@ -75,8 +72,7 @@ impl Shared {
     /// Delivers `mail` and wakes the machine if it sleeps.
     pub(crate) fn post(&self, mail: Mail) {
         self.mail.push(mail);
-        fence(Ordering::SeqCst);
-        if self.sleeping.load(Ordering::Relaxed) && self.sleeping.swap(false, Ordering::AcqRel) {
+        if self.sleeper.must_ring() {
             sys::eventfd_ring(self.bell());
         }
     }
@@ -123,17 +119,11 @@ impl Shared {
 
     /// Says that the machine goes to sleep; false when there is mail and it must not.
     pub(crate) fn fall_asleep(&self) -> bool {
-        self.sleeping.store(true, Ordering::Relaxed);
-        fence(Ordering::SeqCst);
-        if self.mail.is_empty() {
-            return true;
-        }
-        self.wake_up();
-        false
+        self.sleeper.may_sleep(|| self.mail.is_empty())
     }
 
     pub(crate) fn wake_up(&self) {
-        self.sleeping.store(false, Ordering::Release);
+        self.sleeper.wake_up();
     }
 
     pub(crate) fn close(&self) {

@@ -1,21 +1,19 @@
 //! A flag that one coroutine waits for and anybody may set, from any thread. It is level-triggered:
 //! set stays set until taken, and setting it twice is setting it once. It carries no data.
 
+use crate::agreement::Call;
 use crate::machine::Machine;
 use crate::mailbox::{Mail, Shared};
 use crate::slab::Key;
 use crate::wait::Waiter;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 /// The part both sides see.
 struct Flag {
     home: Arc<Shared>,
     key: Key,
-    set: AtomicBool,
-    /// A letter is on its way: this bounds the mailbox to one letter a notifier's flag.
-    posted: AtomicBool,
+    call: Call,
 }
 
 /// The part the home machine sees.
@@ -27,9 +25,7 @@ pub(crate) struct Entry {
 impl Entry {
     /// The letter arrived.
     pub(crate) fn received(&self, machine: &Machine) {
-        // A read-modify-write, so that a notifier which saw `true` here before has its flag seen by
-        // us.
-        self.flag.posted.swap(false, Ordering::AcqRel);
+        self.flag.call.received();
         self.waiter.wake(machine);
     }
 }
@@ -55,11 +51,8 @@ impl Notified {
         let machine = Machine::here().expect("a Notified is made on a machine");
         let entry = machine.add_notified(|key| {
             let home = Arc::clone(&machine.shared);
-            let (set, posted) = (AtomicBool::new(false), AtomicBool::new(false));
-            Rc::new(Entry {
-                flag: Arc::new(Flag { home, key, set, posted }),
-                waiter: Waiter::new(),
-            })
+            let flag = Arc::new(Flag { home, key, call: Call::new() });
+            Rc::new(Entry { flag, waiter: Waiter::new() })
         });
         Notified { entry }
     }
@@ -73,13 +66,13 @@ impl Notified {
     /// Clears the flag; was it set?
     #[must_use]
     pub fn take(&self) -> bool {
-        self.entry.flag.set.swap(false, Ordering::AcqRel)
+        self.entry.flag.call.take()
     }
 
     /// Is it set?
     #[must_use]
     pub fn is_set(&self) -> bool {
-        self.entry.flag.set.load(Ordering::Acquire)
+        self.entry.flag.call.is_set()
     }
 
     pub(crate) fn waiter(&self) -> &Waiter {
@@ -105,12 +98,12 @@ impl Notifier {
     /// Sets the flag and wakes who waits for it.
     pub fn notify(&self) {
         let flag = &self.flag;
-        flag.set.store(true, Ordering::Release);
+        flag.call.set();
         if let Some(machine) = Machine::here().filter(|here| here.shared.index == flag.home.index) {
             if let Some(entry) = machine.notified(flag.key) {
                 entry.waiter.wake(machine);
             }
-        } else if !flag.posted.swap(true, Ordering::AcqRel) {
+        } else if flag.call.must_post() {
             flag.home.post(Mail::Notified(flag.key));
         }
     }

@@ -50,8 +50,8 @@ enum State {
 }
 
 impl Offload {
-    /// So many threads of that name (Linux shows 15 letters of it with a number behind), and so many
-    /// pieces of work that may wait for one.
+    /// So many threads of that name (Linux shows 15 letters of it with a number behind), and so
+    /// many pieces of work that may wait for one.
     pub fn new(threads: usize, queue_max: usize, name: &'static str) -> Offload {
         let (threads, queue_max) = (threads.max(1), queue_max.max(1));
         let processors = process::processors().unwrap_or_default();

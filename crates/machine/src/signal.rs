@@ -6,11 +6,21 @@ use crate::census::Doing;
 use crate::error::Error;
 use crate::io::Io;
 use crate::machine::Machine;
+use crate::notified::Notified;
 use crate::sys;
-use crate::wait::{Interest, wait_one_as};
+use crate::wait::{Interest, Woken, wait_on};
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::rc::Rc;
+
+/// A signal that arrived.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Signal {
+    /// Which one.
+    pub number: i32,
+    /// The process that sent it; 0 for the kernel.
+    pub sender: u32,
+}
 
 /// A set of signals that arrive here instead of interrupting a thread.
 pub struct Signals {
@@ -45,10 +55,30 @@ impl Signals {
     /// # Errors
     /// `TimedOut`, `Cancelled`, `Io`.
     pub fn wait(&self, deadline: Deadline) -> Result<i32, Error> {
+        match self.wait_or(None, deadline)? {
+            Some(signal) => Ok(signal.number),
+            None => Err(Error::TimedOut), // nobody notifies
+        }
+    }
+
+    /// The next signal, or None when the flag is set before one comes. The flag stays set.
+    ///
+    /// # Errors
+    /// `TimedOut`, `Cancelled`, `Io`.
+    pub fn wait_or(
+        &self,
+        notified: Option<&Notified>,
+        deadline: Deadline,
+    ) -> Result<Option<Signal>, Error> {
         loop {
-            wait_one_as(Doing::Signal, &self.io, Interest::READ, deadline)?;
+            let wants = [(&self.io, Interest::READ)];
+            match wait_on(Doing::Signal, &wants, notified, deadline)? {
+                Woken::TimedOut => return Err(Error::TimedOut),
+                Woken::Notified => return Ok(None),
+                Woken::Ready => {}
+            }
             match sys::signalfd_read(self.fd.as_raw_fd()) {
-                Ok(signal) => return Ok(signal),
+                Ok((number, sender)) => return Ok(Some(Signal { number, sender })),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     self.io.readable.set(false);
                 }

@@ -184,8 +184,8 @@ pub(crate) fn signalfd(signals: &[i32]) -> io::Result<OwnedFd> {
     own(unsafe { libc::signalfd(-1, &raw const set, libc::SFD_NONBLOCK | libc::SFD_CLOEXEC) })
 }
 
-/// The number of the next pending signal, or WouldBlock.
-pub(crate) fn signalfd_read(fd: RawFd) -> io::Result<i32> {
+/// The number of the next pending signal and the process that sent it, or WouldBlock.
+pub(crate) fn signalfd_read(fd: RawFd) -> io::Result<(i32, u32)> {
     let mut record = MaybeUninit::<libc::signalfd_siginfo>::zeroed();
     // SAFETY: the kernel writes at most one record into a record.
     let n = unsafe { libc::read(fd, record.as_mut_ptr().cast(), size_of_val(&record)) };
@@ -193,7 +193,8 @@ pub(crate) fn signalfd_read(fd: RawFd) -> io::Result<i32> {
         return Err(io::Error::last_os_error());
     }
     // SAFETY: plain integers, zeroed before and filled by the kernel.
-    Ok(unsafe { record.assume_init() }.ssi_signo as i32)
+    let record = unsafe { record.assume_init() };
+    Ok((record.ssi_signo as i32, record.ssi_pid))
 }
 
 /// Names this thread for `ps -L` and `perf`; at most 15 bytes count.

@@ -4,27 +4,33 @@
 
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use config::{Config, Format, Loaded, Secrets, dump};
 use crossbeam_channel::{Sender, bounded};
 use machine::process::{self, Title};
-use machine::{Engine, EngineConfig, MachineHandle, Signals};
+use machine::{Engine, EngineConfig, Listener, MachineHandle, Signals};
 
 use crate::daemon::{self, Role};
 use crate::face::{Face, STAGES, Stage};
+use crate::life::{self, Life};
 use crate::listener::Listeners;
 use crate::log::{Level, Log, Options, SyslogOptions, Who};
+use crate::restart::{self, Inheritance};
 use crate::shared::Shared;
 use crate::world::{Origin, World};
-use crate::{descriptors, groups, host, janitor, reload, secure, shutdown, stats, web};
+use crate::{descriptors, groups, host, janitor, secure, soft_oom, stats, web};
 
 /// Fewer stacks than this are not kept, whatever `cache_coroutine` says: here a client that says
 /// something takes one, and Odyssey's new clients only.
 const STACKS_KEPT_MIN: usize = 256;
 
+/// Until a face that is behind with what it shows can take more.
+const SHOWN_LATER: Duration = Duration::from_millis(10);
+
 /// How the process ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Exit {
+pub enum Exit {
     /// All clients are gone.
     Clean,
     /// It could not start, or was told to die.
@@ -45,15 +51,21 @@ impl From<Exit> for ExitCode {
 
 /// Runs the pooler until it is told to stop.
 pub(crate) fn run(loaded: Loaded, origin: Origin) -> ExitCode {
+    let inheritance = match Inheritance::claim() {
+        Ok(inheritance) => inheritance,
+        Err(text) => return refuse(&text),
+    };
     let title = Title::claim();
     let config = &loaded.config;
-    let word = match config.global.daemonize.then(daemon::detach).transpose() {
+    // Who takes the place of a daemon is its child, and one already.
+    let detaches = config.global.daemonize && inheritance.parent.is_none();
+    let word = match detaches.then(daemon::detach).transpose() {
         Ok(None) => None,
         Ok(Some(Role::Daemon(word))) => Some(word),
         Ok(Some(Role::Starter(status))) => return status,
         Err(error) => return refuse(&format!("failed to become a daemon: {error}")),
     };
-    if let Err(error) = Signals::block(&shutdown::SIGNALS) {
+    if let Err(error) = Signals::block(&life::SIGNALS) {
         return refuse(&format!("signals cannot be blocked: {error}"));
     }
     let remarks = ask_the_kernel(config);
@@ -74,7 +86,7 @@ pub(crate) fn run(loaded: Loaded, origin: Origin) -> ExitCode {
     for line in shown.iter().flat_map(|text| text.lines()) {
         shared.log.info("config", &Who::default(), format_args!("{line}"));
     }
-    let exit = run_engine(&shared, Face::new(title, word));
+    let exit = run_engine(&shared, Face::new(title, word), inheritance);
     shared.log.close();
     exit.into()
 }
@@ -134,7 +146,7 @@ fn introduce(shared: &Shared, remarks: &[String]) {
     }
 }
 
-fn run_engine(shared: &Arc<Shared>, mut face: Face) -> Exit {
+fn run_engine(shared: &Arc<Shared>, mut face: Face, inheritance: Inheritance) -> Exit {
     let engine = match Engine::start(engine_config(shared)) {
         Ok(engine) => engine,
         Err(error) => {
@@ -144,10 +156,11 @@ fn run_engine(shared: &Arc<Shared>, mut face: Face) -> Exit {
     };
     pin(shared, engine.machines());
     let (stages, told) = bounded(STAGES);
+    shared.set_stages(stages.clone());
     let system = System { shared: Arc::clone(shared), machines: engine.machines().into(), stages };
-    let spawned = engine.machines()[0].spawn("system", move || system.run());
+    let spawned = engine.machines()[0].spawn("system", move || system.run(inheritance));
     let exit = match spawned {
-        Ok(()) => face.follow(shared, &told),
+        Ok(()) => face.follow(shared, engine.machines(), &told),
         Err(_) => Exit::Failed,
     };
     engine.shutdown();
@@ -206,37 +219,42 @@ struct System {
 }
 
 impl System {
-    fn run(self) {
-        let exit = self.serve();
-        let _ = self.stages.try_send(Stage::Over(exit)); // there is room for all that are told
+    fn run(self, inheritance: Inheritance) {
+        let exit = self.serve(inheritance);
+        while self.stages.try_send(Stage::Over(exit)).is_err() {
+            // The one who shows them is alive, or the process would end without us.
+            let _ = machine::sleep(SHOWN_LATER);
+        }
     }
 
-    fn serve(&self) -> Exit {
-        let Ok(signals) = Signals::new(&shutdown::SIGNALS) else { return Exit::Failed };
-        let Some(listeners) = self.listen() else {
+    fn serve(&self, inheritance: Inheritance) -> Exit {
+        let Ok(signals) = Signals::new(&life::SIGNALS) else { return Exit::Failed };
+        let (left, elder) = inheritance.receive(&self.shared);
+        let Some(listeners) = self.listen(left) else {
             let text = format_args!("failed to bind any listen address");
             self.shared.log.error("server", &Who::default(), text);
             return Exit::Failed;
         };
-        let [one, two, three, four] = std::array::from_fn(|_| Arc::clone(&self.shared));
+        let [one, two, three, four, five] = std::array::from_fn(|_| Arc::clone(&self.shared));
         let machines = Arc::clone(&self.machines);
         let started = [
             machine::spawn("janitor", move || janitor::run(&one)),
             machine::spawn("stats", move || stats::run(&two, &machines)),
             machine::spawn("host-watcher", move || host::run(&three)),
             machine::spawn("groups", move || groups::run(&four)),
+            machine::spawn("soft-oom", move || soft_oom::run(&five)),
         ];
         if started.iter().any(Result::is_err) {
             return Exit::Failed;
         }
-        let reloads = Arc::clone(&self.shared);
-        let Ok(serving) = machine::spawn("reload", move || reload::serve(&reloads, listeners))
-        else {
+        let (shared, machines) = (Arc::clone(&self.shared), Arc::clone(&self.machines));
+        let Ok(life) = Life::new(shared, machines, signals, listeners) else {
             return Exit::Failed;
         };
         self.open_web();
-        let _ = self.stages.try_send(Stage::Listening);
-        shutdown::wait(&self.shared, &self.machines, &signals, serving, &self.stages)
+        self.shared.tell(Stage::Listening { succeeds: elder.is_there() });
+        restart::follow(&self.shared, &self.machines, elder);
+        life.run()
     }
 
     /// Opens the port for scrapers and probes. Clients are served without it, too.
@@ -255,11 +273,13 @@ impl System {
     }
 
     /// Opens every `listen` of the configuration. What cannot be bound is logged and left out.
-    fn listen(&self) -> Option<Listeners> {
+    fn listen(&self, left: Vec<Listener>) -> Option<Listeners> {
         let mut listeners = Listeners::new(&self.shared, &self.machines);
+        listeners.inherit(left);
         let prepared = listeners.prepare(&self.shared.world());
         let mut complaints = prepared.complaints.clone();
         complaints.extend(listeners.commit(prepared));
+        listeners.disinherit();
         for line in complaints {
             self.shared.log.error("server", &Who::default(), format_args!("{line}"));
         }

@@ -43,6 +43,7 @@ const MISUSED: u8 = 2;
 /// Subcommands: 0 for a good answer, 1 for a bad one, 2 when there is none.
 pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     let mut words: Vec<OsString> = arguments.collect();
+    let whole = words.clone();
     let program = if words.is_empty() { OsString::from("pooler") } else { words.remove(0) };
     let (face, program) = (face(&program), program.to_string_lossy().into_owned());
     if face == Face::Pooler
@@ -55,7 +56,7 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
         Call::Help => say(&texts::help(face, &program)),
         Call::Usage => say(&texts::usage(face, &program)),
         Call::Version => say(&format!("{}\ncompiled by rustc, 64-bit", version())),
-        Call::Run(flags) => start(flags, &program),
+        Call::Run(flags) => start(flags, &program, whole),
         Call::Wrong(what) => {
             if let Some(what) = what {
                 eprintln!("{what}");
@@ -117,7 +118,7 @@ fn answer(command: &Command, given: &Given) -> ExitCode {
     }
 }
 
-fn start(flags: Flags, program: &str) -> ExitCode {
+fn start(flags: Flags, program: &str, command: Vec<OsString>) -> ExitCode {
     let [file] = flags.files.as_slice() else {
         early(Level::Info, "init", &version());
         early(Level::Info, "init", &format!("usage: {program} <config_file>"));
@@ -145,7 +146,7 @@ fn start(flags: Flags, program: &str) -> ExitCode {
         return ExitCode::FAILURE;
     }
     let (mut loaded, file) = (loaded, file.clone());
-    let origin = Origin::new(file, move |config| apply(&flags, config));
+    let origin = Origin::new(file, move |config| apply(&flags, config)).with_command(command);
     origin.overrule(&mut loaded.config);
     boot::run(loaded, origin)
 }

@@ -49,6 +49,10 @@ pub enum Ending {
     Paused,
     /// The process stops and asks its clients to leave.
     ShuttingDown,
+    /// Another process takes the place of this one, but not this client.
+    Restarting,
+    /// Another process serves the client now.
+    Moved,
     /// The engine failed us: too many coroutines, a cancelled coroutine.
     Engine(machine::Error),
 }
@@ -88,7 +92,9 @@ impl Ending {
     /// What the client is told, without the `odyssey:` prefix; None: the connection just ends.
     pub fn notice(&self, forward_errors: bool) -> Option<Notice> {
         let notice = match self {
-            Ending::Terminated | Ending::ClientGone | Ending::Silent(_) => return None,
+            Ending::Terminated | Ending::ClientGone | Ending::Moved | Ending::Silent(_) => {
+                return None;
+            }
             Ending::ServerLost(ServerLoss { told: true, .. }) => return None,
             Ending::Login(notice) => notice.clone(),
             Ending::Denied(denial) => denial.notice.clone(),
@@ -136,6 +142,12 @@ impl Ending {
                     "The Odyssey instance is gracefully shutting down, and the connections are \
                      being drained",
                 ),
+            Ending::Restarting => Notice::fatal("08006", "Odyssey is gracefully shutting down")
+                .with_detail(
+                    "The Odyssey instance is performing online restart to update configuration or \
+                     binary, and the connections are being drained",
+                )
+                .with_hint("Try to reconnect"),
             Ending::Engine(error) => Notice::fatal("53000", error.to_string()),
         };
         Some(notice)
@@ -144,7 +156,7 @@ impl Ending {
     /// Odyssey's name of it, in the line that ends a session.
     pub fn status(&self) -> &'static str {
         match self {
-            Ending::Terminated => "OD_OK",
+            Ending::Terminated | Ending::Moved => "OD_OK",
             Ending::ClientGone => "OD_ECLIENT_READ",
             Ending::Nonsense(_) => "OD_ECLIENT_PROTOCOL_ERROR",
             Ending::Silent(_) | Ending::Login(_) | Ending::Denied(_) => "OD_ECLIENT_READ",
@@ -155,8 +167,8 @@ impl Ending {
             Ending::Idle { in_transaction: false } => "OD_EIDLE_TIMEOUT",
             Ending::Idle { in_transaction: true } => "OD_EIDLE_IN_TRANSACTION_TIMEOUT",
             Ending::TransactionRefused | Ending::LeftBehind(_) => "OD_ECLIENT_PROTOCOL_ERROR",
+            Ending::ShuttingDown | Ending::Restarting => "OD_EGRACEFUL_SHUTDOWN",
             Ending::Killed | Ending::Paused => "OD_ECLIENT_KILLED",
-            Ending::ShuttingDown => "OD_EGRACEFUL_SHUTDOWN",
             Ending::Engine(_) => "OD_EOOM",
         }
     }
@@ -167,9 +179,11 @@ impl Ending {
             self,
             Ending::Terminated
                 | Ending::ClientGone
+                | Ending::Moved
                 | Ending::Killed
                 | Ending::Paused
                 | Ending::ShuttingDown
+                | Ending::Restarting
                 | Ending::Idle { .. }
                 | Ending::Denied(_)
         )
@@ -297,6 +311,8 @@ impl fmt::Display for Ending {
             Ending::Killed => f.write_str("killed by an operator"),
             Ending::Paused => f.write_str("the pool is paused"),
             Ending::ShuttingDown => f.write_str("graceful shutdown"),
+            Ending::Restarting => f.write_str("online restart"),
+            Ending::Moved => f.write_str("handed over to the new process"),
             Ending::Engine(error) => write!(f, "{error}"),
         }
     }

@@ -5,6 +5,7 @@
 use std::cell::RefCell;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::ops::Deref;
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -55,6 +56,10 @@ pub(crate) struct Listeners {
     shared: Arc<Shared>,
     machines: Arc<[MachineHandle]>,
     sections: Vec<Section>,
+    /// Sockets that listen already and belong to no section yet.
+    inherited: RefCell<Vec<Listener>>,
+    /// Another process has the sockets too, and takes who comes.
+    is_paused: bool,
 }
 
 /// One section with its sockets; none if nothing could be bound.
@@ -101,7 +106,64 @@ impl Listeners {
     /// None yet.
     pub(crate) fn new(shared: &Arc<Shared>, machines: &Arc<[MachineHandle]>) -> Self {
         let (shared, machines) = (Arc::clone(shared), Arc::clone(machines));
-        Self { shared, machines, sections: Vec::new() }
+        let inherited = RefCell::default();
+        Self { shared, machines, sections: Vec::new(), inherited, is_paused: false }
+    }
+
+    /// Sections that come to one of these addresses find the socket there.
+    pub(crate) fn inherit(&mut self, listeners: Vec<Listener>) {
+        *self.inherited.borrow_mut() = listeners;
+    }
+
+    /// What no section has wanted is closed.
+    pub(crate) fn disinherit(&mut self) {
+        for listener in self.inherited.take() {
+            let text = format_args!("no listen section wants {}: closed", listener.local());
+            self.shared.log.error("server", &Who::default(), text);
+        }
+    }
+
+    /// Other descriptors of all sockets.
+    ///
+    /// # Errors
+    /// There are no more of them.
+    pub(crate) fn duplicate(&self) -> Result<Vec<OwnedFd>, machine::Error> {
+        self.sockets().map(|socket| socket.listener.duplicate()).collect()
+    }
+
+    /// Nobody comes here any more; but as somebody else has the sockets, those in their queues are
+    /// not lost, and the files of unix sockets stay.
+    pub(crate) fn pause(&mut self) {
+        self.is_paused = true;
+        for socket in self.sockets() {
+            socket.listener.set_removes_file(false);
+            socket.acceptor.cancel();
+        }
+    }
+
+    /// Clients come here again, if they did not all the time.
+    pub(crate) fn resume(&mut self) {
+        if !std::mem::take(&mut self.is_paused) {
+            return;
+        }
+        let mut sections = std::mem::take(&mut self.sections);
+        for section in &mut sections {
+            for socket in &mut section.sockets {
+                socket.listener.set_removes_file(true);
+                match self.start(&section.listen, &socket.listener) {
+                    Ok(acceptor) => socket.acceptor = acceptor,
+                    Err(error) => {
+                        let text = format_args!("listener {}: {error}", socket.listener.local());
+                        self.shared.log.error("server", &Who::default(), text);
+                    }
+                }
+            }
+        }
+        self.sections = sections;
+    }
+
+    fn sockets(&self) -> impl Iterator<Item = &Socket> {
+        self.sections.iter().flat_map(|section| &section.sockets)
     }
 
     /// Whether nobody can come.
@@ -126,7 +188,7 @@ impl Listeners {
             let missing = known.is_none_or(|at| self.sections[at].sockets.is_empty());
             let mut bound = Vec::new();
             if missing {
-                bound = bind(&place, &options, &mut prepared.complaints);
+                bound = self.bind(&place, &options, &mut prepared.complaints);
                 prepared.is_failure |= known.is_none() && bound.is_empty();
             }
             let listen = Arc::new(Entrance { listen: listen.clone(), tls: tls.clone() });
@@ -176,19 +238,63 @@ impl Listeners {
 
     /// Starts an acceptor for the newest section.
     fn accept(&mut self, listener: Listener) -> Result<(), machine::Error> {
-        let section = self.sections.last_mut().expect("a section was put there");
-        let listener = Rc::new(listener);
+        let section = self.sections.last().expect("a section was put there");
+        let (listener, listen) = (Rc::new(listener), Rc::clone(&section.listen));
+        let acceptor = self.start(&listen, &listener)?;
+        let text = format_args!("listening on {}", listener.local());
+        self.shared.log.info("server", &Who::default(), text);
+        let section = self.sections.last_mut().expect("as above");
+        section.sockets.push(Socket { listener, acceptor });
+        Ok(())
+    }
+
+    /// An acceptor coroutine of its own.
+    fn start(
+        &self,
+        listen: &Rc<RefCell<Arc<Entrance>>>,
+        listener: &Rc<Listener>,
+    ) -> Result<JoinHandle<()>, machine::Error> {
         let acceptor = Acceptor {
             shared: Arc::clone(&self.shared),
             machines: Arc::clone(&self.machines),
-            listen: Rc::clone(&section.listen),
-            listener: Rc::clone(&listener),
+            listen: Rc::clone(listen),
+            listener: Rc::clone(listener),
         };
-        let acceptor = machine::spawn("acceptor", move || acceptor.run())?;
-        let text = format_args!("listening on {}", listener.local());
-        self.shared.log.info("server", &Who::default(), text);
-        section.sockets.push(Socket { listener, acceptor });
-        Ok(())
+        machine::spawn("acceptor", move || acceptor.run())
+    }
+
+    /// What can be bound of a section, or was left to us.
+    fn bind(
+        &self,
+        place: &Place,
+        options: &ListenOptions,
+        complaints: &mut Vec<String>,
+    ) -> Vec<Listener> {
+        let addresses = place.addresses().unwrap_or_else(|error| {
+            let host = place.host.as_deref().unwrap_or_default();
+            complaints.push(format!("listen {host}: {error}"));
+            Vec::new()
+        });
+        let mut bound = Vec::new();
+        for address in addresses {
+            let bind = || Listener::bind(&address, options);
+            match self.inherited_at(&address, options).unwrap_or_else(bind) {
+                Ok(listener) => bound.push(listener),
+                Err(error) => complaints.push(format!("bind to {address} failed: {error}")),
+            }
+        }
+        bound
+    }
+
+    fn inherited_at(
+        &self,
+        address: &Address,
+        options: &ListenOptions,
+    ) -> Option<Result<Listener, machine::Error>> {
+        let mut inherited = self.inherited.borrow_mut();
+        let at = inherited.iter().position(|listener| listener.local() == *address)?;
+        let listener = inherited.swap_remove(at);
+        Some(listener.retune(options).map(|()| listener))
     }
 
     /// The socket closes with its acceptor; the file of a unix socket goes.
@@ -238,23 +344,6 @@ fn options(listen: &Listen, global: &Global) -> ListenOptions {
     }
 }
 
-/// What can be bound of a section.
-fn bind(place: &Place, options: &ListenOptions, complaints: &mut Vec<String>) -> Vec<Listener> {
-    let addresses = place.addresses().unwrap_or_else(|error| {
-        let host = place.host.as_deref().unwrap_or_default();
-        complaints.push(format!("listen {host}: {error}"));
-        Vec::new()
-    });
-    let mut bound = Vec::new();
-    for address in addresses {
-        match Listener::bind(&address, options) {
-            Ok(listener) => bound.push(listener),
-            Err(error) => complaints.push(format!("bind to {address} failed: {error}")),
-        }
-    }
-    bound
-}
-
 struct Acceptor {
     shared: Arc<Shared>,
     machines: Arc<[MachineHandle]>,
@@ -268,7 +357,8 @@ impl Acceptor {
     fn run(self) {
         loop {
             match self.listener.accept(Deadline::NEVER) {
-                Ok((parcel, address)) => self.hand_over(parcel, address),
+                // One who is accepted is not forgotten, even if we are to end.
+                Ok((parcel, address)) => machine::shield(|| self.hand_over(parcel, address)),
                 Err(machine::Error::Cancelled) => return,
                 Err(error) => {
                     let who = Who::default();

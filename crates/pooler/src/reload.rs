@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime};
 use config::{Diff, Loaded, RuleChange};
 use machine::{Deadline, Notified, Notifier, Woken};
 
+use crate::face::Stage;
 use crate::listener::Listeners;
 use crate::log::Who;
 use crate::shared::Shared;
@@ -66,7 +67,7 @@ pub struct Done {
 struct State {
     /// Wakes the one who does it; None before the start: he looks when he comes.
     bell: Option<Notifier>,
-    /// He is gone, and nobody comes after him.
+    /// He is gone, and nobody comes after him, unless an online restart fails.
     closed: bool,
     /// A signal asked, and waits for nothing.
     signalled: bool,
@@ -131,7 +132,9 @@ impl Reloads {
 
     /// From now on somebody does what is asked for.
     fn open(&self, bell: Notifier) -> Open<'_> {
-        self.lock().bell = Some(bell);
+        let mut state = self.lock();
+        (state.bell, state.closed) = (Some(bell), false);
+        drop(state);
         Open(self)
     }
 
@@ -194,7 +197,9 @@ pub(crate) fn serve(shared: &Arc<Shared>, mut listeners: Listeners) -> Listeners
     let _open = shared.reloads.open(notified.notifier());
     loop {
         while let Some(waiting) = shared.reloads.take() {
+            shared.tell(Stage::Reloading);
             let report = reload(shared, &mut listeners);
+            shared.tell(Stage::Reloaded);
             report.log(shared);
             shared.reloads.count(&report);
             waiting.iter().for_each(|answer| answer.give(Ok(report.clone())));

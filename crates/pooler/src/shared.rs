@@ -2,12 +2,13 @@
 //! boot, passed down; a second instance in the same process would disturb nobody.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::SystemTime;
 
 use arc_swap::{ArcSwap, Guard};
 use config::Rule;
+use crossbeam_channel::Sender;
 use machine::{Keepalive, Notifier, StreamOptions};
 use router::{CancelKeys, ClientId, ClientKey, ClientLimit, Parameters, Scope, Statements};
 use wire::settings::Settings;
@@ -17,6 +18,7 @@ use crate::backend::{Home, Route, Routes, Shown};
 use crate::checkers::Checkers;
 use crate::ending::Ending;
 use crate::errors::Errors;
+use crate::face::Stage;
 use crate::groups::Groups;
 use crate::guesses::Guesses;
 use crate::host::Host;
@@ -24,15 +26,16 @@ use crate::interner::Interner;
 use crate::keyring::Keyring;
 use crate::log::Log;
 use crate::metrics::Ledger;
-use crate::names::Names;
 use crate::permits::Permits;
 use crate::readings::Archive;
 use crate::reload::Reloads;
+use crate::restart::Kin;
 use crate::session::Roster;
 use crate::sqlstates::Sqlstates;
 use crate::tally::Tally;
 use crate::web::Web;
 use crate::world::{InForce, Origin, World};
+use machine::Names;
 
 /// Keys are random: another client has the same one about never, and not so many times.
 const KEY_TRIES: usize = 16;
@@ -102,6 +105,12 @@ pub struct Shared {
     pub janitor: OnceLock<Notifier>,
     /// Rings when the statistics are to be told otherwise.
     pub stats: OnceLock<Notifier>,
+    /// The processes before and after this one.
+    pub kin: Kin,
+    /// Whether there is too little memory for more clients.
+    pub soft_oom: AtomicBool,
+    /// Where the face of the process hears what to show.
+    stages: OnceLock<Sender<Stage>>,
     /// The one home of each route, by the route's address; dead ones are swept when new ones come.
     homes: Mutex<HashMap<usize, Weak<Home>>>,
 }
@@ -146,6 +155,9 @@ impl Shared {
             rosters: (0..global.workers).map(|_| Arc::default()).collect(),
             janitor: OnceLock::new(),
             stats: OnceLock::new(),
+            kin: Kin::default(),
+            soft_oom: AtomicBool::new(false),
+            stages: OnceLock::new(),
             homes: Mutex::default(),
             log,
             world: ArcSwap::from_pointee(world),
@@ -190,6 +202,29 @@ impl Shared {
     pub fn homes(&self) -> Vec<Arc<Home>> {
         let homes = self.homes.lock().expect("nothing panics under this lock");
         homes.values().filter_map(Weak::upgrade).collect()
+    }
+
+    /// From now on [`Shared::tell`] is heard there.
+    pub fn set_stages(&self, stages: Sender<Stage>) {
+        let _ = self.stages.set(stages); // once, at boot
+    }
+
+    /// Lets the face of the process show it.
+    pub fn tell(&self, stage: Stage) {
+        if let Some(stages) = self.stages.get() {
+            let _ = stages.try_send(stage); // a face that is behind shows the latest state later
+        }
+    }
+
+    /// The cancel key that a client has already; None if somebody else has it too.
+    pub fn same_key(
+        self: &Arc<Self>,
+        home: &Arc<Home>,
+        id: ClientId,
+        key: ClientKey,
+    ) -> Option<GivenKey> {
+        let is_free = self.cancel_keys.register(key, Arc::clone(home), id);
+        is_free.then(|| GivenKey { shared: Arc::clone(self), key })
     }
 
     /// A fresh cancel key for a client.

@@ -1,6 +1,7 @@
 //! The world as the operator wants it: a configuration with its rules in order. A reload makes
 //! another one and puts it in the place of this one at once; who looks sees one or the other.
 
+use std::ffi::OsString;
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -47,13 +48,25 @@ impl Deref for InForce {
 /// Where configurations come from: a file, and the flags that win over it.
 pub struct Origin {
     file: PathBuf,
+    /// The whole command line, with the program in front.
+    command: Vec<OsString>,
     flags: Box<dyn Fn(&mut Config) + Send + Sync>,
 }
 
 impl Origin {
     /// This file, and what the command line says.
     pub fn new(file: PathBuf, flags: impl Fn(&mut Config) + Send + Sync + 'static) -> Self {
-        Self { file, flags: Box::new(flags) }
+        Self { file, command: Vec::new(), flags: Box::new(flags) }
+    }
+
+    /// The words with which the same can be started again.
+    pub fn with_command(self, command: Vec<OsString>) -> Self {
+        Self { command, ..self }
+    }
+
+    /// The program and its arguments; none if nobody knows them.
+    pub fn command(&self) -> &[OsString] {
+        &self.command
     }
 
     /// The file.

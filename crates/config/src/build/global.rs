@@ -67,6 +67,7 @@ pub(super) fn read(fields: Fields<'_>, complaints: &mut Complaints) -> Global {
         keepalive_user_timeout_ms: user_timeout_ms(fields),
         disable_nolinger: fields.flag("disable_nolinger"),
         bindwith_reuseport: fields.flag("bindwith_reuseport"),
+        enable_online_restart: fields.flag("enable_online_restart"),
         smart_search_path_enquoting: fields.flag("smart_search_path_enquoting"),
         virtual_transaction: parses && fields.flag("virtual_transaction"),
         virtual_processing: parses && fields.flag("virtual_processing"),

@@ -99,6 +99,8 @@ pub struct Global {
     pub disable_nolinger: bool,
     /// SO_REUSEPORT on TCP listeners.
     pub bindwith_reuseport: bool,
+    /// SIGUSR2 puts a new process in the place of this one.
+    pub enable_online_restart: bool,
 
     /// Socket of the daemon that `authentication external` asks.
     pub external_auth_socket_path: PathBuf,

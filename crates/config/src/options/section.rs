@@ -122,15 +122,15 @@ pub(super) const CONN_DROP: &[Row] = &[
 ];
 
 pub(super) const SOFT_OOM: &[Row] = &[
-    row("limit", Kind::Size).required().unit("bytes").doc("Above it logins are refused."),
-    text("process").doc("Part of the names of processes that count; empty = all memory."),
-    natural("check_interval_ms", "1000").unit("ms").doc("Between two looks."),
+    row("limit", Kind::Size).restart().required().unit("bytes").doc("Above it logins are refused."),
+    text("process").restart().doc("Part of the names of processes that count; empty = all memory."),
+    natural("check_interval_ms", "1000").restart().unit("ms").doc("Between two looks."),
     section("drop", Scope::SoftOomDrop, Label::None).doc("Also signal the largest processes."),
 ];
 
 pub(super) const SOFT_OOM_DROP: &[Row] = &[
-    text("signal").default("SIGTERM").doc("Which signal."),
-    integer("max_rate", "3").doc("To how many in one look."),
+    text("signal").restart().default("SIGTERM").doc("Which signal."),
+    integer("max_rate", "3").restart().doc("To how many in one look."),
 ];
 
 pub(super) const QUERY_PARSING: &[Row] = &[

@@ -113,10 +113,7 @@ pub(super) const ROWS: &[Row] = &[
         .unit("ms")
         .doc("TCP_USER_TIMEOUT; 0 = the kernel's, negative = from the three above."),
     flag("bindwith_reuseport", "yes").restart().doc("SO_REUSEPORT on TCP listeners."),
-    flag("enable_online_restart", "yes")
-        .restart()
-        .later(&["no"])
-        .doc("Replace the program on SIGUSR2."),
+    flag("enable_online_restart", "yes").restart().doc("Replace the program on SIGUSR2."),
     // limits and timeouts
     integer("client_max", "0").doc("Clients at once; 0 or less = unlimited."),
     natural("client_max_routing", "0").doc("Clients between accept and route; 0 = 64 per worker."),
@@ -178,6 +175,6 @@ pub(super) const ROWS: &[Row] = &[
     section("conn_drop_options", Scope::ConnDrop, Label::None)
         .aliases(&[Alias::Both("online_restart_drop_options")])
         .doc("How clients are disconnected on a graceful stop."),
-    section("soft_oom", Scope::SoftOom, Label::None).later(&[]).doc("Refuse logins at low memory."),
+    section("soft_oom", Scope::SoftOom, Label::None).doc("Refuse logins at low memory."),
     section("query_parsing", Scope::QueryParsing, Label::None).doc("How much of queries is read."),
 ];

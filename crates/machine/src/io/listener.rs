@@ -15,7 +15,7 @@ use std::cell::Cell;
 use std::fs::{self, Permissions};
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::rc::Rc;
@@ -47,6 +47,8 @@ pub struct Listener {
     local: Address,
     /// Device and inode of a Unix socket's file: a successor may have put its own in the place.
     file: Option<(u64, u64)>,
+    /// The file goes with the listener.
+    removes_file: Cell<bool>,
     /// Where it is registered.
     home: Cell<Option<(Arc<Shared>, Key)>>,
 }
@@ -78,12 +80,48 @@ impl Listener {
             Address::Unix(path) => Some(identity(path)?),
             Address::Tcp(_) => None,
         };
-        let listener = Listener { fd: socket, local, file, home: Cell::new(None) };
+        let (removes_file, home) = (Cell::new(true), Cell::new(None));
+        let listener = Listener { fd: socket, local, file, removes_file, home };
         if let (Address::Unix(path), Some(mode)) = (address, options.unix_mode) {
             fs::set_permissions(path, Permissions::from_mode(mode))?;
         }
         socket::listen(fd, options.backlog)?;
         Ok(listener)
+    }
+
+    /// A socket that listens already and came from elsewhere: from who started us, or from our
+    /// predecessor. Needs no machine. The socket becomes non-blocking, for all who have it.
+    ///
+    /// # Errors
+    /// `Io`, also when it does not listen.
+    pub fn from_fd(fd: OwnedFd) -> Result<Listener, Error> {
+        if !socket::is_listening(fd.as_raw_fd())? {
+            let why = "the socket does not listen";
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, why).into());
+        }
+        socket::set_nonblocking(fd.as_fd())?;
+        let local = socket::local(fd.as_raw_fd())?;
+        let file = match &local {
+            Address::Unix(path) => identity(path).ok(),
+            Address::Tcp(_) => None,
+        };
+        let (removes_file, home) = (Cell::new(true), Cell::new(None));
+        Ok(Listener { fd, local, file, removes_file, home })
+    }
+
+    /// Another descriptor of the same socket. As long as there is one the kernel keeps the queue of
+    /// connections.
+    ///
+    /// # Errors
+    /// `Io`: there are no more descriptors.
+    pub fn duplicate(&self) -> Result<OwnedFd, Error> {
+        Ok(self.fd.as_fd().try_clone_to_owned()?)
+    }
+
+    /// Whether the file of a Unix socket goes with the listener. It should stay when somebody else
+    /// has the socket too.
+    pub fn set_removes_file(&self, removes: bool) {
+        self.removes_file.set(removes);
     }
 
     /// The next connection and who it is from.
@@ -148,6 +186,8 @@ impl Listener {
 impl Drop for Listener {
     fn drop(&mut self) {
         if let Address::Unix(path) = &self.local
+            && self.removes_file.get()
+            && self.file.is_some()
             && self.file == identity(path).ok()
         {
             let _ = fs::remove_file(path); // it may be gone already

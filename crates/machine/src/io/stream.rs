@@ -17,7 +17,7 @@ use crate::wait::{Interest, Waitable, breathe, wait_one, wait_one_as};
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::io::{self, IoSlice};
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -86,7 +86,7 @@ pub enum Progress {
 pub struct Stream {
     io: Rc<Io>,
     /// Taken when folded; otherwise dropping the stream closes the socket.
-    fd: Cell<Option<OwnedFd>>,
+    fd: Option<OwnedFd>,
     /// What reads and writes go through.
     pub(crate) tls: Option<Box<RefCell<Tls>>>,
 }
@@ -111,7 +111,7 @@ impl fmt::Debug for Stream {
 impl Stream {
     pub(crate) fn new(io: Rc<Io>, fd: OwnedFd) -> Stream {
         debug_assert_eq!(io.fd, fd.as_raw_fd());
-        Stream { io, fd: Cell::new(Some(fd)), tls: None }
+        Stream { io, fd: Some(fd), tls: None }
     }
 
     /// Registers a connected socket here. Room for writing is taken for granted.
@@ -120,6 +120,29 @@ impl Stream {
         let io = machine.register(fd.as_raw_fd())?;
         io.writable.set(true);
         Ok(Stream::new(io, fd))
+    }
+
+    /// Gives the socket up; its entry here ends.
+    pub(super) fn release(mut self) -> OwnedFd {
+        let fd = self.fd.take().expect("a stream owns its socket until folded");
+        if let Some(machine) = Machine::here() {
+            machine.retire(self.io.key);
+        }
+        fd
+    }
+
+    /// The socket.
+    pub(super) fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_ref().expect("a stream owns its socket until folded").as_fd()
+    }
+
+    /// A call on the descriptor itself would have blocked.
+    pub(super) fn used_up(&self, interest: Interest) {
+        if interest == Interest::READ {
+            self.io.readable.set(false);
+        } else {
+            self.io.writable.set(false);
+        }
     }
 
     /// Connects. A full backlog of a Unix socket is tried again until the deadline.

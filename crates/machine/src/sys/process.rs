@@ -8,7 +8,7 @@ use std::ffi::CString;
 use std::fs;
 use std::io;
 use std::mem::MaybeUninit;
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -104,6 +104,55 @@ pub fn silence() -> io::Result<()> {
         replace(null.as_raw_fd(), standard)?;
     }
     Ok(())
+}
+
+/// Takes standard input, which becomes /dev/null: a socket that a parent gave us there.
+///
+/// # Errors
+/// There is none, or no /dev/null.
+pub fn take_input() -> io::Result<OwnedFd> {
+    let taken = io::stdin().as_fd().try_clone_to_owned()?;
+    let null = fs::File::open("/dev/null")?;
+    rustix::stdio::dup2_stdin(&null)?;
+    Ok(taken)
+}
+
+/// The descriptors, from 3 on, that whoever started us has passed; they do not survive an `exec`.
+/// To be called once, before anything else is opened.
+///
+/// # Errors
+/// One of them is not open, or there are other threads, which may have opened it.
+pub fn passed_descriptors(count: usize) -> io::Result<Vec<OwnedFd>> {
+    alone()?;
+    let numbers = (3..).take(count);
+    let mut passed = Vec::with_capacity(count);
+    for number in numbers {
+        // SAFETY: takes no pointers. It fails where nothing is open.
+        check(unsafe { libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) })?;
+        // SAFETY: it is open, and the protocol of the one who started us says that it is ours.
+        passed.push(unsafe { OwnedFd::from_raw_fd(number) });
+    }
+    Ok(passed)
+}
+
+/// Sends a signal to a process.
+///
+/// # Errors
+/// There is no such process or signal, or it is not for us to send it.
+pub fn signal(process: u32, signal: i32) -> io::Result<()> {
+    let bad = || io::Error::from(io::ErrorKind::InvalidInput);
+    let process = i32::try_from(process).ok().and_then(rustix::process::Pid::from_raw);
+    let signal = rustix::process::Signal::from_named_raw(signal);
+    let (process, signal) = (process.ok_or_else(bad)?, signal.ok_or_else(bad)?);
+    Ok(rustix::process::kill_process(process, signal)?)
+}
+
+/// What the monotonic clock of the system shows, in microseconds.
+#[must_use]
+pub fn monotonic_us() -> u64 {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    let (seconds, nanos) = (time.tv_sec.unsigned_abs(), time.tv_nsec.unsigned_abs());
+    seconds * 1_000_000 + nanos / 1000
 }
 
 fn replace(with: RawFd, what: RawFd) -> io::Result<()> {

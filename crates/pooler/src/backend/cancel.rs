@@ -16,8 +16,22 @@ use crate::shared::Shared;
 
 /// A client's CancelRequest: finds whose key it is and cancels that client's query, if a server is
 /// working for it now. Nothing is answered, whatever happens: that is the protocol.
+/// A client that is not here may be with the other process of an online restart.
 pub fn forward(shared: &Arc<Shared>, key: ClientKey) {
-    let Some((home, client)) = shared.cancel_keys.find(key) else { return };
+    match shared.cancel_keys.find(key) {
+        Some((home, client)) => forward_to(shared, &home, client),
+        None => shared.kin.cancel(key),
+    }
+}
+
+/// As [`forward`], for a client of this process only.
+pub fn forward_here(shared: &Arc<Shared>, key: ClientKey) {
+    if let Some((home, client)) = shared.cancel_keys.find(key) {
+        forward_to(shared, &home, client);
+    }
+}
+
+fn forward_to(shared: &Shared, home: &Home, client: ClientId) {
     let Some(ticket) = home.route.with(|pool| pool.ask_cancel(client)) else { return };
     let permit = match permit(shared) {
         Ok(permit) => permit,
@@ -28,7 +42,7 @@ pub fn forward(shared: &Arc<Shared>, key: ClientKey) {
     };
     // None: the query ended while the cancel waited for its turn.
     let Some(target) = home.route.with(|pool| pool.send_cancel(ticket)) else { return };
-    let mut flight = InFlight { home: &home, slot: ticket.slot(), is_harmless: false };
+    let mut flight = InFlight { home, slot: ticket.slot(), is_harmless: false };
     match deliver(shared, &target) {
         Ok(()) => flight.is_harmless = true,
         Err(failure) => {

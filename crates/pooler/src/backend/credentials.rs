@@ -52,6 +52,13 @@ impl Home {
         }
     }
 
+    /// Might servers not open but for what a client showed? Another process would not know it.
+    pub fn relies_on_clients(&self) -> bool {
+        let rule = self.route.rule();
+        let of_rule = [&rule.storage_password, &rule.password];
+        !of_rule.into_iter().flatten().any(is_plain) && self.shown.get().is_some()
+    }
+
     /// For a server that wants to read the password.
     pub(super) fn clear_password(&self) -> Result<Secret, Reason> {
         let plain = |(_, secret): &(_, Secret)| is_plain(secret);

@@ -27,7 +27,7 @@ use wire::startup::CancelKey;
 
 use crate::id::Id;
 
-pub use cancel::forward;
+pub use cancel::{forward, forward_here};
 pub use column::Column;
 pub use credentials::{Credentials, Shown};
 pub use holdings::{Asking, Finding, Holdings, Op, Refusal, Reset, Touched};

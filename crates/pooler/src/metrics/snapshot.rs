@@ -12,12 +12,12 @@ use router::Counts;
 use super::ledger::{Books, Label, Mark, OTHER};
 use super::process::Process;
 use crate::backend::Home;
-use crate::names::NamesCount;
 use crate::readings::{self, RouteReading, SeenTotals};
 use crate::reload::Done;
 use crate::shared::Shared;
 use crate::tally::{Times, Totals};
 use crate::turns::Turns;
+use machine::NamesCount;
 
 /// Looks at a set of homes that somebody is leaving at the same time.
 const TRIES_MAX: usize = 100;

@@ -4,6 +4,7 @@
 mod application_name;
 mod learn;
 mod manner;
+mod pack;
 mod shown;
 
 use std::sync::Arc;

@@ -4,6 +4,7 @@
 mod negotiate;
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use config::{Rule, SessionAttrs, StorageKind};
@@ -346,7 +347,8 @@ impl Login<'_> {
         let mut dialog = self.dialog();
         let mut bytes = Vec::with_capacity(512);
         encode::authentication_ok(&mut bytes);
-        let (parameters, lease) = match self.learn(source) {
+        let learned = self.mind_memory().and_then(|()| self.learn(source));
+        let (parameters, lease) = match learned {
             Ok(learned) => learned,
             Err(ending) => {
                 dialog.send(&bytes)?;
@@ -376,6 +378,14 @@ impl Login<'_> {
             ),
         );
         Ok(lease)
+    }
+
+    /// Is there memory for one more client?
+    fn mind_memory(&self) -> Result<(), Ending> {
+        match self.shared.soft_oom.load(Ordering::Relaxed) {
+            true => Err(Ending::Login(Notice::fatal("53200", "soft out of memory"))),
+            false => Ok(()),
+        }
     }
 
     /// What servers of this route report; the first client of a route opens one to ask it. A

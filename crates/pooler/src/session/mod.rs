@@ -8,6 +8,7 @@ mod channel;
 mod idle;
 mod login;
 mod masked;
+mod moving;
 mod outflow;
 mod preamble;
 mod proxied;
@@ -31,6 +32,7 @@ use machine::{
 use router::{Admission, Asker, Refusal, SlotKey};
 
 pub use login::{Arrival, welcome};
+pub use moving::move_in;
 pub use stop::{Account, Entry, Person, Roster, Standing};
 pub use voice::Voice;
 
@@ -70,7 +72,6 @@ pub struct Session {
     /// Bytes that came behind the login; taken by the first `serve`.
     early: Option<Buffer>,
     since: Instant,
-    #[expect(dead_code, reason = "held for its Drop")]
     places: Places,
 }
 
@@ -127,6 +128,7 @@ impl Session {
                     return Ok(()); // parked with its server
                 }
             }
+            self.move_if_asked(flows)?;
             self.heed()?;
             match flows.up.front()? {
                 Front::Terminate => return Err(Ending::Terminated),
@@ -147,8 +149,8 @@ impl Session {
         let wants = [(&self.client, Interest::READ)];
         match machine::wait_any(&wants, Some(&self.notified), Deadline::NEVER)? {
             Woken::Notified => {
-                let _ = self.notified.take();
-                self.heed()
+                let _ = self.notified.take(); // what it means is looked up before the next wait
+                Ok(())
             }
             _ => Ok(()),
         }
@@ -185,7 +187,7 @@ impl Session {
     fn end(mut self: Box<Self>, ending: Ending, flows: Flows) {
         let Flows { up, down, .. } = flows;
         // What the server said before the end is the client's; one that is gone wants nothing.
-        let gone = matches!(ending, Ending::ClientGone | Ending::Terminated);
+        let gone = matches!(ending, Ending::ClientGone | Ending::Terminated | Ending::Moved);
         let rest = if gone { Vec::new() } else { down.passable().to_vec() };
         let at_boundary = !gone && down.ends_at_boundary();
         // First of all the server: others wait for it.
@@ -202,6 +204,10 @@ impl Session {
             let mut bytes = Vec::new();
             wire::encode::error(&mut bytes, &self.voice.tag(notice));
             farewell(&self.client, &bytes);
+        }
+        if let Ending::Moved = ending {
+            // The socket lives on in the other process: only so its events stay away from here.
+            drop(self.client.into_fd());
         }
     }
 

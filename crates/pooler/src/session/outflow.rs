@@ -83,6 +83,13 @@ impl Outflow {
         self.terminated
     }
 
+    /// What came and nobody has looked at, from the start of a message on. None if the client is
+    /// gone, or something of it is still on its way.
+    pub fn unread(&mut self) -> Option<&[u8]> {
+        // What held the next message back had to do with the server, which is given back.
+        (self.is_through() && !self.terminated).then(|| self.passage.ahead())
+    }
+
     /// Reads what the client sent, without waiting.
     ///
     /// # Errors

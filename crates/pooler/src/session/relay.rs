@@ -246,7 +246,7 @@ impl Session {
         match () {
             () if asked.dies() => Err(Ending::Killed),
             () if is_busy => Ok(()),
-            () if asked.leaves() => Err(Ending::ShuttingDown),
+            () if asked.leaves() => Err(self.voice.told_to_leave()),
             () if asked.yields() && self.lease.is_some() => Err(Ending::Paused),
             () => Ok(()),
         }

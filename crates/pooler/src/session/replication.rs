@@ -41,7 +41,7 @@ impl Pipe {
             let asked = standing.asked();
             match () {
                 () if asked.dies() => break Ending::Killed,
-                () if asked.leaves() => break Ending::ShuttingDown,
+                () if asked.leaves() => break voice.told_to_leave(),
                 () if asked.yields() => break Ending::Paused,
                 () => {}
             }

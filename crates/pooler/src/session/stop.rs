@@ -22,6 +22,8 @@ const YIELD: u8 = 2;
 const DIE: u8 = 4;
 /// Say what you do.
 const TELL: u8 = 8;
+/// Go to the process that takes our place when no transaction is open, if it takes you.
+const MOVE: u8 = 16;
 
 /// Who a client is: what does not change as long as it is here.
 #[allow(dead_code, reason = "the console is to use it")]
@@ -104,6 +106,11 @@ impl Asked {
         self.0 & DIE != 0
     }
 
+    /// To go to the process that takes our place.
+    pub(super) fn moves(self) -> bool {
+        self.0 & MOVE != 0
+    }
+
     /// To say what it does.
     pub(super) fn tells(self) -> bool {
         self.0 & TELL != 0
@@ -179,6 +186,11 @@ impl Standing {
         Arc::clone(&self.wanted.lock().expect("nothing panics under this lock"))
     }
 
+    /// The new process does not take it: it is to leave.
+    pub(super) fn is_left_behind(&self) {
+        self.ask(LEAVE);
+    }
+
     /// True if it was not asked for that before.
     fn ask(&self, what: u8) -> bool {
         let fresh = self.asked.fetch_or(what, Ordering::AcqRel) & what == 0;
@@ -211,6 +223,23 @@ impl Roster {
         let clients = self.lock();
         let fresh = clients.values().filter(|one| !one.asked().leaves());
         fresh.take(most).filter(|one| one.ask(LEAVE)).count()
+    }
+
+    /// Asks up to `most` clients, who were not asked before, to go to the process that takes our
+    /// place.
+    pub fn ask_to_move(&self, most: usize) {
+        let clients = self.lock();
+        let fresh = clients.values().filter(|one| !one.asked().moves());
+        for one in fresh.take(most) {
+            one.ask(MOVE);
+        }
+    }
+
+    /// There is no such process any more: whoever has not gone stays.
+    pub fn let_stay(&self) {
+        for one in self.lock().values() {
+            one.asked.fetch_and(!(MOVE | LEAVE), Ordering::AcqRel);
+        }
     }
 
     /// Everybody who is here.

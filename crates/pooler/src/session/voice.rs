@@ -122,6 +122,19 @@ impl Voice {
         self.shared.log.info("main", &Who { facts: &facts, ..self.who(None) }, text);
     }
 
+    /// Why a client has to leave that was asked to.
+    pub fn told_to_leave(&self) -> Ending {
+        match self.shared.kin.is_replaced() {
+            true => Ending::Restarting,
+            false => Ending::ShuttingDown,
+        }
+    }
+
+    /// Everything of the process.
+    pub fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
     /// The statements of all clients.
     pub fn statements(&self) -> &Statements {
         &self.shared.statements

@@ -79,7 +79,7 @@ impl Web {
             let bound = (!is_same).then(Vec::new);
             return Ok(Prepared { place, bound, complaint: None });
         };
-        match wanted.bind() {
+        match wanted.bind(global.bindwith_reuseport) {
             Ok(bound) => Ok(Prepared { place, bound: Some(bound), complaint: None }),
             Err(complaint) if is_same => {
                 Ok(Prepared { place, bound: None, complaint: Some(complaint) })
@@ -113,6 +113,11 @@ impl Web {
         self.is_open.store(true, Ordering::Release);
     }
 
+    /// Another process takes our place, and has the port too.
+    pub fn let_go(&self) {
+        self.commit(Prepared { place: None, bound: Some(Vec::new()), complaint: None });
+    }
+
     /// The process is about to end: no more clients should be sent here.
     pub fn stops(&self) {
         self.is_stopping.store(true, Ordering::Release);
@@ -130,13 +135,14 @@ impl Place {
     }
 
     /// All of it or nothing. From a coroutine: it may wait for a name.
-    fn bind(&self) -> Result<Vec<Listener>, String> {
+    fn bind(&self, reuseport: bool) -> Result<Vec<Listener>, String> {
         let Place { host, port } = self;
         let failed = |error: machine::Error| {
             format!("promhttp_server_port: bind to {host}:{port} failed: {error}")
         };
         let addresses = self.addresses().map_err(failed)?;
-        let bind = |at: SocketAddr| Listener::bind(&Address::Tcp(at), &ListenOptions::default());
+        let options = ListenOptions { reuseport, ..ListenOptions::default() };
+        let bind = |at: SocketAddr| Listener::bind(&Address::Tcp(at), &options);
         addresses.into_iter().map(bind).collect::<Result<_, _>>().map_err(failed)
     }
 

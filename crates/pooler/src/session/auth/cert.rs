@@ -13,21 +13,27 @@ impl Candidate<'_> {
             let notice = Notice::error("28000", "TLS connection required");
             return Err(no_proof(notice, "the client does not speak TLS"));
         };
-        let reason = match &channel.common_name {
+        let reason = match channel.common_name.as_deref() {
             None => "the client showed no certificate with a common name".to_owned(),
             // Odyssey takes it for a proof, and anybody can make one.
             Some(name) if !channel.is_verified => {
+                let name = shown(name);
                 format!("nobody checked the certificate of '{name}': the listen's tls is too weak")
             }
             Some(name) if is_one_of(name, &self.rule.common_names, self.user()) => {
                 return Ok(Proof::default());
             }
-            Some(name) => format!("the certificate is of '{name}'"),
+            Some(name) => format!("the certificate is of '{}'", shown(name)),
         };
         let user = self.user();
         let text = format!("certificate authentication failed for user \"{user}\"");
-        Err(no_proof(Notice::fatal("28P01", text), reason.escape_debug().to_string()))
+        Err(no_proof(Notice::fatal("28P01", text), reason))
     }
+}
+
+/// For the log: whoever made the certificate chose the name.
+fn shown(name: &str) -> String {
+    name.chars().map(|letter| if letter.is_control() { '?' } else { letter }).collect()
 }
 
 /// Whether the rule lets in whom the certificate names; without names of its own, its user.

@@ -124,8 +124,8 @@ fn a_client_first_message_is_checked() {
     check(b"n,,n=,r=abc,x", Err(Failure::Malformed("attribute")));
 }
 
-/// Fails against a server that forgets what it offered: then whoever takes the offer away on its way
-/// has a login that is bound to nothing.
+/// Fails against a server that forgets what it offered: then whoever takes the offer away on its
+/// way has a login that is bound to nothing.
 #[test]
 fn channel_binding_is_what_was_offered() {
     let offered = Offer { end_point: Some(b"hash of a certificate") };
@@ -327,7 +327,8 @@ proptest! {
         let verifier = ScramVerifier::from_password(&password, &salt, 3).unwrap();
         let mut theirs = ScramSha256::new(password.as_bytes(), ChannelBinding::unsupported());
         let (server, server_first) =
-            Server::first(verifier, UNBOUND, MECHANISM, theirs.message(), &[2; NONCE_BYTES]).unwrap();
+            Server::first(verifier, UNBOUND, MECHANISM, theirs.message(), &[2; NONCE_BYTES])
+                .unwrap();
         theirs.update(&server_first).unwrap();
         let accepted = server.finish(theirs.message()).unwrap();
         theirs.finish(&accepted.server_final).unwrap();

@@ -1,4 +1,4 @@
-//! Names of hosts that were resolved a while ago. Each answer holds for `dns_cache_ttl`; while a
+//! Names of hosts that were resolved a while ago. Each answer holds for a given time; while a
 //! name is being resolved, everybody who wants it waits for the one answer. A failure is told to
 //! those who waited for it, and not kept.
 
@@ -8,14 +8,27 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::time::{Duration, Instant};
 
-use machine::{Deadline, Error, Notified, Notifier, Woken};
+use crate::{Deadline, Error, Notified, Notifier, Woken};
 
 /// The configuration names so many hosts about never; a name beyond is resolved each time.
 const NAMES_MAX: usize = 1024;
 
-/// What was resolved, and what is being resolved.
+/// Names that were resolved a while ago, and those that are being resolved: one lookup for all who
+/// ask at the same time, on any machine. Bounded; a failure is not kept.
+///
+/// ```
+/// use machine::{Deadline, EngineConfig, Names};
+/// use std::time::Duration;
+///
+/// let found = machine::run(EngineConfig::default(), |_| {
+///     let names = Names::new(Duration::from_secs(15));
+///     names.resolve("localhost", 5432, Deadline::after(Duration::from_secs(5)))
+/// });
+/// assert!(found??.iter().all(|address| address.port() == 5432));
+/// # Ok::<(), machine::Error>(())
+/// ```
 pub struct Names {
-    /// `dns_cache_ttl`.
+    /// How long an answer holds.
     ttl: Duration,
     places: Mutex<HashMap<String, Place>>,
     asked: AtomicU64,
@@ -62,7 +75,8 @@ enum Step {
 }
 
 impl Names {
-    /// Nothing is known yet.
+    /// Nothing is known yet; an answer will hold for `ttl`.
+    #[must_use]
     pub fn new(ttl: Duration) -> Self {
         let (asked, failed) = (AtomicU64::new(0), AtomicU64::new(0));
         Self { ttl, places: Mutex::default(), asked, failed }
@@ -82,12 +96,12 @@ impl Names {
 
     fn ask_resolver(&self, host: &str, deadline: Deadline) -> Result<Vec<SocketAddr>, Error> {
         self.asked.fetch_add(1, Ordering::Relaxed);
-        machine::resolve(host, 0, deadline).inspect_err(|_| {
+        crate::resolve(host, 0, deadline).inspect_err(|_| {
             self.failed.fetch_add(1, Ordering::Relaxed);
         })
     }
 
-    /// The addresses of `host`, at least one; see [`machine::resolve`].
+    /// The addresses of `host`, at least one; see [`crate::resolve`].
     ///
     /// # Errors
     /// The resolver's, or the caller's own `TimedOut` or `Cancelled`.
@@ -118,7 +132,7 @@ impl Names {
         ask: impl Fn() -> Result<Vec<SocketAddr>, Error>,
     ) -> Result<Arc<[SocketAddr]>, Error> {
         loop {
-            match self.step(host, machine::now()) {
+            match self.step(host, crate::now()) {
                 Step::Know(addresses) => return Ok(addresses),
                 Step::Alone => return ask().map(Arc::from),
                 Step::Ask(flight) => {
@@ -186,7 +200,7 @@ impl Drop for Asker<'_> {
     fn drop(&mut self) {
         let mut places = self.names.lock();
         if let Some(Ok(addresses)) = self.flight.answer.get() {
-            let until = machine::now() + self.names.ttl;
+            let until = crate::now() + self.names.ttl;
             let known = Place::Known { addresses: Arc::clone(addresses), until };
             places.insert(self.host.to_owned(), known);
         } else {
@@ -206,7 +220,7 @@ impl Flight {
             Some(waiters) => waiters.push(notified.notifier()),
             None => return Ok(()),
         }
-        match machine::wait_any(&[], Some(&notified), deadline)? {
+        match crate::wait_any(&[], Some(&notified), deadline)? {
             Woken::TimedOut => Err(Error::TimedOut),
             Woken::Ready | Woken::Notified => Ok(()),
         }
@@ -220,7 +234,7 @@ impl Flight {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use machine::{Engine, EngineConfig};
+    use crate::{Engine, EngineConfig};
     use std::sync::atomic::AtomicUsize;
     use std::sync::mpsc;
 
@@ -233,7 +247,7 @@ mod tests {
     #[test]
     fn an_answer_holds_for_its_time_and_the_table_is_bounded() {
         let names = Names::new(Duration::from_secs(30));
-        let (start, never) = (machine::now(), || panic!("asked again"));
+        let (start, never) = (crate::now(), || panic!("asked again"));
         let found = names.find("a", Deadline::NEVER, || Ok(vec![address(1)])).unwrap();
         assert_eq!(found[..], [address(1)]);
         assert_eq!(names.find("a", Deadline::NEVER, never).unwrap()[..], [address(1)]);
@@ -286,7 +300,7 @@ mod tests {
                         Place::Known { .. } => 0,
                     };
                     while waiting() < 8 - before {
-                        machine::sleep(Duration::from_millis(1))?;
+                        crate::sleep(Duration::from_millis(1))?;
                     }
                     if before == 0 { Err(Error::TimedOut) } else { Ok(vec![address(7)]) }
                 };

@@ -1,0 +1,127 @@
+//! Sockets that leave the process or come from another one: streams and parcels of descriptors, and
+//! descriptors in the messages of a Unix stream. What they are for is not known here.
+
+use super::parcel::Parcel;
+use super::stream::Stream;
+use crate::Deadline;
+use crate::error::Error;
+use crate::machine::Machine;
+use crate::sys::{self, socket};
+use crate::wait::{Interest, breathe, wait_one};
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+
+/// Descriptors that one message may carry; the kernel's bound is 253.
+pub const DESCRIPTORS_MAX: usize = socket::DESCRIPTORS_MAX;
+
+impl Stream {
+    /// A stream of this machine on a connected socket that came from elsewhere. The socket becomes
+    /// non-blocking, for all who have it.
+    ///
+    /// # Errors
+    /// `NotOnMachine`, or `Io` when it cannot be registered; it is closed then.
+    pub fn from_fd(fd: OwnedFd) -> Result<Stream, Error> {
+        socket::set_nonblocking(fd.as_fd())?;
+        Stream::register(fd)
+    }
+
+    /// The socket itself, which this machine does not watch any more. Another process may have it
+    /// too, so closing it would not be enough: its events would go on to come here.
+    ///
+    /// # Errors
+    /// `Io`; the socket is closed then.
+    ///
+    /// # Panics
+    /// Under TLS: nobody could go on with the bare socket.
+    pub fn into_fd(self) -> Result<OwnedFd, Error> {
+        assert!(self.tls.is_none(), "a socket under TLS stays with its keys");
+        let machine = Machine::here().ok_or(Error::NotOnMachine)?;
+        sys::epoll_del(machine.shared.epoll, self.as_fd().as_raw_fd())?;
+        Ok(self.release())
+    }
+
+    /// Another descriptor of the same socket, not watched by anybody.
+    ///
+    /// # Errors
+    /// `Io`: there are no more descriptors.
+    pub fn duplicate(&self) -> Result<OwnedFd, Error> {
+        Ok(self.as_fd().try_clone_to_owned()?)
+    }
+
+    /// Writes everything, and with the first byte copies of these descriptors. For Unix sockets.
+    ///
+    /// # Errors
+    /// `Io`, `TimedOut`, `Cancelled`; what was written is unknown then.
+    ///
+    /// # Panics
+    /// For more than [`DESCRIPTORS_MAX`] descriptors, or descriptors and no byte.
+    pub fn write_all_with(
+        &self,
+        mut bytes: &[u8],
+        descriptors: &[BorrowedFd<'_>],
+        deadline: Deadline,
+    ) -> Result<(), Error> {
+        assert!(descriptors.len() <= DESCRIPTORS_MAX && !bytes.is_empty());
+        breathe()?;
+        while !descriptors.is_empty() {
+            match socket::send_with(self.as_fd(), bytes, descriptors) {
+                Ok(n) => {
+                    bytes = &bytes[n..];
+                    break;
+                }
+                Err(error) => self.not_now(error, Interest::WRITE, deadline)?,
+            }
+        }
+        self.write_all(bytes, deadline)
+    }
+
+    /// Waits for bytes and reads them, with the descriptors that came with them; 0 is the end of
+    /// the stream. The short-read rule does not hold here: a message with descriptors ends a read.
+    ///
+    /// # Errors
+    /// `Io`, `TimedOut`, `Cancelled`.
+    pub fn read_with(
+        &self,
+        bytes: &mut [u8],
+        descriptors: &mut Vec<OwnedFd>,
+        deadline: Deadline,
+    ) -> Result<usize, Error> {
+        assert!(!bytes.is_empty(), "a read needs room");
+        breathe()?;
+        loop {
+            match socket::receive_with(self.as_fd(), bytes, descriptors) {
+                Ok(n) => return Ok(n),
+                Err(error) => self.not_now(error, Interest::READ, deadline)?,
+            }
+        }
+    }
+
+    /// Waits for what would have blocked; every other error is one.
+    fn not_now(
+        &self,
+        error: io::Error,
+        interest: Interest,
+        deadline: Deadline,
+    ) -> Result<(), Error> {
+        match error.kind() {
+            io::ErrorKind::WouldBlock => {
+                self.used_up(interest);
+                wait_one(self, interest, deadline)
+            }
+            io::ErrorKind::Interrupted => Ok(()),
+            _ => Err(error.into()),
+        }
+    }
+}
+
+impl Parcel {
+    /// A connected socket that came from elsewhere, to be unfolded on any machine. The socket
+    /// becomes non-blocking, for all who have it.
+    ///
+    /// # Errors
+    /// `Io`.
+    pub fn from_fd(fd: OwnedFd) -> Result<Parcel, Error> {
+        socket::set_nonblocking(fd.as_fd())?;
+        Ok(Parcel::accepted(fd))
+    }
+}
