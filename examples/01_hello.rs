@@ -1,43 +1,34 @@
-//! The first coroutine: start an engine with two machines, run one coroutine on each, let each
-//! start a child that sleeps, and join it. What to see: `spawn` takes a closure that need not be
-//! `Send` (here an `Rc`), because a coroutine never leaves its machine; only the way in
-//! (`MachineHandle::spawn`) and out (a channel) cross threads.
+//! A coroutine: what it is to start one and to wait for it.
 //!
-//! `cargo run -p machine --example 01_hello`
+//! Teaches: [`machine::run`] starts an engine (here one machine, which is one thread) and runs a
+//! function on it. [`machine::spawn`] starts a second coroutine beside it, `join` waits for what it
+//! returns. Both share an `Rc`: a coroutine never leaves its machine, so nothing need be `Send`.
+//!
+//! Run: `cargo run -p machine --example 01_hello`
+//!
+//! ```text
+//! hello from the child
+//! the child says 42, and the name has 1 owner left
+//! ```
+//!
+//! Try: let the child panic. The engine says so, and `join` returns an error; nothing else happens.
 
-use machine::{Deadline, Engine, EngineConfig, Error};
+use machine::{Deadline, EngineConfig, Error};
 use std::rc::Rc;
-use std::sync::mpsc;
-use std::time::Duration;
 
-fn greet(name: &str) -> Result<String, Error> {
-    let name = Rc::new(name.to_owned());
-    let shared = Rc::clone(&name);
-    let child = machine::spawn("child", move || {
-        machine::sleep(Duration::from_millis(10))?;
-        Ok::<_, Error>(format!("hello {shared}"))
-    })?;
-    let greeting = child.join(Deadline::after(Duration::from_secs(1)))??;
-    let index = machine::current().ok_or(Error::NotOnMachine)?;
-    Ok(format!(
-        "{greeting} from machine {index}, {} owners of the name left",
-        Rc::strong_count(&name)
-    ))
-}
-
-fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let engine = Engine::start(EngineConfig { machines: 2, ..EngineConfig::default() })?;
-    let (sender, greetings) = mpsc::channel();
-    for machine in engine.machines() {
-        let sender = sender.clone();
-        machine.spawn("greeter", move || {
-            let _ = sender.send(greet("world"));
+fn main() -> Result<(), Error> {
+    machine::run(EngineConfig::default(), |_engine| {
+        let name = Rc::new("child");
+        let shared = Rc::clone(&name);
+        let child = machine::spawn("child", move || {
+            println!("hello from the {shared}");
+            42
         })?;
-    }
-    drop(sender);
-    for greeting in greetings {
-        println!("{}", greeting?);
-    }
-    engine.shutdown();
-    Ok(())
+        let answer = child.join(Deadline::NEVER)?;
+        println!(
+            "the {name} says {answer}, and the name has {} owner left",
+            Rc::strong_count(&name)
+        );
+        Ok(())
+    })?
 }

@@ -1,5 +1,5 @@
-//! The matrix of docs/authentication.md: each method of clients, each kind of secret, each method of
-//! servers, with PostgreSQL and its psql. The page says what comes of it, and is compared.
+//! The matrix of docs/authentication.md: each method of clients, each kind of secret, each method
+//! of servers, with PostgreSQL and its psql. The page says what comes of it, and is compared.
 
 use crate::support::postgres::PASSWORD;
 use crate::support::{Pooler, Postgres, Setup};

@@ -144,6 +144,36 @@ fn counters_add_up() {
     pooler.stop();
 }
 
+/// Nobody ever came as far as a server of this route; that is what has to be seen.
+#[test]
+fn servers_that_were_never_reached_are_counted() {
+    let nowhere = free_port();
+    let (pooler, port) = start(&Setup::in_front_of(nowhere, 1));
+    assert_eq!(pooler.refused(&Login::new("app", "postgres")).code, "08006");
+    let page = scrape(port);
+    assert_eq!(page.of("odyssey_server_connect_failures_total", "postgres"), 1.0);
+    assert_eq!(page.of("odyssey_servers_opened_total", "postgres"), 0.0);
+    assert_eq!(page.value("odyssey_errors_total{type=\"OD_ESERVER_CONNECT\"}"), 1.0);
+    pooler.stop();
+}
+
+/// A name that was only tried is shown to nobody.
+#[test]
+fn who_proves_nothing_gets_no_row() {
+    let rule =
+        "authentication \"clear_text\" password \"secret\" storage \"pg\" pool \"transaction\"";
+    let (pooler, port) = start(&Setup::new().rule("default", "default", rule));
+    for n in 0..3 {
+        let login = Login::new("app", &format!("guess{n}")).password("wrong");
+        assert_eq!(pooler.refused(&login).code, "28P01");
+    }
+    let page = scrape(port);
+    assert!(!page.samples.keys().any(|series| series.contains("guess")));
+    let told = "odyssey_sqlstate_errors_total{source=\"pooler\",class=\"28\"}";
+    assert_eq!(page.value(told), 3.0);
+    pooler.stop();
+}
+
 /// Databases are strangers' words. Without the bound each of these had rows of its own.
 #[test]
 fn the_number_of_rows_is_bounded_and_nothing_is_lost() {

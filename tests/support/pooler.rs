@@ -164,10 +164,15 @@ impl Pooler {
 
     /// Its standard output goes there; `log` reads the file `log` in `dir` all the same.
     pub fn with_output(dir: PathBuf, config: &std::path::Path, port: u16, out: OwnedFd) -> Pooler {
-        let log = dir.join("log");
         let mut command = binary();
-        command.arg(config).current_dir(&dir).stdin(Stdio::null());
-        command.stdout(out.try_clone().unwrap()).stderr(out);
+        command.arg(config).stdin(Stdio::null());
+        Pooler::by(command, dir, port, out)
+    }
+
+    /// Started by this command, which becomes the pooler.
+    pub fn by(mut command: Command, dir: PathBuf, port: u16, out: OwnedFd) -> Pooler {
+        let log = dir.join("log");
+        command.current_dir(&dir).stdout(out.try_clone().unwrap()).stderr(out);
         let process = Watched::spawn(&mut command, dir);
         let mut pooler = Pooler { port, process, log, stopped: false };
         until("the pooler to listen", PATIENCE, || {

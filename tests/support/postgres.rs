@@ -63,7 +63,7 @@ pub struct Postgres {
     pub port: u16,
     pub socket_dir: PathBuf,
     bin: PathBuf,
-    _process: Watched,
+    process: Watched,
 }
 
 impl Postgres {
@@ -73,7 +73,8 @@ impl Postgres {
         SHARED.get_or_init(Postgres::start)
     }
 
-    fn start() -> Postgres {
+    /// A cluster of the test's own, to be restarted.
+    pub fn start() -> Postgres {
         let bin = newest_bin();
         let dir = new_dir("pooler-test-pg");
         give_to_server(&dir);
@@ -95,14 +96,21 @@ impl Postgres {
         std::fs::write(data.join("pg_hba.conf"), HBA).unwrap();
 
         let port = free_port();
-        let log = std::fs::File::create(dir.join("log")).unwrap();
-        let mut server = as_server_user(&bin.join("postgres"));
-        server.arg("-D").arg(&data).args(["-p", &port.to_string()]);
-        server.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
-        let process = Watched::spawn(&mut server, dir.clone());
-        let postgres = Postgres { port, socket_dir: dir, bin, _process: process };
+        let process = Watched::spawn(&mut server(&bin, &dir, port), dir.clone());
+        let postgres = Postgres { port, socket_dir: dir, bin, process };
         postgres.prepare();
         postgres
+    }
+
+    /// As `pg_ctl restart -m fast`: who is connected is thrown out.
+    pub fn restart(&mut self) {
+        super::process::signal(self.process.pid(), rustix::process::Signal::INT);
+        until("PostgreSQL to stop", PATIENCE, || self.process.child.try_wait().unwrap());
+        self.process.child = server(&self.bin, &self.socket_dir, self.port).spawn().unwrap();
+        until("PostgreSQL to accept again", PATIENCE, || {
+            let mut client = Client::try_connect(&self.address()).ok()?;
+            client.start(&Login::new("postgres", "postgres")).ok()
+        });
     }
 
     fn prepare(&self) {
@@ -169,6 +177,14 @@ impl Postgres {
             super::let_pass(Duration::from_millis(10));
         }
     }
+}
+
+fn server(bin: &Path, dir: &Path, port: u16) -> Command {
+    let log = std::fs::File::create(dir.join("log")).unwrap();
+    let mut server = as_server_user(&bin.join("postgres"));
+    server.arg("-D").arg(dir.join("data")).args(["-p", &port.to_string()]);
+    server.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
+    server
 }
 
 fn newest_bin() -> PathBuf {

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use crate::diagnostic::Place;
 use crate::draft::Word;
 use crate::model::Rule;
-use crate::options::{Kind, Row, Scope, Status};
+use crate::options::{Kind, Reload, Row, Scope, Status};
 use crate::raw::{self, Block, Value};
 use crate::{Loaded, Written};
 
@@ -84,6 +84,35 @@ pub fn effective_global(loaded: &Loaded) -> Vec<Effective> {
     let Written(root) = &loaded.written;
     let items = items(Scope::Top, root, |option| resolved(loaded, root, option), Defaults::Told);
     items.iter().map(Item::effective).collect()
+}
+
+/// An option of the whole process, for those who list them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ShownOption {
+    /// Its name in the file.
+    pub name: &'static str,
+    /// What the checks made of it, without quotes; asterisks for a secret.
+    pub value: String,
+    /// As it would be written; empty if there is none.
+    pub default: String,
+    /// A reload applies a change of it.
+    pub is_reloaded: bool,
+}
+
+/// The options of the whole process that have a value, in the order of the reference page.
+pub fn shown_options(loaded: &Loaded) -> Vec<ShownOption> {
+    let shown = effective_global(loaded).into_iter().filter_map(|one| {
+        let row = Scope::Top.find(one.option)?;
+        let default = default(row).map(|word| shown(&word)).unwrap_or_default();
+        let is_reloaded = row.reload == Reload::Applied;
+        Some(ShownOption { name: row.name, value: one.value, default, is_reloaded })
+    });
+    shown.collect()
+}
+
+/// Whether the whole process has an option of that name.
+pub fn is_option(name: &str) -> bool {
+    Scope::Top.find(name).is_some()
 }
 
 /// Some options of a rule leave the word to the top level: a keepalive of 0, and logging, where one

@@ -43,7 +43,9 @@ pub use dump::{Secrets, dump};
 #[doc(hidden)]
 pub use hba::fuzz as fuzz_hba;
 pub use import::{Fate, Imported, Note, Reader, Source, import};
-pub use in_force::{Effective, Origin, effective, effective_global};
+pub use in_force::{
+    Effective, Origin, ShownOption, effective, effective_global, is_option, shown_options,
+};
 pub use model::{
     AddressSelector, AffinityRule, AuthQuery, Authentication, Checker, Config, ConnDrop,
     ConnectionType, CpuAffinity, Endpoint, Global, GroupQuery, Hba, HbaLine, HbaName, Keepalive,

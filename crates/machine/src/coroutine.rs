@@ -136,8 +136,8 @@ impl Stack {
     pub(crate) fn map(machine: &'static Machine) -> Result<Rc<Stack>, Error> {
         let stack = Rc::new(Stack { coroutine: RefCell::new(None), assigned: RefCell::new(None) });
         let theirs = Rc::clone(&stack);
-        let bytes = machine.common.stack_bytes;
-        let coroutine = Coroutine::map(bytes, move || theirs.live(machine))?;
+        let stack_kind = (machine.common.stack_bytes, machine.common.paint_stacks);
+        let coroutine = Coroutine::map(stack_kind, move || theirs.live(machine))?;
         stack.coroutine.replace(Some(coroutine));
         Ok(stack)
     }
@@ -149,6 +149,10 @@ impl Stack {
     /// Lets its task run until that waits, parks or ends.
     pub(crate) fn resume(&self) {
         self.coroutine().resume();
+    }
+
+    pub(crate) fn used_bytes(&self) -> usize {
+        self.coroutine().used_bytes()
     }
 
     /// Sleeps until the next `resume`. Only what runs on it may call this.

@@ -25,6 +25,10 @@ const START_MAX: Duration = Duration::from_secs(10);
 /// How long shutdown waits for coroutines to notice that they are cancelled.
 const SHUTDOWN_MAX: Duration = Duration::from_secs(5);
 
+/// How long it waits for what was offloaded: nobody waits for its results any more, and what hangs
+/// in a library cannot be told to stop.
+const OFFLOAD_END_MAX: Duration = Duration::from_secs(1);
+
 /// Smallest stack that is not a trap: 16 KiB hold a panic and its message, not a TLS handshake.
 const STACK_BYTES_MIN: usize = 16 * 1024;
 
@@ -55,6 +59,9 @@ pub struct EngineConfig {
     /// What threads of machines and of offload are called, in front of their number; Linux shows 15
     /// bytes.
     pub thread_names: (&'static str, &'static str),
+    /// Fills each new stack with a pattern, so that `MachineStats::stack_used_bytes_max` is known.
+    /// For tests: it touches every page.
+    pub paint_stacks: bool,
     /// Hears of panics, on the machine and the small stack where they happened; must not wait.
     pub on_panic: OnPanic,
 }
@@ -69,6 +76,7 @@ impl Default for EngineConfig {
             offload_threads: 4,
             offload_queue_max: 1024,
             thread_names: ("machine-", "offload-"),
+            paint_stacks: false,
             on_panic: Arc::new(|name, message| {
                 eprintln!("coroutine \"{name}\" panicked: {message}");
             }),
@@ -102,6 +110,7 @@ pub(crate) struct Common {
     pub(crate) offload: Offload,
     pub(crate) ceiling: Ceiling,
     pub(crate) stack_bytes: usize,
+    pub(crate) paint_stacks: bool,
     /// Free stacks one machine keeps; small where the ceiling is low, or one could hoard them all.
     pub(crate) cached_max: usize,
     /// What threads of machines are called, in front of their number.
@@ -122,6 +131,7 @@ impl Common {
             ),
             ceiling: Ceiling { used: AtomicUsize::new(0), max },
             stack_bytes: config.stack_bytes,
+            paint_stacks: config.paint_stacks,
             cached_max: config.stacks_kept_max.min(max / (2 * config.machines)),
             thread_name: config.thread_names.0,
             on_panic: config.on_panic,
@@ -222,7 +232,7 @@ impl Engine {
         least.expect("an engine has at least one machine")
     }
 
-    /// Cancels every coroutine, drops parked sessions, stops the offload threads, and waits at most
+    /// Cancels every coroutine, drops parked sessions, joins the offload threads, and waits at most
     /// five seconds for the coroutines to end. may's threads stay, asleep. Not to be called from a
     /// coroutine: it blocks.
     pub fn shutdown(self) {
@@ -237,7 +247,7 @@ impl Engine {
                 break;
             }
         }
-        self.common.offload.stop();
+        self.common.offload.stop(end.min(Instant::now() + OFFLOAD_END_MAX));
     }
 }
 

@@ -239,6 +239,10 @@ impl Machine {
         }
         drop(task);
         stack.resume();
+        if self.common.paint_stacks {
+            let most = &self.shared.counters.stack_used_bytes_max;
+            most.set(most.get().max(stack.used_bytes() as u64));
+        }
         self.current.replace(None);
     }
 

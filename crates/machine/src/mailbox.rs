@@ -154,6 +154,7 @@ impl Shared {
             sessions_parked: n.parked.get(),
             starved: n.starved.get(),
             system: n.system.get(),
+            stack_used_bytes_max: n.stack_used_bytes_max.get(),
             seats: self.load() as u64,
             timers: n.timers.get(),
             sockets: n.sockets.get(),

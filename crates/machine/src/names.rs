@@ -117,6 +117,26 @@ impl Names {
         Ok(addresses)
     }
 
+    /// How many names are known, and how many are being asked for.
+    pub fn counts(&self) -> (usize, usize) {
+        let places = self.lock();
+        let asked = places.values().filter(|place| matches!(place, Place::Asked(_))).count();
+        (places.len() - asked, asked)
+    }
+
+    /// The names that are known, for how long each still is, and their addresses.
+    pub fn known(&self, now: Instant) -> Vec<(String, Duration, Arc<[SocketAddr]>)> {
+        let places = self.lock();
+        let known = places.iter().filter_map(|(name, place)| match place {
+            Place::Known { addresses, until } => {
+                let rest = until.saturating_duration_since(now);
+                Some((name.clone(), rest, Arc::clone(addresses)))
+            }
+            Place::Asked(_) => None,
+        });
+        known.collect()
+    }
+
     /// None of its addresses answers: it may have others by now.
     pub fn forget(&self, host: &str) {
         let mut places = self.lock();

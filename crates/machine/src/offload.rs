@@ -14,9 +14,13 @@ use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
 type Work = Box<dyn FnOnce() + Send>;
+
+/// Between two looks whether a thread has ended, which nothing tells with a deadline.
+const END_POLL: Duration = Duration::from_millis(1);
 
 /// A pool of threads: the engine has one for everybody, and who may block for long has its own. Its
 /// threads start with the first piece of work and end when it is dropped.
@@ -45,7 +49,7 @@ pub struct OffloadStats {
 
 enum State {
     NotStarted,
-    Running(Sender<Work>),
+    Running(Sender<Work>, Vec<JoinHandle<()>>),
     Stopped,
 }
 
@@ -62,7 +66,7 @@ impl Offload {
 
     fn stats(&self) -> OffloadStats {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let queued = if let State::Running(queue) = &*state { queue.len() } else { 0 };
+        let queued = if let State::Running(queue, _) = &*state { queue.len() } else { 0 };
         let refused = self.refused.load(Ordering::Relaxed);
         OffloadStats { queued, working: self.working.load(Ordering::Relaxed), refused }
     }
@@ -99,9 +103,10 @@ impl Offload {
     fn submit(&self, work: Work) -> Result<(), Error> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if let State::NotStarted = *state {
-            *state = State::Running(self.start()?);
+            let (queue, threads) = self.start()?;
+            *state = State::Running(queue, threads);
         }
-        let State::Running(queue) = &*state else { return Err(Error::Closed) };
+        let State::Running(queue, _) = &*state else { return Err(Error::Closed) };
         queue.try_send(work).map_err(|error| match error {
             TrySendError::Full(_) => {
                 self.refused.fetch_add(1, Ordering::Relaxed);
@@ -111,23 +116,38 @@ impl Offload {
         })
     }
 
-    fn start(&self) -> Result<Sender<Work>, Error> {
+    fn start(&self) -> Result<(Sender<Work>, Vec<JoinHandle<()>>), Error> {
         let (sender, receiver) = bounded::<Work>(self.queue_max);
+        let mut threads = Vec::with_capacity(self.threads);
         for i in 0..self.threads {
             let (receiver, processors) = (receiver.clone(), self.processors.clone());
             let working = Arc::clone(&self.working);
             let builder = thread::Builder::new().name(format!("{}{i}", self.name));
-            builder.spawn(move || {
+            threads.push(builder.spawn(move || {
                 let _ = process::pin(&processors); // or it runs where the machine does
                 work_off(&receiver, &working);
-            })?;
+            })?);
         }
-        Ok(sender)
+        Ok((sender, threads))
     }
 
-    /// No more work; the threads end when they have done what is queued.
-    pub(crate) fn stop(&self) {
-        *self.state.lock().unwrap_or_else(PoisonError::into_inner) = State::Stopped;
+    /// No more work. Waits until the threads have done what is queued, and joins them; one that is
+    /// still at work at `end` is left alone.
+    pub(crate) fn stop(&self, end: Instant) {
+        let state = {
+            let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+            std::mem::replace(&mut *state, State::Stopped)
+        };
+        let State::Running(queue, threads) = state else { return };
+        drop(queue); // when the last piece is done, they end
+        for thread in threads {
+            while !thread.is_finished() && Instant::now() < end {
+                thread::park_timeout(END_POLL);
+            }
+            if thread.is_finished() {
+                let _ = thread.join(); // work catches its own panics
+            }
+        }
     }
 }
 

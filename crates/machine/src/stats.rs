@@ -38,6 +38,7 @@ pub(crate) struct Counters {
     pub(crate) parked: Counter,
     pub(crate) starved: Counter,
     pub(crate) system: Counter,
+    pub(crate) stack_used_bytes_max: Counter,
     pub(crate) timers: Counter,
     pub(crate) sockets: Counter,
     pub(crate) spawned: Counter,
@@ -85,6 +86,8 @@ pub struct MachineStats {
     pub sessions_parked: u64,
     /// Sessions and coroutines that are due and wait for a stack, all being in use.
     pub starved: u64,
+    /// The most any stack was used; 0 unless they are [painted](crate::EngineConfig::paint_stacks).
+    pub stack_used_bytes_max: u64,
     /// System coroutines, which `coroutines_live` counts as well.
     pub system: u64,
     /// Seats taken: the load that [`crate::Engine::least_loaded`] compares.

@@ -61,7 +61,7 @@ pub(crate) struct Coroutine {
 impl Coroutine {
     /// Maps a stack for `body`, which runs when it is first resumed.
     pub(crate) fn map(
-        stack_bytes: usize,
+        (stack_bytes, is_painted): (usize, bool),
         body: impl FnOnce() + 'static,
     ) -> Result<Rc<Coroutine>, Error> {
         let coroutine =
@@ -71,8 +71,9 @@ impl Coroutine {
             this.exit.set((&raw mut exit).cast());
             body();
         };
+        let words = words(stack_bytes) | usize::from(is_painted);
         // generator panics when the stack cannot be mapped.
-        let map = || Gn::new_scoped_opt_local(words(stack_bytes), body);
+        let map = || Gn::new_scoped_opt_local(words, body);
         let mapped = catch_unwind(AssertUnwindSafe(map));
         let generator = mapped.map_err(|_| Error::Io(io::ErrorKind::OutOfMemory.into()))?;
         coroutine.generator.replace(Some(generator));
@@ -83,6 +84,13 @@ impl Coroutine {
     pub(crate) fn resume(&self) {
         let mut generator = self.generator.borrow_mut();
         generator.as_mut().expect("a coroutine is mapped before it runs").resume();
+    }
+
+    /// The most that was ever used of a painted stack; of others about all of it.
+    pub(crate) fn used_bytes(&self) -> usize {
+        let generator = self.generator.borrow();
+        let (_, used) = generator.as_ref().expect("it is mapped").stack_usage();
+        used * size_of::<usize>()
     }
 
     /// Leaves the stack until somebody resumes it. It must be the coroutine that runs.

@@ -7,6 +7,8 @@ use common::{engine, on, pair, until_outside};
 use machine::{
     Deadline, Engine, EngineConfig, Error, Served, Session, Stream, Wakers, start_session,
 };
+use std::fs;
+use std::path::Path;
 use std::time::Duration;
 
 struct Idle(Stream, #[expect(dead_code, reason = "held")] Stream);
@@ -20,6 +22,16 @@ impl Session for Idle {
         let in_an_hour = Deadline::after(Duration::from_secs(3600));
         Wakers { stream: &self.0, other: None, notified: None, deadline: in_an_hour }
     }
+}
+
+/// How often the thread of that name gave up its processor by itself: once a sleep.
+fn switches(name: &str) -> String {
+    let mut tasks = fs::read_dir("/proc/self/task").unwrap().flatten().map(|task| task.path());
+    let read = |path: &Path, file| fs::read_to_string(path.join(file)).unwrap_or_default();
+    let mine = tasks.find(|task| read(task, "comm").trim() == name).expect("it runs");
+    let status = read(&mine, "status");
+    let line = status.lines().find(|line| line.starts_with("voluntary_ctxt_switches"));
+    line.expect("the kernel tells").to_owned()
 }
 
 #[test]
@@ -38,7 +50,7 @@ fn an_idle_machine_does_not_wake() {
         a.stats() == before
     };
     until_outside("calm", || calm(&idle));
-    let before = idle.stats();
+    let (before, switches) = (idle.stats(), switches(&idle.name()));
     // The other machine measures the time; this one has timers an hour away, sockets and sessions.
     let slept = on(0, || {
         let before = engine().machines()[0].stats();
@@ -47,6 +59,11 @@ fn an_idle_machine_does_not_wake() {
         after.sleeps - before.sleeps
     });
     assert_eq!(idle.stats(), before, "not one turn");
+    assert_eq!(
+        self::switches(&idle.name()),
+        switches,
+        "its thread was not woken, as the kernel says"
+    );
     assert!(slept <= 3, "one sleep, one wake-up, not {slept}");
 }
 

@@ -32,6 +32,13 @@ impl Drop for Counted {
     }
 }
 
+/// Threads of this process that are called so.
+fn threads(prefix: &str) -> usize {
+    let tasks = std::fs::read_dir("/proc/self/task").unwrap().flatten();
+    let names = tasks.map(|task| std::fs::read_to_string(task.path().join("comm")));
+    names.filter(|name| name.as_ref().is_ok_and(|name| name.starts_with(prefix))).count()
+}
+
 /// A system coroutine is there until all others of its machine have ended. Seen to fail: one that
 /// is cancelled with the others, which has 200 to come.
 fn clerk(counted: Counted, ordinary: Arc<AtomicUsize>) {
@@ -76,7 +83,11 @@ fn shutdown_ends_coroutines_and_parked_sessions() {
     }
     until_outside("the clerks serve", || machines.iter().all(|m| m.stats().system == 1));
     until_outside("all parked", || machines.iter().all(|m| m.stats().sessions_parked == 100));
+    let offloads = || machine::offload(|| (), Deadline::NEVER);
+    machines[0].spawn("offloads", move || offloads().unwrap_or(())).unwrap();
+    until_outside("offload threads run", || threads("offload-") > 0);
     engine.shutdown();
+    assert_eq!(threads("offload-"), 0, "joined");
     assert_eq!(ended.load(Ordering::Acquire), 402);
     for machine in &machines {
         let stats = machine.stats();

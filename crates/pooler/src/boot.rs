@@ -11,6 +11,7 @@ use crossbeam_channel::{Sender, bounded};
 use machine::process::{self, Title};
 use machine::{Engine, EngineConfig, Listener, MachineHandle, Signals};
 
+use crate::console::averages;
 use crate::daemon::{self, Role};
 use crate::face::{Face, STAGES, Stage};
 use crate::life::{self, Life};
@@ -74,9 +75,10 @@ pub(crate) fn run(loaded: Loaded, origin: Origin) -> ExitCode {
         Err(text) => return refuse(&text),
     };
     let shown = config.global.log_config.then(|| dump(&loaded, Format::Conf, Secrets::Masked));
+    let options = config::shown_options(&loaded);
     let world = match secure::key_log()
         .map_err(|text| vec![text])
-        .and_then(|key_log| World::load(loaded.config, key_log))
+        .and_then(|key_log| World::load(loaded.config, options, key_log))
     {
         Ok(world) => world,
         Err(lines) => return refuse(&lines.join("; ")),
@@ -235,13 +237,15 @@ impl System {
             self.shared.log.error("server", &Who::default(), text);
             return Exit::Failed;
         };
-        let [one, two, three, four, five] = std::array::from_fn(|_| Arc::clone(&self.shared));
+        let [one, two, three, four, five, six] = std::array::from_fn(|_| Arc::clone(&self.shared));
         let machines = Arc::clone(&self.machines);
+        let _ = self.shared.machines.set(Arc::clone(&self.machines));
         let started = [
             machine::spawn("janitor", move || janitor::run(&one)),
             machine::spawn("stats", move || stats::run(&two, &machines)),
             machine::spawn("host-watcher", move || host::run(&three)),
             machine::spawn("groups", move || groups::run(&four)),
+            machine::spawn("averages", move || averages::run(&six)),
             machine::spawn("soft-oom", move || soft_oom::run(&five)),
         ];
         if started.iter().any(Result::is_err) {

@@ -6,6 +6,7 @@ mod backend;
 mod boot;
 mod checkers;
 mod cli;
+mod console;
 mod daemon;
 mod descriptors;
 mod dialog;

@@ -30,20 +30,20 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 const END_TIMEOUT: Duration = Duration::from_millis(20);
 
 /// What is said of those who come through one section.
-pub struct Entrance {
+pub struct Door {
     listen: Listen,
     /// Our side of TLS, if it is spoken.
     pub(crate) tls: Option<Server>,
 }
 
-impl Entrance {
+impl Door {
     /// Does nobody come in without TLS?
     pub(crate) fn demands_tls(&self) -> bool {
         self.listen.tls.mode.is_required()
     }
 }
 
-impl Deref for Entrance {
+impl Deref for Door {
     type Target = Listen;
 
     fn deref(&self) -> &Listen {
@@ -66,7 +66,7 @@ pub(crate) struct Listeners {
 struct Section {
     /// For whom a reload takes it.
     place: Place,
-    listen: Rc<RefCell<Arc<Entrance>>>,
+    listen: Rc<RefCell<Arc<Door>>>,
     sockets: Vec<Socket>,
 }
 
@@ -95,7 +95,7 @@ pub(crate) struct Prepared {
 
 struct Coming {
     place: Place,
-    listen: Arc<Entrance>,
+    listen: Arc<Door>,
     options: ListenOptions,
     /// The section it is now.
     known: Option<usize>,
@@ -191,7 +191,7 @@ impl Listeners {
                 bound = self.bind(&place, &options, &mut prepared.complaints);
                 prepared.is_failure |= known.is_none() && bound.is_empty();
             }
-            let listen = Arc::new(Entrance { listen: listen.clone(), tls: tls.clone() });
+            let listen = Arc::new(Door { listen: listen.clone(), tls: tls.clone() });
             prepared.sections.push(Coming { place, listen, options, known, bound });
         }
         prepared
@@ -251,7 +251,7 @@ impl Listeners {
     /// An acceptor coroutine of its own.
     fn start(
         &self,
-        listen: &Rc<RefCell<Arc<Entrance>>>,
+        listen: &Rc<RefCell<Arc<Door>>>,
         listener: &Rc<Listener>,
     ) -> Result<JoinHandle<()>, machine::Error> {
         let acceptor = Acceptor {
@@ -348,7 +348,7 @@ struct Acceptor {
     shared: Arc<Shared>,
     machines: Arc<[MachineHandle]>,
     /// The section as it is now.
-    listen: Rc<RefCell<Arc<Entrance>>>,
+    listen: Rc<RefCell<Arc<Door>>>,
     listener: Rc<Listener>,
 }
 

@@ -5,7 +5,7 @@
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, SystemTime};
 
-use config::{Diff, Loaded, RuleChange};
+use config::{Diff, Loaded, RuleChange, ShownOption};
 use machine::{Deadline, Notified, Notifier, Woken};
 
 use crate::face::Stage;
@@ -85,7 +85,6 @@ impl Reloads {
     ///
     /// # Errors
     /// See [`Refused`]; a reload that was begun is done all the same.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the console's RELOAD is to call it"))]
     pub fn ask(&self) -> Result<Report, Refused> {
         let notified = Notified::new();
         let answer = Arc::new(Answer { report: Mutex::default(), notifier: notified.notifier() });
@@ -266,18 +265,31 @@ fn reload(shared: &Arc<Shared>, listeners: &mut Listeners) -> Report {
 fn read(shared: &Arc<Shared>) -> Result<Next, Vec<String>> {
     let theirs = Arc::clone(shared);
     let work = move || -> Result<Next, Vec<String>> {
-        let Loaded { config, warnings, .. } = theirs.origin.load().map_err(|diagnostics| {
+        let loaded = theirs.origin.load().map_err(|diagnostics| {
             diagnostics.0.iter().map(config::Diagnostic::line).collect::<Vec<_>>()
         })?;
+        let options = options_in_force(&theirs, config::shown_options(&loaded));
+        let Loaded { config, warnings, .. } = loaded;
         let old = theirs.config();
         let Diff { config, applied, needs_restart, rules } = config::diff(&old, config);
         let warnings = warnings.iter().map(config::Diagnostic::line).collect();
         let report = Report { applied, needs_restart, warnings, ..Report::default() };
         let key_log = theirs.world().contexts.key_log.clone();
-        Ok(Next { world: World::load(config, key_log)?, rules, report })
+        Ok(Next { world: World::load(config, options, key_log)?, rules, report })
     };
     machine::offload(work, Deadline::after(READ_TIMEOUT))
         .unwrap_or_else(|error| Err(vec![format!("the files could not be read: {error}")]))
+}
+
+/// What is to be shown after the reload: what waits for a restart is as it was.
+fn options_in_force(shared: &Shared, mut options: Vec<ShownOption>) -> Vec<ShownOption> {
+    let world = shared.world();
+    for option in options.iter_mut().filter(|option| !option.is_reloaded) {
+        if let Some(old) = world.options.iter().find(|old| old.name == option.name) {
+            option.clone_from(old);
+        }
+    }
+    options
 }
 
 impl Report {

@@ -9,13 +9,15 @@ use std::time::SystemTime;
 use arc_swap::{ArcSwap, Guard};
 use config::Rule;
 use crossbeam_channel::Sender;
-use machine::{Keepalive, Notifier, StreamOptions};
+use machine::{Keepalive, MachineHandle, Notifier, StreamOptions};
 use router::{CancelKeys, ClientId, ClientKey, ClientLimit, Parameters, Scope, Statements};
 use wire::settings::Settings;
 
 use crate::auth_query::AuthQueries;
 use crate::backend::{Home, Route, Routes, Shown};
 use crate::checkers::Checkers;
+use crate::console::CONSOLES_MAX;
+use crate::console::averages::Averages;
 use crate::ending::Ending;
 use crate::errors::Errors;
 use crate::face::Stage;
@@ -30,7 +32,7 @@ use crate::permits::Permits;
 use crate::readings::Archive;
 use crate::reload::Reloads;
 use crate::restart::Kin;
-use crate::session::Roster;
+use crate::session::{Roster, Standing};
 use crate::sqlstates::Sqlstates;
 use crate::tally::Tally;
 use crate::web::Web;
@@ -63,7 +65,7 @@ pub struct Shared {
     /// Where lines go.
     pub log: Log,
     /// Who may be cancelled by what key.
-    pub cancel_keys: CancelKeys<Arc<Home>>,
+    pub cancel_keys: CancelKeys<KeyHolder>,
     /// The global `client_max`.
     pub clients: ClientLimit,
     /// Cancels in flight, ours and our clients'.
@@ -92,6 +94,12 @@ pub struct Shared {
     pub errors: Errors,
     /// What was counted on routes that nobody uses any more.
     pub archive: Archive,
+    /// Clients of the console.
+    pub consoles: ClientLimit,
+    /// What was done lately.
+    pub averages: Averages,
+    /// The machines; none before they run.
+    pub machines: OnceLock<Arc<[MachineHandle]>>,
     /// Who asks all clients something; one at a time.
     pub roll: Arc<Permits>,
     /// Who else is asked whether a password is right.
@@ -113,6 +121,15 @@ pub struct Shared {
     stages: OnceLock<Sender<Stage>>,
     /// The one home of each route, by the route's address; dead ones are swept when new ones come.
     homes: Mutex<HashMap<usize, Weak<Home>>>,
+}
+
+/// Where a cancel has to go.
+#[derive(Clone)]
+pub enum KeyHolder {
+    /// To the server of a client of this route.
+    Client(Arc<Home>),
+    /// To a client of the console.
+    Console(Arc<Standing>),
 }
 
 /// A cancel key in a client's hands; forgotten when dropped.
@@ -149,6 +166,9 @@ impl Shared {
             keyring: Keyring::default(),
             errors: Errors::default(),
             archive: Archive::default(),
+            consoles: ClientLimit::new(Scope::Route, Some(CONSOLES_MAX)),
+            averages: Averages::default(),
+            machines: OnceLock::new(),
             roll: Arc::new(Permits::new(1)),
             checkers: Checkers::default(),
             guesses: Guesses::default(),
@@ -223,7 +243,7 @@ impl Shared {
         id: ClientId,
         key: ClientKey,
     ) -> Option<GivenKey> {
-        let is_free = self.cancel_keys.register(key, Arc::clone(home), id);
+        let is_free = self.cancel_keys.register(key, KeyHolder::Client(Arc::clone(home)), id);
         is_free.then(|| GivenKey { shared: Arc::clone(self), key })
     }
 
@@ -231,12 +251,12 @@ impl Shared {
     ///
     /// # Errors
     /// No randomness, or a collision many times over.
-    pub fn key_for(self: &Arc<Self>, home: &Arc<Home>, id: ClientId) -> Result<GivenKey, Ending> {
+    pub fn key_for(self: &Arc<Self>, holder: &KeyHolder, id: ClientId) -> Result<GivenKey, Ending> {
         for _ in 0..KEY_TRIES {
             let bytes =
                 crate::random::bytes().map_err(|error| Ending::Silent(error.to_string()))?;
             let key = ClientKey(bytes);
-            if self.cancel_keys.register(key, Arc::clone(home), id) {
+            if self.cancel_keys.register(key, holder.clone(), id) {
                 return Ok(GivenKey { shared: Arc::clone(self), key });
             }
         }

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::durations::{Distribution, Durations, add};
 use crate::histogram::{Counts, Histogram};
+use crate::session::Said;
 
 /// Totals of one route.
 #[derive(Debug)]
@@ -31,6 +32,10 @@ struct Column {
     transaction_us: AtomicU64,
     received_bytes: AtomicU64,
     sent_bytes: AtomicU64,
+    parses: AtomicU64,
+    server_parses: AtomicU64,
+    reuses: AtomicU64,
+    binds: AtomicU64,
     errors: AtomicU64,
     spans: [Durations; SPANS],
 }
@@ -82,6 +87,14 @@ pub struct Totals {
     pub received_bytes: u64,
     /// To clients, in bytes.
     pub sent_bytes: u64,
+    /// Parse messages of clients.
+    pub parses: u64,
+    /// Parse messages to servers.
+    pub server_parses: u64,
+    /// Parse messages of clients that no server had to do.
+    pub reuses: u64,
+    /// Bind messages of clients.
+    pub binds: u64,
     /// Errors of servers that clients were told.
     pub errors: u64,
 }
@@ -188,6 +201,10 @@ impl Column {
             transaction_us: read(&self.transaction_us),
             received_bytes: read(&self.received_bytes),
             sent_bytes: read(&self.sent_bytes),
+            parses: read(&self.parses),
+            server_parses: read(&self.server_parses),
+            reuses: read(&self.reuses),
+            binds: read(&self.binds),
             errors: read(&self.errors),
         }
     }
@@ -200,6 +217,12 @@ impl Column {
         add(&self.transaction_us, more.transaction_us);
         add(&self.received_bytes, more.received_bytes);
         add(&self.sent_bytes, more.sent_bytes);
+        if more.parses + more.server_parses + more.binds > 0 {
+            add(&self.parses, more.parses);
+            add(&self.server_parses, more.server_parses);
+            add(&self.reuses, more.reuses);
+            add(&self.binds, more.binds);
+        }
         add(&self.errors, more.errors);
     }
 
@@ -220,6 +243,10 @@ impl Totals {
             transaction_us: self.transaction_us + more.transaction_us,
             received_bytes: self.received_bytes + more.received_bytes,
             sent_bytes: self.sent_bytes + more.sent_bytes,
+            parses: self.parses + more.parses,
+            server_parses: self.server_parses + more.server_parses,
+            reuses: self.reuses + more.reuses,
+            binds: self.binds + more.binds,
             errors: self.errors + more.errors,
         }
     }
@@ -233,6 +260,10 @@ impl Totals {
             transaction_us: self.transaction_us.saturating_sub(before.transaction_us),
             received_bytes: self.received_bytes.saturating_sub(before.received_bytes),
             sent_bytes: self.sent_bytes.saturating_sub(before.sent_bytes),
+            parses: self.parses.saturating_sub(before.parses),
+            server_parses: self.server_parses.saturating_sub(before.server_parses),
+            reuses: self.reuses.saturating_sub(before.reuses),
+            binds: self.binds.saturating_sub(before.binds),
             errors: self.errors.saturating_sub(before.errors),
         }
     }
@@ -284,6 +315,15 @@ impl Traffic {
     /// Bytes went from the client to its server.
     pub fn received(&mut self, bytes: usize) {
         self.totals.received_bytes += bytes as u64;
+    }
+
+    /// The client spoke of statements.
+    pub fn said(&mut self, said: &mut Said) {
+        let Said { parses, prepared, reuses, binds } = std::mem::take(said);
+        self.totals.parses += parses;
+        self.totals.server_parses += (prepared + parses).saturating_sub(reuses);
+        self.totals.reuses += reuses;
+        self.totals.binds += binds;
     }
 
     /// Bytes went to the client.
@@ -344,6 +384,15 @@ impl Traffic {
         Some(us)
     }
 
+    /// The client has read all that it was sent; the last of it came behind its transaction.
+    pub fn told(&mut self, tally: &Tally) {
+        let sent = std::mem::take(&mut self.totals.sent_bytes);
+        if sent > 0 {
+            add(&tally.column().sent_bytes, sent);
+            self.life.sent_bytes += sent;
+        }
+    }
+
     fn hand_in(&mut self, now: Instant, column: &Column) {
         let done = std::mem::take(&mut self.totals);
         column.add(&done);
@@ -376,6 +425,7 @@ mod tests {
             received_bytes: 10,
             sent_bytes: 5,
             errors: 0,
+            ..Totals::default()
         };
         assert_eq!(tally.totals(), expected);
         assert_eq!(tally.totals().since(&expected), Totals::default());

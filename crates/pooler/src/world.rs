@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arc_swap::Guard;
-use config::{Config, Diagnostics, Loaded};
+use config::{Config, Diagnostics, Loaded, ShownOption};
 use machine::tls::KeyLog;
 use router::Rules;
 
@@ -19,18 +19,24 @@ pub struct World {
     pub config: Config,
     /// Which client goes where.
     pub rules: Rules,
+    /// The options of the whole process, in words.
+    pub options: Vec<ShownOption>,
     /// How TLS is spoken.
     pub contexts: Contexts,
 }
 
 impl World {
-    /// Of this configuration: reads certificates. It blocks.
+    /// Of this configuration, with these options: reads certificates. It blocks.
     ///
     /// # Errors
     /// Which files are no good, in lines.
-    pub fn load(config: Config, key_log: Option<KeyLog>) -> Result<Self, Vec<String>> {
+    pub fn load(
+        config: Config,
+        options: Vec<ShownOption>,
+        key_log: Option<KeyLog>,
+    ) -> Result<Self, Vec<String>> {
         let contexts = Contexts::load(&config, key_log)?;
-        Ok(Self { rules: Rules::new(&config), config, contexts })
+        Ok(Self { rules: Rules::new(&config), config, options, contexts })
     }
 }
 

@@ -34,7 +34,7 @@ pub use refusal::{Refusal, Scope};
 pub use route::{
     Done, Gated, Parameters, ROUTES_MAX, Route, RouteKey, Routes, RuleNow, WAITERS_MAX,
 };
-pub use rules::{Ask, Group, Host, Members, Membership, Question, Rules, Verdict};
+pub use rules::{Ask, CONSOLES, Group, Host, Members, Membership, Question, Rules, Verdict};
 pub use slot::{SlotKey, State};
 pub use statements::{
     Interned, NAME_BYTES_MAX, NAMED_BYTES_MAX, NAMES_MAX, Names, NamesFull, Prepared,

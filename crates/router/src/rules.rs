@@ -8,9 +8,14 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use config::{AddressSelector, Authentication, ConnectionType, Name, PoolRouting, Rule, UserName};
+use config::{
+    AddressSelector, Authentication, ConnectionType, Name, PoolRouting, Rule, StorageKind, UserName,
+};
 
 pub use group::{Group, Members, Membership};
+
+/// Databases that tools ask for the console.
+pub const CONSOLES: [&str; 3] = ["console", "pgbouncer", "odyssey"];
 
 /// What a client asked for at its start.
 #[derive(Clone, Copy, Debug)]
@@ -116,7 +121,24 @@ impl Rules {
 
     /// The rule for this client; `None` when there is no route for it. It is final when
     /// [`Rules::question`] has nothing to ask; else what is not known fits nobody.
+    ///
+    /// A database of [`CONSOLES`] that no rule is for leads to the console, if its user may go
+    /// there by another name.
     pub fn find(&self, ask: &Ask<'_>) -> Option<&Arc<Rule>> {
+        self.first(ask).or_else(|| {
+            let consoles = self.iter().filter(|rule| rule.storage.kind == StorageKind::Local);
+            let mut consoles = consoles.filter(|_| CONSOLES.contains(&ask.database));
+            consoles.find_map(|rule| match &rule.database {
+                Name::Named(name) => {
+                    let found = self.first(&Ask { database: name, ..*ask });
+                    found.filter(|found| found.storage.kind == StorageKind::Local)
+                }
+                Name::Default => None,
+            })
+        })
+    }
+
+    fn first(&self, ask: &Ask<'_>) -> Option<&Arc<Rule>> {
         let entry = self.ordered.iter().find(|entry| matches!(entry.fit(ask), Fit::Yes))?;
         Some(&entry.rule)
     }

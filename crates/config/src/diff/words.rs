@@ -133,8 +133,7 @@ impl Words for SessionAttrs {
 
 impl Words for TlsVersions {
     fn words(&self) -> String {
-        let end = |version: Option<crate::TlsVersion>| version.map_or("", |one| one.as_str());
-        format!("{}..{}", end(self.lowest), end(self.highest))
+        self.list().unwrap_or_else(|| "(none)".to_owned())
     }
 }
 

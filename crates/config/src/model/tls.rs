@@ -84,6 +84,19 @@ impl TlsMode {
     }
 }
 
+impl TlsVersions {
+    /// As a file lists them; None: those of the system.
+    pub fn list(self) -> Option<String> {
+        let is_spoken = |one: &TlsVersion| {
+            self.lowest.is_none_or(|low| low <= *one)
+                && self.highest.is_none_or(|high| *one <= high)
+        };
+        self.lowest.or(self.highest)?;
+        let spoken = TlsVersion::ALL.into_iter().filter(is_spoken).map(TlsVersion::as_str);
+        Some(spoken.collect::<Vec<_>>().join(","))
+    }
+}
+
 impl TlsVersion {
     /// Oldest first.
     pub const ALL: [TlsVersion; 4] =

@@ -50,7 +50,7 @@ const BETTER: &[(&str, &str)] = &[
     ("priority", "a refusal is told and not fatal"),
     ("promhttp_server_port", "true numbers, probes and a page; changes at run time"),
     ("quantiles", "in the statistics lines, too"),
-    ("role", "checked; it decides about the console, which is not built yet"),
+    ("role", "a reload changes it for those who are at the console, too"),
     ("sequential_routing", "warns about rules nobody meets; changes at run time"),
     ("server_drop_on_cached_plan_error", "no need: the statements are prepared anew"),
     ("server_lifetime", "holds for servers that are never idle, too"),

@@ -39,7 +39,6 @@ pub(super) const ROWS: &[Row] = &[
     integer("ldap_pool_ttl", "").deprecated(),
     text("role")
         .words(&["admin", "stat", "notallow"])
-        .later(&[])
         .doc("On the console: admin, stat, notallow."),
     // what clients may do and see
     between("client_max", 1, i32::MAX as i64, "").doc("Clients per route; unset = unlimited."),

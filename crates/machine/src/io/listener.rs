@@ -4,14 +4,17 @@
 use super::Io;
 use super::address::Address;
 use super::parcel::Parcel;
+use super::stream::Stream;
 use crate::Deadline;
 use crate::census::Doing;
+use crate::coroutine::sleep;
 use crate::error::Error;
 use crate::machine::Machine;
 use crate::slab::Key;
 use crate::sys::{self, socket};
 use crate::wait::{Interest, breathe, wait_one_as};
 use std::cell::Cell;
+use std::convert::Infallible;
 use std::fs::{self, Permissions};
 use std::io;
 use std::net::SocketAddr;
@@ -20,8 +23,12 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::mailbox::{Mail, Shared};
+
+/// Before the next try when descriptors or coroutines have run out.
+const SHORTAGE_PAUSE: Duration = Duration::from_millis(50);
 
 /// Options of a listener.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -143,6 +150,31 @@ impl Listener {
                 },
             }
             wait_one_as(Doing::Accept, &io, Interest::READ, deadline)?;
+        }
+    }
+
+    /// Accepts for ever: `body` gets each connection, in a coroutine of this machine. When
+    /// descriptors run out, who comes waits in the backlog; when coroutines do, it is closed.
+    ///
+    /// # Errors
+    /// `Cancelled`, `Closed`, `NotOnMachine`.
+    pub fn serve(
+        &self,
+        name: &'static str,
+        body: impl Fn(Stream, Address) + 'static,
+    ) -> Result<Infallible, Error> {
+        let body = Rc::new(body);
+        loop {
+            let accepted = self.accept(Deadline::NEVER);
+            let accepted = accepted.and_then(|(parcel, peer)| Ok((parcel.unfold()?, peer)));
+            let body = Rc::clone(&body);
+            let served =
+                accepted.and_then(|(stream, peer)| crate::spawn(name, move || body(stream, peer)));
+            match served {
+                Ok(_) => {}
+                Err(Error::Io(_) | Error::TooManyCoroutines { .. }) => sleep(SHORTAGE_PAUSE)?,
+                Err(error) => return Err(error),
+            }
         }
     }
 

@@ -125,3 +125,56 @@ impl Parcel {
         Ok(Parcel::accepted(fd))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Engine, EngineConfig};
+    use std::io::{Read, Write};
+    use std::os::unix::net::UnixStream;
+    use std::sync::mpsc::channel;
+    use std::time::Duration;
+
+    /// Against a socket that is closed here while another process has it: epoll would go on to tell
+    /// its events.
+    #[test]
+    fn a_socket_travels_in_a_message_and_leaves_no_trace_behind() {
+        let engine = Engine::start(EngineConfig::default()).expect("one engine a process");
+        let (done, end) = channel();
+        let spawned = engine.machines()[0].spawn("test", move || {
+            let deadline = Deadline::after(Duration::from_secs(5));
+            let (line, other) = UnixStream::pair().unwrap();
+            let (mut peer, traveller) = UnixStream::pair().unwrap();
+            let line = Stream::from_fd(line.into()).unwrap();
+            let traveller = Stream::from_fd(traveller.into()).unwrap();
+            let copy = traveller.duplicate().unwrap();
+            line.write_all_with(b"hello", &[copy.as_fd()], deadline).unwrap();
+            let number = traveller.as_fd().as_raw_fd();
+            assert!(is_watched(number));
+            drop((copy, traveller.into_fd().unwrap()));
+            assert!(!is_watched(number), "its events come here no more");
+
+            let other = Stream::from_fd(other.into()).unwrap();
+            let (mut bytes, mut came) = ([0; 16], Vec::new());
+            assert_eq!(other.read_with(&mut bytes, &mut came, deadline).unwrap(), 5);
+            assert_eq!((&bytes[..5], came.len()), (&b"hello"[..], 1));
+            peer.write_all(b"for the traveller").unwrap();
+            let mut travelled = UnixStream::from(came.remove(0));
+            assert_eq!(travelled.read(&mut bytes).unwrap(), 16);
+            done.send(()).unwrap();
+        });
+        assert!(spawned.is_ok() && end.recv().is_ok(), "the body failed");
+        engine.shutdown();
+    }
+
+    /// Is a descriptor of this number in the epoll set of this machine?
+    fn is_watched(number: i32) -> bool {
+        let machine = Machine::here().expect("on a machine");
+        let path = format!("/proc/self/fdinfo/{}", machine.shared.epoll);
+        let text = std::fs::read_to_string(path).unwrap();
+        let watched = text.lines().filter_map(|line| line.strip_prefix("tfd:"));
+        watched
+            .filter_map(|line| line.split_whitespace().next()?.parse::<i32>().ok())
+            .any(|it| it == number)
+    }
+}

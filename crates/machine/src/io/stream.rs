@@ -244,6 +244,20 @@ impl Stream {
         self.write_with(bytes.len(), |fd| socket::send(fd, bytes))
     }
 
+    /// Writes what is in `buffer` as far as there is room, and consumes that; what is left in it
+    /// waits for [`Interest::WRITE`].
+    ///
+    /// # Errors
+    /// As [`try_write`](Stream::try_write); what was written before is consumed.
+    pub fn try_write_from(&self, buffer: &mut Buffer) -> Result<(), Error> {
+        while !buffer.is_empty()
+            && let Progress::Done(bytes) = self.try_write(buffer.data())?
+        {
+            buffer.consume(bytes);
+        }
+        Ok(())
+    }
+
     /// As [`try_write`](Stream::try_write), from several places at once.
     ///
     /// # Errors

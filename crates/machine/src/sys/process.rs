@@ -201,6 +201,17 @@ pub fn local_time() -> LocalTime {
     }
 }
 
+/// Sends SIGTERM to this process, as an operator would.
+///
+/// # Errors
+/// The kernel's.
+pub fn terminate_self() -> io::Result<()> {
+    let pid = std::process::id().cast_signed();
+    // SAFETY: takes no pointers; our own process exists as long as we ask.
+    check(unsafe { libc::kill(pid, libc::SIGTERM) })?;
+    Ok(())
+}
+
 /// Scheduling priority, -20 (first) to 19 (last), of this thread and those it starts.
 ///
 /// # Errors

@@ -12,22 +12,29 @@ use super::{Home, Target};
 use crate::id::Id;
 use crate::log::Who;
 use crate::permits::Permit;
-use crate::shared::Shared;
+use crate::shared::{KeyHolder, Shared};
 
 /// A client's CancelRequest: finds whose key it is and cancels that client's query, if a server is
 /// working for it now. Nothing is answered, whatever happens: that is the protocol.
 /// A client that is not here may be with the other process of an online restart.
 pub fn forward(shared: &Arc<Shared>, key: ClientKey) {
     match shared.cancel_keys.find(key) {
-        Some((home, client)) => forward_to(shared, &home, client),
+        Some((holder, client)) => deliver_to(shared, holder, client),
         None => shared.kin.cancel(key),
     }
 }
 
 /// As [`forward`], for a client of this process only.
 pub fn forward_here(shared: &Arc<Shared>, key: ClientKey) {
-    if let Some((home, client)) = shared.cancel_keys.find(key) {
-        forward_to(shared, &home, client);
+    if let Some((holder, client)) = shared.cancel_keys.find(key) {
+        deliver_to(shared, holder, client);
+    }
+}
+
+fn deliver_to(shared: &Shared, holder: KeyHolder, client: ClientId) {
+    match holder {
+        KeyHolder::Client(home) => forward_to(shared, &home, client),
+        KeyHolder::Console(standing) => standing.cancel(),
     }
 }
 

@@ -23,6 +23,8 @@ use crate::tally::{Span, Tally};
 /// Rule × database × user, and its pool of servers.
 pub type Route = router::Route<IdleServer, Waker, Arc<Target>>;
 type Pool = router::Pool<IdleServer, Waker, Arc<Target>>;
+/// One that was paused or resumed.
+pub(super) type Gated = router::Gated<IdleServer, Waker, Arc<Target>>;
 /// All routes.
 pub type Routes = router::Routes<IdleServer, Waker, Arc<Target>>;
 

@@ -41,7 +41,6 @@ pub use suspicion::{Suspicion, contains};
 
 /// What a canceller needs: where the server listens, and the key it gave us.
 #[derive(Debug)]
-#[allow(dead_code, reason = "the console is to use it")]
 pub struct Target {
     /// The server's address.
     pub address: Address,

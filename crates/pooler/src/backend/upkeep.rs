@@ -4,10 +4,12 @@
 use std::sync::Arc;
 
 use machine::{Deadline, JoinHandle};
-use router::SlotKey;
+use router::{Interned, SlotKey};
 
-use super::{Home, OpenFailure, Waker};
+use super::home::Gated;
+use super::{Home, IdleServer, OpenFailure, Waker};
 use crate::dialog::Patience;
+use crate::id::Id;
 use crate::log::Who;
 
 impl Home {
@@ -44,6 +46,30 @@ impl Home {
             self.lost(slot);
         }
         spawned.ok()
+    }
+
+    /// The route was paused, or is not any more.
+    pub fn obey(&self, gated: Gated) {
+        self.decide(|_| ()); // what came free may be wanted elsewhere
+        gated.close.into_iter().for_each(|idle| self.say_goodbye(idle));
+        gated.wake.iter().for_each(Waker::notify);
+    }
+
+    /// What the servers that nobody holds have prepared.
+    pub fn parked_statements(&self) -> Vec<(Id, Vec<Interned>)> {
+        self.route.with(|pool| {
+            let prepared = |idle: &IdleServer| {
+                (idle.core.id, idle.core.holdings.prepared.iter().cloned().collect())
+            };
+            pool.parked().map(|(_, idle)| prepared(idle)).collect()
+        })
+    }
+
+    /// Closes the servers there are, those that are used as soon as they are not.
+    pub fn reconnect(&self) {
+        let idle = self.decide(|pool| pool.retire_all());
+        idle.into_iter().for_each(|(_, idle)| self.say_goodbye(idle));
+        self.shared.ring_janitor();
     }
 
     /// Takes the limits of its rule, which a reload has changed; a retired route gives up what

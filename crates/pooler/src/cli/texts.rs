@@ -18,7 +18,7 @@ pub(crate) fn version() -> String {
     let pam = if cfg!(feature = "pam") { "+pam" } else { "-pam" };
     let ldap = if cfg!(feature = "ldap") { "+ldap" } else { "-ldap" };
     format!(
-        "odyssey 1.5.3 (pooler {}) {build} {pam} {ldap} -systemd -prom",
+        "odyssey 1.5.3 (pooler {}) {build} {pam} {ldap} -systemd +prom",
         env!("CARGO_PKG_VERSION")
     )
 }

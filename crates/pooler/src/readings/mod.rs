@@ -2,8 +2,6 @@
 //! console, metrics. They are taken when somebody asks; nothing is written for them that is not
 //! written anyway. They are in no order, and each is true for its own moment only.
 
-#![allow(dead_code, unused_imports, reason = "the console is to read them")]
-
 mod archive;
 mod clients;
 mod routes;

@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use config::Rule;
 use router::{Counters, Counts, State};
-use wire::startup::Replication;
 
 use crate::backend::Home;
 use crate::errors;
@@ -23,10 +22,6 @@ pub struct RouteReading {
     pub database: String,
     /// The user at the server.
     pub user: String,
-    /// Its servers are for replication.
-    pub replication: Replication,
-    /// Its rule is out of force.
-    pub is_retired: bool,
     /// An operator paused it.
     pub is_paused: bool,
     /// Clients logged in, or about to be.
@@ -76,9 +71,9 @@ impl SeenTotals {
         }
     }
 
-    /// Has a client been let in, or a server been opened?
+    /// Has a client been let in, or was a server to be opened? Both come behind a proof.
     pub fn is_used(&self) -> bool {
-        self.spans.iter().any(|span| span.count() > 0)
+        self.counters.opens > 0 || self.spans.iter().any(|span| span.count() > 0)
     }
 
     /// Both together.
@@ -137,8 +132,6 @@ pub fn route(home: &Arc<Home>) -> RouteReading {
         rule: Arc::clone(&home.route.rule()),
         database: key.database.clone(),
         user: key.user.clone(),
-        replication: key.replication,
-        is_retired: home.route.is_retired(),
         is_paused: home.route.is_paused(),
         clients: home.route.clients(),
         counts,

@@ -55,6 +55,8 @@ pub struct Belongings {
     pub sets_by_sql: bool,
     /// How often in a row an inquiry was not answered.
     pub unanswered: u32,
+    /// What it said since this was handed in.
+    pub said: Said,
     /// It said BEGIN, and no server knows.
     pub begun: bool,
     /// What ties it to its server, in words.
@@ -63,6 +65,19 @@ pub struct Belongings {
     pub attrs: Attrs,
     /// Behind `application_name` (`application_name_add_host`).
     address_suffix: Option<Box<str>>,
+}
+
+/// How often a client said what about statements.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Said {
+    /// Parse messages of the client.
+    pub parses: u64,
+    /// Parse messages that were put in front of what it said.
+    pub prepared: u64,
+    /// Parse messages that no server had to do.
+    pub reuses: u64,
+    /// Bind messages of the client.
+    pub binds: u64,
 }
 
 /// A name and its value.
@@ -87,6 +102,7 @@ impl Belongings {
             decides: false,
             sets_by_sql: false,
             unanswered: 0,
+            said: Said::default(),
             begun: false,
             pinned: None,
             attrs: Attrs::default(),

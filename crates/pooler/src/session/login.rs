@@ -17,8 +17,10 @@ use wire::settings::search_path::as_set_writes;
 use wire::startup::{MAJOR, MINOR_MAX, Replication, StartupMessage};
 use wire::{CancelKey, Notice, encode};
 
-use negotiate::{First, Negotiated};
+use negotiate::First;
+pub(super) use negotiate::Negotiated;
 
+use super::at_console::Arrived;
 use super::attrs::{self, Attrs};
 use super::auth::{self, Candidate, Proof};
 use super::belongings::{Belongings, shown, with_suffix};
@@ -29,10 +31,10 @@ use crate::backend::{self, Checkout, Credentials, Home, Lease, Own};
 use crate::dialog::{Dialog, Patience};
 use crate::ending::{Asked, Ending};
 use crate::id::{Id, Kind};
-use crate::listener::Entrance;
+use crate::listener::Door;
 use crate::log::Who;
 use crate::permits::Permit;
-use crate::shared::Shared;
+use crate::shared::{KeyHolder, Shared};
 use crate::tally::{Span, Totals, Traffic};
 
 /// A client that was just accepted, on its way to its machine.
@@ -44,7 +46,7 @@ pub struct Arrival {
     /// Its place on the machine.
     pub seat: Seat,
     /// The `listen` section it came through, as it was then.
-    pub listen: Arc<Entrance>,
+    pub listen: Arc<Door>,
     /// One of `client_max_routing`; given back when the client is routed.
     pub permit: Permit,
 }
@@ -64,7 +66,8 @@ pub fn welcome(shared: &Arc<Shared>, arrival: Arrival) {
     let (forwards, home) = (false, None);
     let mut login = Login { shared, client, voice, listen, deadline, since, forwards, home };
     match login.run(seat, permit) {
-        Ok(Some(admitted)) => login.start(admitted),
+        Ok(Some(Entrance::Client(admitted))) => login.start(admitted),
+        Ok(Some(Entrance::Console(parts))) => login.start_console(*parts),
         Ok(None) => {}
         Err(ending) => login.fail(&ending),
     }
@@ -77,18 +80,18 @@ const SEARCH_PATH: &[u8] = b"search_path";
 const NEVER_DEPLOYED: [&[u8]; 3] =
     [b"compression", attrs::NAME.as_bytes(), b"odyssey_catchup_timeout"];
 
-struct Login<'a> {
-    shared: &'a Arc<Shared>,
-    client: Stream,
-    voice: Voice,
+pub(super) struct Login<'a> {
+    pub(super) shared: &'a Arc<Shared>,
+    pub(super) client: Stream,
+    pub(super) voice: Voice,
     /// Which `listen` it came through, by index.
-    listen: Arc<Entrance>,
-    deadline: Deadline,
-    since: Instant,
+    pub(super) listen: Arc<Door>,
+    pub(super) deadline: Deadline,
+    pub(super) since: Instant,
     /// The rule wants a server's refusal forwarded; known once there is a rule.
-    forwards: bool,
+    pub(super) forwards: bool,
     /// Its route, once there is one.
-    home: Option<Arc<Home>>,
+    pub(super) home: Option<Arc<Home>>,
 }
 
 /// A client that is in: what its session is made of.
@@ -104,6 +107,14 @@ struct Admitted {
     lease: Option<Lease>,
 }
 
+/// Who came in.
+enum Entrance {
+    /// A client of servers.
+    Client(Admitted),
+    /// A client of the console.
+    Console(Box<Arrived>),
+}
+
 /// Where the login learns what servers report.
 struct Source<'a> {
     home: &'a Arc<Home>,
@@ -114,9 +125,9 @@ struct Source<'a> {
 
 impl Login<'_> {
     /// What a session is made of, or None when there was nobody to log in (a cancel request).
-    fn run(&mut self, seat: Seat, permit: Permit) -> Result<Option<Admitted>, Ending> {
+    fn run(&mut self, seat: Seat, permit: Permit) -> Result<Option<Entrance>, Ending> {
+        // When everything is full, cancels and the console are what is needed most.
         let admission = self.shared.clients.admit();
-        let process = admission.map_err(|refusal| Ending::Refused(refusal, Asked::default()))?;
         self.locate().inspect_err(|_| self.shared.startup_failed())?;
         let negotiated = match self.negotiate().inspect_err(|_| self.shared.startup_failed())? {
             First::Login(negotiated) => negotiated,
@@ -129,7 +140,14 @@ impl Login<'_> {
         let asked = self.name(&negotiated.message);
         let asked = asked.inspect_err(|_| self.shared.startup_failed())?;
         let replication = replication(&negotiated.message)?;
-        let home = self.route(&asked, negotiated.channel.is_some(), replication)?;
+        let rule = self.rule(&asked, negotiated.channel.is_some())?;
+        if rule.storage.kind == StorageKind::Local {
+            drop((permit, admission));
+            let console = self.enter_console(seat, rule, &asked, negotiated)?;
+            return Ok(Some(Entrance::Console(console)));
+        }
+        let process = admission.map_err(|refusal| Ending::Refused(refusal, Asked::default()))?;
+        let home = self.route(&rule, &asked, replication)?;
         drop(permit);
         let route = home.admit().map_err(|refusal| Ending::Refused(refusal, asked.clone()))?;
         let (startup, attrs) = match replication {
@@ -153,7 +171,8 @@ impl Login<'_> {
         let standing = self.standing(Some(&home), &notified, Arc::clone(&own.wanted));
         let machine = standing.person.machine;
         let entry = self.shared.rosters[machine].enter(Arc::clone(&standing));
-        let key = self.shared.key_for(&home, client)?;
+        let holder = KeyHolder::Client(Arc::clone(&home));
+        let key = self.shared.key_for(&holder, client)?;
         let alone = match replication {
             Replication::No => None,
             _ => Some(Own::new(negotiated.message.parameters)),
@@ -161,11 +180,12 @@ impl Login<'_> {
         let source = Source { home: &home, notified: &notified, own: alone.as_ref() };
         let lease = self.set_up(&source, &mut own, key.key())?;
         let places = Places { seat, process, route, entry, key };
-        Ok(Some(Admitted { home, own, places, notified, standing, rest, lease }))
+        let admitted = Admitted { home, own, places, notified, standing, rest, lease };
+        Ok(Some(Entrance::Client(admitted)))
     }
 
     /// What others are to know of the client.
-    fn standing(
+    pub(super) fn standing(
         &self,
         home: Option<&Arc<Home>>,
         notified: &Notified,
@@ -219,25 +239,27 @@ impl Login<'_> {
         Ok(asked)
     }
 
-    /// The rule that is meant, and its route.
-    fn route(
-        &mut self,
-        asked: &Asked,
-        tls: bool,
-        replication: Replication,
-    ) -> Result<Arc<Home>, Ending> {
-        let rule = &routing::rule_of(self.shared, &self.voice, asked, tls, self.deadline)?;
+    /// The rule that is meant.
+    fn rule(&mut self, asked: &Asked, tls: bool) -> Result<Arc<Rule>, Ending> {
+        let rule = routing::rule_of(self.shared, &self.voice, asked, tls, self.deadline)?;
         let Asked { database, user } = asked;
-        self.voice.routed(rule);
+        self.voice.routed(&rule);
         self.forwards = rule.client_fwd_error;
-        if rule.storage.kind == StorageKind::Local {
-            let text = "the admin console is not built yet";
-            return Err(Ending::Login(Notice::fatal("0A000", text)));
-        }
         self.voice.session(
             "startup",
             format_args!("route '{database}.{user}' to '{}.{}'", rule.database, rule.user),
         );
+        Ok(rule)
+    }
+
+    /// Its route.
+    fn route(
+        &mut self,
+        rule: &Arc<Rule>,
+        asked: &Asked,
+        replication: Replication,
+    ) -> Result<Arc<Home>, Ending> {
+        let Asked { database, user } = asked;
         if let Some(options) = self.shared.client_options(rule) {
             let _ = self.client.set_options(&options); // as in `welcome`
         }
@@ -307,6 +329,25 @@ impl Login<'_> {
         asked: &Asked,
         negotiated: &Negotiated,
     ) -> Result<Buffer, Ending> {
+        let (rule, key) = (Arc::clone(&home.route.rule()), home.route.key());
+        let (proof, rest) = self.prove(&rule, key.replication, asked, negotiated)?;
+        let Proof { password, keys, told } = proof;
+        // What proves to be one user is nothing to show for another.
+        if key.user == asked.user {
+            let password = password.filter(|_| rule.password_passthrough);
+            home.show(Credentials { told, keys, password });
+        }
+        Ok(rest)
+    }
+
+    /// The proof that a rule asks for, and what the client sent behind it.
+    pub(super) fn prove(
+        &self,
+        rule: &Arc<Rule>,
+        replication: Replication,
+        asked: &Asked,
+        negotiated: &Negotiated,
+    ) -> Result<(Proof, Buffer), Ending> {
         let mut dialog = self.dialog();
         dialog.raw().extend(negotiated.rest.data());
         let StartupMessage { minor, unknown_options, .. } = &negotiated.message;
@@ -317,23 +358,17 @@ impl Login<'_> {
             encode::negotiate_protocol_version(&mut bytes, spoken, unknown_options);
             dialog.send(&bytes)?;
         }
-        let rule = Arc::clone(&home.route.rule());
         let candidate = Candidate {
             shared: self.shared,
-            rule: &rule,
+            rule,
             asked,
             voice: &self.voice,
             channel: negotiated.channel.as_ref(),
-            replication: home.route.key().replication,
+            replication,
             deadline: self.deadline,
         };
-        let Proof { password, keys, told } = candidate.come_in(&mut dialog)?;
-        // What proves to be one user is nothing to show for another.
-        if home.route.key().user == asked.user {
-            let password = password.filter(|_| rule.password_passthrough);
-            home.show(Credentials { told, keys, password });
-        }
-        Ok(dialog.finish())
+        let proof = candidate.come_in(&mut dialog)?;
+        Ok((proof, dialog.finish()))
     }
 
     /// AuthenticationOk and all that a server tells its client, in one write. Returns the server if
@@ -469,11 +504,11 @@ impl Login<'_> {
         }
     }
 
-    fn dialog(&self) -> Dialog<'_> {
+    pub(super) fn dialog(&self) -> Dialog<'_> {
         Dialog::new(&self.client, Side::Frontend, Patience::until(self.deadline))
     }
 
-    fn client_id(&self) -> ClientId {
+    pub(super) fn client_id(&self) -> ClientId {
         ClientId(self.voice.id.number())
     }
 }
@@ -488,7 +523,7 @@ fn replication(message: &StartupMessage) -> Result<Replication, Ending> {
 }
 
 /// The two halves of a key as BackendKeyData carries them.
-fn split(key: ClientKey) -> CancelKey {
+pub(super) fn split(key: ClientKey) -> CancelKey {
     let [a, b, c, d, secret @ ..] = key.0;
     CancelKey { pid: u32::from_be_bytes([a, b, c, d]), secret: secret.to_vec() }
 }

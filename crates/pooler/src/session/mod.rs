@@ -1,6 +1,7 @@
 //! Sessions: a client's life between its login and its end, as straight-line code. A session that
 //! has nothing to do and holds no server is parked: a small struct without a stack or a buffer.
 
+mod at_console;
 mod attrs;
 mod auth;
 mod belongings;
@@ -42,6 +43,7 @@ use crate::shared::GivenKey;
 use crate::tally::Traffic;
 use crate::turns::Turns;
 use belongings::Belongings;
+pub use belongings::Said;
 use idle::Idleness;
 use outflow::{Front, Outflow};
 use relay::Flows;
@@ -193,6 +195,7 @@ impl Session {
         // First of all the server: others wait for it.
         self.leave_server(&ending, !up.is_through(), down);
         self.traffic.sent(rest.len());
+        self.traffic.said(&mut self.own.said);
         let us = self.traffic.transaction_over(machine::now(), &self.home.tally);
         self.voice.query_time(us);
         self.voice.ended(&ending, self.since, self.traffic.life());
@@ -229,7 +232,7 @@ impl Session {
 
 /// The client's last message, then the end of our side; and a moment for the client to read it, for
 /// a socket that closes with unread bytes resets the connection and the message may be lost.
-fn farewell(client: &Stream, bytes: &[u8]) {
+pub fn farewell(client: &Stream, bytes: &[u8]) {
     let deadline = Deadline::after(FAREWELL);
     if client.write_all(bytes, deadline).is_err() || client.shutdown_write().is_err() {
         return;

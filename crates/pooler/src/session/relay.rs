@@ -47,6 +47,7 @@ impl Session {
             self.release_if_done(flows)?;
             self.tell_client(flows)?;
             if self.lease.is_none() && flows.down.passable().is_empty() {
+                self.traffic.told(&self.home.tally);
                 return self.said_goodbye(flows);
             }
             // What was heard may let more of the client pass.
@@ -54,6 +55,7 @@ impl Session {
                 self.said_goodbye(flows)?;
                 self.heed()?;
                 if self.has_nothing_to_do(flows) {
+                    self.traffic.told(&self.home.tally);
                     return self.rest(flows);
                 }
                 self.wait(flows)?;

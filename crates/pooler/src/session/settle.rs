@@ -45,6 +45,7 @@ impl Session {
         };
         let keeps = self.settle_idle(flows)? || self.keeps_server();
         let now = machine::now();
+        self.traffic.said(&mut self.own.said);
         let us = self.traffic.transaction_over(now, &self.home.tally);
         self.voice.query_time(us);
         if keeps {

@@ -24,9 +24,10 @@ const DIE: u8 = 4;
 const TELL: u8 = 8;
 /// Go to the process that takes our place when no transaction is open, if it takes you.
 const MOVE: u8 = 16;
+/// Stop what you were told to do.
+const CANCEL: u8 = 32;
 
 /// Who a client is: what does not change as long as it is here.
-#[allow(dead_code, reason = "the console is to use it")]
 pub struct Person {
     /// `c…`.
     pub id: Id,
@@ -60,7 +61,6 @@ pub struct Standing {
 }
 
 /// What a client that holds a server says of itself.
-#[allow(dead_code, reason = "the console is to use it")]
 pub struct Account {
     /// What it does with its server, in the words of `pg_stat_activity`.
     pub state: &'static str,
@@ -88,21 +88,21 @@ pub struct Entry {
 
 /// What a client was asked for, when it looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Asked(u8);
+pub struct Asked(u8);
 
 impl Asked {
     /// To leave when no transaction is open.
-    pub(super) fn leaves(self) -> bool {
+    pub fn leaves(self) -> bool {
         self.0 & LEAVE != 0
     }
 
     /// To leave when no transaction is open, if it keeps a server.
-    pub(super) fn yields(self) -> bool {
+    pub fn yields(self) -> bool {
         self.0 & YIELD != 0
     }
 
     /// To leave at once.
-    pub(super) fn dies(self) -> bool {
+    pub fn dies(self) -> bool {
         self.0 & DIE != 0
     }
 
@@ -112,17 +112,16 @@ impl Asked {
     }
 
     /// To say what it does.
-    pub(super) fn tells(self) -> bool {
+    pub fn tells(self) -> bool {
         self.0 & TELL != 0
     }
 
     /// For anything at all?
-    pub(super) fn is_any(self) -> bool {
+    pub fn is_any(self) -> bool {
         self.0 != 0
     }
 }
 
-#[allow(dead_code, reason = "the console is to use it")]
 impl Standing {
     /// Of a client that rings when asked, and wants this to be set.
     pub fn new(person: Person, notifier: Notifier, wanted: Arc<Settings>) -> Self {
@@ -131,7 +130,7 @@ impl Standing {
     }
 
     /// What it was asked for.
-    pub(super) fn asked(&self) -> Asked {
+    pub fn asked(&self) -> Asked {
         Asked(self.asked.load(Ordering::Acquire))
     }
 
@@ -143,6 +142,16 @@ impl Standing {
     /// Was it told to leave at once?
     pub fn is_killed(&self) -> bool {
         self.asked().dies()
+    }
+
+    /// What it waits for is not wanted any more.
+    pub fn cancel(&self) {
+        self.ask(CANCEL);
+    }
+
+    /// Was it told to stop waiting since this was asked last?
+    pub fn take_cancel(&self) -> bool {
+        self.asked.fetch_and(!CANCEL, Ordering::AcqRel) & CANCEL != 0
     }
 
     /// Its pool is paused: it is to leave if it keeps a server.
@@ -167,13 +176,13 @@ impl Standing {
     }
 
     /// It says what it does.
-    pub(super) fn give_account(&self, account: Account) {
+    pub fn give_account(&self, account: Account) {
         *self.account.lock().expect("nothing panics under this lock") = Some(Box::new(account));
         self.asked.fetch_and(!TELL, Ordering::AcqRel);
     }
 
     /// It wants something else to be set.
-    pub(super) fn wants(&self, wanted: &Arc<Settings>) {
+    pub fn wants(&self, wanted: &Arc<Settings>) {
         let before = {
             let mut now = self.wanted.lock().expect("nothing panics under this lock");
             std::mem::replace(&mut *now, Arc::clone(wanted))
@@ -199,7 +208,6 @@ impl Standing {
     }
 }
 
-#[allow(dead_code, reason = "the console is to use it")]
 impl Roster {
     /// A connection came to this machine, whatever becomes of it.
     pub fn arrive(&self) {

@@ -81,8 +81,16 @@ impl Translation<'_> {
                 Ok(Step::Wait)
             }
             tag::QUERY => self.query(header),
-            tag::PARSE => self.parse(header),
-            tag::BIND => self.bind(header),
+            tag::PARSE => {
+                let step = self.parse(header)?;
+                self.own.said.parses += u64::from(step == Step::Passed);
+                Ok(step)
+            }
+            tag::BIND => {
+                let step = self.bind(header)?;
+                self.own.said.binds += u64::from(step == Step::Passed);
+                Ok(step)
+            }
             tag::DESCRIBE | tag::CLOSE => self.describe_or_close(header),
             tag::FUNCTION_CALL => {
                 self.core.holdings.suspicion.add(Suspicion::UNKNOWN);
@@ -273,6 +281,7 @@ impl Translation<'_> {
             encode::close(&mut message, Target::Statement, NOTHING);
             let whole = HEADER_BYTES + whole_name + 1 + behind.len();
             self.passage.splice(0, whole, &message);
+            self.own.said.reuses += 1;
             let op = Op::Pretend { name, statement };
             return self.send_noted(tag::CLOSE, message.len(), op);
         }
@@ -450,6 +459,7 @@ impl Translation<'_> {
         let mut front = Vec::with_capacity(statement.body().len() + 48);
         encode::parse_renamed(&mut front, &*statement.name(), statement.body());
         self.put_in_front(tag::PARSE, purpose, Op::Prepare(statement.clone()), &front)?;
+        self.own.said.prepared += 1;
         Ok(Found::Ready(statement))
     }
 

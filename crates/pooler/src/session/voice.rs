@@ -80,6 +80,11 @@ impl Voice {
         }
     }
 
+    /// Something an operator did.
+    pub fn note(&self, context: &str, message: Arguments<'_>) {
+        self.shared.log.info(context, &self.who(None), message);
+    }
+
     /// Something failed.
     pub fn error(&self, context: &str, message: Arguments<'_>) {
         self.shared.log.error(context, &self.who(None), message);

@@ -140,10 +140,17 @@ impl Place {
         let failed = |error: machine::Error| {
             format!("promhttp_server_port: bind to {host}:{port} failed: {error}")
         };
-        let addresses = self.addresses().map_err(failed)?;
         let options = ListenOptions { reuseport, ..ListenOptions::default() };
-        let bind = |at: SocketAddr| Listener::bind(&Address::Tcp(at), &options);
-        addresses.into_iter().map(bind).collect::<Result<_, _>>().map_err(failed)
+        let mut bound = Vec::new();
+        for at in self.addresses().map_err(failed)? {
+            match Listener::bind(&Address::Tcp(at), &options) {
+                Ok(listener) => bound.push(listener),
+                // `*` on a host without IPv6.
+                Err(error) if !bound.is_empty() && is_no_family(&error) => {}
+                Err(error) => return Err(failed(error)),
+            }
+        }
+        Ok(bound)
     }
 
     fn addresses(&self) -> Result<Vec<SocketAddr>, machine::Error> {
@@ -154,4 +161,10 @@ impl Place {
         let found = machine::resolve(&self.host, self.port, Deadline::after(RESOLVE_TIMEOUT))?;
         Ok(found.into_iter().take(1).collect())
     }
+}
+
+/// There are no addresses of this family here.
+fn is_no_family(error: &machine::Error) -> bool {
+    let machine::Error::Io(error) = error else { return false };
+    matches!(error.raw_os_error(), Some(libc::EAFNOSUPPORT | libc::EADDRNOTAVAIL))
 }

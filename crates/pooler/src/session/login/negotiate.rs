@@ -27,12 +27,12 @@ pub(super) enum First {
 }
 
 /// What the first packets settled.
-pub(super) struct Negotiated {
-    pub(super) message: StartupMessage,
+pub(in crate::session) struct Negotiated {
+    pub(in crate::session) message: StartupMessage,
     /// Its TLS, if that is on; rules may select by it.
-    pub(super) channel: Option<Channel>,
+    pub(in crate::session) channel: Option<Channel>,
     /// What came behind the startup packet.
-    pub(super) rest: Buffer,
+    pub(in crate::session) rest: Buffer,
 }
 
 impl Login<'_> {

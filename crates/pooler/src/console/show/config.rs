@@ -1,0 +1,149 @@
+//! The configuration in force.
+
+use std::path::PathBuf;
+
+use config::{ConnectionType, Name, StorageKind, Tls, UserName};
+
+use super::super::call::{Call, Reply, Stop};
+use super::super::row::{Cell, Column, Row, boolean, int, text};
+use super::pools::endpoint;
+
+/// `SHOW CONFIG`
+pub const CONFIG: &[Column] = &[
+    text("key", "the option"),
+    text("value", "what is in force"),
+    text("default", "what it is when nobody says anything"),
+    text("changeable", "yes: RELOAD applies a change; no: it waits for a restart"),
+];
+
+/// `SHOW RULES`
+pub const RULES: &[Column] = &[
+    text("database", "as in the file; `<default>` for any"),
+    text("user", "as in the file; `<default>` for any"),
+    text("address", "from where clients come; `<default>` for anywhere"),
+    text("connection_type", "all, local, host, hostssl or hostnossl"),
+    boolean("obsolete", "it is not in force any more; such rules are not listed, so always f"),
+];
+
+/// `SHOW LISTEN`
+pub const LISTEN: &[Column] = &[
+    text("host", "as in the file; `(None)` on a unix socket"),
+    int("port", "as in the file"),
+    text("tls", "as in the file"),
+    text("tls_cert_file", "as in the file; `(None)` without"),
+    text("tls_key_file", "as in the file; `(None)` without"),
+    text("tls_ca_file", "as in the file; `(None)` without"),
+    text("tls_protocols", "as in the file; `(None)` without"),
+];
+
+/// `SHOW STORAGES`
+pub const STORAGES: &[Column] = &[
+    text("type", "remote: PostgreSQL; local: the console"),
+    text("host", "the host, or the path of a socket; empty of the console"),
+    int("port", "the port; 0 of the console"),
+    text("tls", "as in the file"),
+    text("tls_cert_file", "as in the file; `(None)` without"),
+    text("tls_key_file", "as in the file; `(None)` without"),
+    text("tls_ca_file", "as in the file; `(None)` without"),
+    text("tls_protocols", "as in the file; `(None)` without"),
+    text("name", "of the section in the file"),
+];
+
+const NONE: &str = "(None)"; // Odyssey's word
+
+/// `SHOW CONFIG`: our own options, and two of PgBouncer's that its exporter looks for.
+pub fn config(call: &Call<'_>) -> Result<Reply, Stop> {
+    let world = call.shared.world();
+    let number = |limit: Option<usize>| limit.unwrap_or(0).to_string();
+    let clients_max = number(world.config.global.client_max);
+    let pgbouncers = [("max_client_conn", clients_max), ("max_user_connections", "0".into())];
+    let row = |key: &'static str, value: String, default: String, changeable: bool| -> Row {
+        let changeable = if changeable { "yes" } else { "no" };
+        vec![key.into(), value.into(), default.into(), changeable.into()]
+    };
+    let mut rows: Vec<Row> = world
+        .options
+        .iter()
+        .map(|one| row(one.name, one.value.clone(), one.default.clone(), one.is_reloaded))
+        .collect();
+    rows.extend(pgbouncers.map(|(key, value)| row(key, value, "0".into(), true)));
+    Ok(rows.into())
+}
+
+/// `SHOW RULES`
+pub fn rules(call: &Call<'_>) -> Result<Reply, Stop> {
+    const DEFAULT: &str = "<default>";
+    let world = call.shared.world();
+    let rows = world.rules.iter().map(|rule| -> Row {
+        let database = match &rule.database {
+            Name::Named(name) => name.clone(),
+            Name::Default => DEFAULT.into(),
+        };
+        let user = match &rule.user {
+            UserName::Default => DEFAULT.into(),
+            other => other.to_string(),
+        };
+        let address = match &rule.address {
+            config::AddressSelector::All => DEFAULT.into(),
+            other => other.to_string(),
+        };
+        let connection = match rule.connection {
+            ConnectionType::Any => "all",
+            ConnectionType::Local => "local",
+            ConnectionType::Host => "host",
+            ConnectionType::HostSsl => "hostssl",
+            ConnectionType::HostNoSsl => "hostnossl",
+        };
+        vec![database.into(), user.into(), address.into(), connection.into(), false.into()]
+    });
+    Ok(rows.collect::<Vec<Row>>().into())
+}
+
+/// `SHOW LISTEN`
+pub fn listen(call: &Call<'_>) -> Result<Reply, Stop> {
+    let config = call.shared.config();
+    let rows = config.listens.iter().map(|listen| -> Row {
+        let host = listen.host.clone().unwrap_or_else(|| NONE.to_owned());
+        let mut row = vec![host.into(), Cell::Int(listen.port.into())];
+        row.extend(tls(&listen.tls));
+        row
+    });
+    Ok(rows.collect::<Vec<Row>>().into())
+}
+
+/// `SHOW STORAGES`
+pub fn storages(call: &Call<'_>) -> Result<Reply, Stop> {
+    let config = call.shared.config();
+    let mut rows = Vec::new();
+    for storage in &config.storages {
+        let kind = match storage.kind {
+            StorageKind::Remote => "remote",
+            StorageKind::Local => "local",
+        };
+        let mut places: Vec<(String, i64)> = storage.endpoints.iter().map(endpoint).collect();
+        if places.is_empty() {
+            places.push((String::new(), 0));
+        }
+        rows.extend(places.into_iter().map(|(host, port)| -> Row {
+            let mut row: Row = vec![kind.into(), host.into(), Cell::Int(port)];
+            row.extend(tls(&storage.tls));
+            row.push(storage.name.clone().into());
+            row
+        }));
+    }
+    Ok(rows.into())
+}
+
+/// The mode, the files and the versions.
+fn tls(tls: &Tls) -> [Cell; 5] {
+    let file = |path: &Option<PathBuf>| -> Cell {
+        path.as_ref().map_or(NONE.to_owned(), |path| path.display().to_string()).into()
+    };
+    [
+        tls.mode.as_str().into(),
+        file(&tls.cert_file),
+        file(&tls.key_file),
+        file(&tls.ca_file),
+        tls.versions.list().unwrap_or_else(|| NONE.to_owned()).into(),
+    ]
+}
