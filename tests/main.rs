@@ -48,6 +48,7 @@ mod supervisor;
 mod support;
 mod timeouts;
 mod tiny_pooler;
+mod tls;
 mod tools;
 mod virtual_setting;
 mod watched_files;

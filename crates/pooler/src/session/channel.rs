@@ -21,11 +21,10 @@ pub(crate) struct Channel {
 }
 
 impl Channel {
-    /// Of a connection whose client's certificate was checked, or not.
-    #[allow(dead_code, reason = "made by the negotiation of TLS")]
-    pub(crate) fn new(facts: Facts, is_checked: bool) -> Channel {
+    /// Of a connection.
+    pub(crate) fn new(facts: Facts) -> Channel {
         let Facts { peer, end_point, .. } = facts;
-        let is_verified = is_checked && peer.is_some();
+        let is_verified = peer.as_ref().is_some_and(|peer| peer.is_verified);
         let (common_name, subject, alternative_names) = match peer {
             Some(peer) => (peer.common_name, Some(peer.subject), peer.alternative_names),
             None => (None, None, Vec::new()),
