@@ -51,3 +51,4 @@ mod tiny_pooler;
 mod tls;
 mod tools;
 mod virtual_setting;
+mod watched_files;

@@ -96,7 +96,7 @@ pub(crate) fn config(root: &Block, complaints: &mut Complaints) -> Config {
     let rules = rules.read(root);
     advice::traps(root, complaints);
     let (drop, soft_oom) = (conn_drop(root), soft_oom::read(root, complaints));
-    Config { global, listens, rules, drop, soft_oom, storages }
+    Config { global, listens, rules, drop, soft_oom, storages, files: Vec::new() }
 }
 
 fn storages(

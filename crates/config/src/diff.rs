@@ -80,8 +80,9 @@ impl RuleChange {
 
 /// Compares what is in force with what a file says now.
 pub fn diff(old: &Config, new: Config) -> Diff {
-    // None is forgotten:
-    let Config { global: _, listens: _, storages: _, rules: _, drop: _, soft_oom: _ } = &new;
+    // None is forgotten; what is in the files is compared where it stands.
+    let Config { global: _, listens: _, storages: _, rules: _, drop: _, .. } = &new;
+    let Config { soft_oom: _, files: _, .. } = &new;
     let (mut lines, mut config) = (Lines::default(), new);
     global(&old.global, &mut config.global, &mut lines);
     conn_drop(&old.drop, &config.drop, &mut lines);
@@ -150,7 +151,7 @@ fn global(old: &Global, new: &mut Global, lines: &mut Lines) {
             log_general_stats_prom log_route_stats_prom
             promhttp_server_port promhttp_server_host
             smart_search_path_enquoting virtual_transaction virtual_processing
-            group_checker_interval unix_socket_dir unix_socket_mode
+            watch_files group_checker_interval unix_socket_dir unix_socket_mode
             nodelay keepalive_s keepalive_interval_s keepalive_probes keepalive_user_timeout_ms
             disable_nolinger external_auth_socket_path hba client_max client_max_routing
             sequential_routing

@@ -25,6 +25,7 @@ mod raw;
 mod secret;
 #[cfg(test)]
 mod tests;
+mod watched;
 mod yaml;
 
 use std::fmt;
@@ -55,6 +56,7 @@ pub use model::{
 };
 pub use options::{compared as options_compared, page as options_page, schema as yaml_schema};
 pub use secret::Secret;
+pub use watched::{Seen, Watched};
 
 /// In which of the two languages a text is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -150,9 +152,10 @@ fn read_text(
         return Err(Diagnostics(complaints.dress(broken.0)));
     }
     environment::expand(&mut root, &|name| std::env::var(name).ok(), &mut complaints);
+    let files = watched::files(&root); // before they are read: who changes them then is seen
     password_file::read(&mut root, &mut complaints);
     inspect::inspect(&root, &mut complaints);
-    let config = build::config(&root, &mut complaints);
+    let config = Config { files, ..build::config(&root, &mut complaints) };
     match complaints.finish() {
         (errors, warnings) if errors.is_empty() => {
             Ok(Loaded { config, warnings, written: Written(Arc::new(root)) })

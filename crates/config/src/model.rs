@@ -16,6 +16,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::watched::Watched;
+
 pub use affinity::{AffinityRule, CpuAffinity};
 pub use checker::{Checker, LdapCover, LdapEndpoint, LdapEntry};
 pub use global::Global;
@@ -44,6 +46,8 @@ pub struct Config {
     pub drop: ConnDrop,
     /// When there is too little memory for more clients.
     pub soft_oom: Option<SoftOom>,
+    /// Files beside the configuration whose contents count: secrets, certificates, `hba_file`.
+    pub files: Vec<Watched>,
 }
 
 /// One `listen` section.

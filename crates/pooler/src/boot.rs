@@ -20,7 +20,7 @@ use crate::log::{Level, Log, Options, SyslogOptions, Who};
 use crate::restart::{self, Inheritance};
 use crate::shared::Shared;
 use crate::world::{Origin, World};
-use crate::{descriptors, groups, host, janitor, secure, soft_oom, stats, web};
+use crate::{descriptors, groups, host, janitor, secure, soft_oom, stats, watcher, web};
 
 /// Fewer stacks than this are not kept, whatever `cache_coroutine` says: here a client that says
 /// something takes one, and Odyssey's new clients only.
@@ -237,7 +237,8 @@ impl System {
             self.shared.log.error("server", &Who::default(), text);
             return Exit::Failed;
         };
-        let [one, two, three, four, five, six] = std::array::from_fn(|_| Arc::clone(&self.shared));
+        let [one, two, three, four, five, six, seven] =
+            std::array::from_fn(|_| Arc::clone(&self.shared));
         let machines = Arc::clone(&self.machines);
         let _ = self.shared.machines.set(Arc::clone(&self.machines));
         let started = [
@@ -247,6 +248,7 @@ impl System {
             machine::spawn("groups", move || groups::run(&four)),
             machine::spawn("averages", move || averages::run(&six)),
             machine::spawn("soft-oom", move || soft_oom::run(&five)),
+            machine::spawn("watcher", move || watcher::run(&seven)),
         ];
         if started.iter().any(Result::is_err) {
             return Exit::Failed;

@@ -35,6 +35,7 @@ use crate::restart::Kin;
 use crate::session::{Roster, Standing};
 use crate::sqlstates::Sqlstates;
 use crate::tally::Tally;
+use crate::watcher::Bell;
 use crate::web::Web;
 use crate::world::{InForce, Origin, World};
 use machine::Names;
@@ -111,6 +112,8 @@ pub struct Shared {
     /// Rings when the janitor has something to look at: a server that will grow old, or one that is
     /// missing.
     pub janitor: OnceLock<Notifier>,
+    /// Rings when other files are to be watched.
+    pub watcher: Bell,
     /// Rings when the statistics are to be told otherwise.
     pub stats: OnceLock<Notifier>,
     /// The processes before and after this one.
@@ -174,6 +177,7 @@ impl Shared {
             guesses: Guesses::default(),
             rosters: (0..global.workers).map(|_| Arc::default()).collect(),
             janitor: OnceLock::new(),
+            watcher: Bell::default(),
             stats: OnceLock::new(),
             kin: Kin::default(),
             soft_oom: AtomicBool::new(false),

@@ -15,6 +15,9 @@ pub use options::{BadOptions, options, settings_of};
 
 /// PostgreSQL's MAX_STARTUP_PACKET_LENGTH; here the length word counts as well.
 pub const PACKET_BYTES_MAX: u32 = 10_000;
+/// Parameters of one packet, which has room for 3,300 of them: a stranger's packet of 10 kB is not
+/// to become 300 kB of ours. Drivers send ten.
+pub const PARAMETERS_MAX: u16 = 512;
 /// Length word and code.
 const PACKET_BYTES_MIN: u32 = 8;
 /// The major version all of PostgreSQL 13–18 speak.
@@ -170,6 +173,11 @@ fn message(version: u32, mut cursor: Cursor<'_>) -> Result<StartupMessage, Malfo
             break;
         }
         let value = cursor.text("the value of a parameter")?;
+        let count = message.parameters.len() + message.unknown_options.len() + 1;
+        if count > PARAMETERS_MAX.into() {
+            let one_more = i64::from(PARAMETERS_MAX) + 1;
+            return Err(cursor.fault(Fault::Value("the number of parameters", one_more)));
+        }
         if name.as_bytes().starts_with(b"_pq_.") {
             message.unknown_options.push(name.to_string());
         } else {

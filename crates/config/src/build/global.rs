@@ -26,6 +26,7 @@ pub(super) fn read(fields: Fields<'_>, complaints: &mut Complaints) -> Global {
     let cancel_timeout = fields.time_limit("cancel_timeout_ms");
     let parses = parses_queries(fields.block);
     Global {
+        watch_files: fields.flag("watch_files"),
         workers,
         cpu_affinity: cpu_affinity(fields, complaints),
         resolvers: at_least_one("resolvers", fields, complaints),

@@ -10,6 +10,8 @@ use super::{CpuAffinity, Hba, SyslogFacility, SyslogFormat, SyslogTarget};
 /// type has none.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Global {
+    /// Read the configuration again when one of its `files` changes.
+    pub watch_files: bool,
     /// Worker threads ("machines"); `auto` is already resolved.
     pub workers: usize,
     /// Which worker runs where.

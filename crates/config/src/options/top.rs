@@ -141,6 +141,9 @@ pub(super) const ROWS: &[Row] = &[
     text("external_auth_socket_path")
         .default("/tmp/external-auth.sock")
         .doc("Socket of the daemon that authentication external asks."),
+    flag("watch_files", "yes")
+        .ours()
+        .doc("Reload when a password file, certificate, key or hba_file changes."),
     text("hba_file").doc("Lines as in pg_hba.conf: who may come in at all, and who may not."),
     // what Odyssey ignores too
     flag("graceful_die_on_errors", "").deprecated(),

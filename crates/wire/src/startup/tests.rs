@@ -48,6 +48,17 @@ fn a_cancel_key_is_not_shown() {
     assert_eq!(format!("{key:?}"), "CancelKey { pid: 7, secret: 6 bytes }");
 }
 
+/// Without a bound of its own a packet within its limit makes thirty times as much of us.
+#[test]
+fn the_number_of_parameters_is_bounded() {
+    for (count, name, fits) in [(512, "a", true), (513, "a", false), (513, "_pq_.a", false)] {
+        let mut out = Vec::new();
+        startup_message(&mut out, &vec![(name, "1"); count], 0);
+        let text = "startup packet: the number of parameters cannot be 513";
+        assert_eq!(parse(&out).map_err(|e| e.to_string()).err(), (!fits).then(|| text.into()));
+    }
+}
+
 #[test]
 fn a_startup_message_in_full() {
     let mut out = Vec::new();
