@@ -4,6 +4,7 @@
 
 mod auth_matrix;
 mod auth_query;
+mod bound;
 mod broken_files;
 mod command_line;
 mod console;
