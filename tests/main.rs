@@ -24,6 +24,7 @@ mod logs;
 mod metrics;
 mod modes;
 mod odd_orders;
+mod operations;
 mod outsiders;
 mod packaging;
 mod passthrough;
