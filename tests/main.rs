@@ -4,6 +4,7 @@
 
 mod auth_matrix;
 mod auth_query;
+mod bound;
 mod broken_files;
 mod command_line;
 mod console;
@@ -48,6 +49,7 @@ mod supervisor;
 mod support;
 mod timeouts;
 mod tiny_pooler;
+mod tls;
 mod tools;
 mod virtual_setting;
 mod watched_files;

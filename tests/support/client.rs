@@ -3,6 +3,7 @@
 use super::PATIENCE;
 use super::login::Login;
 use super::message::{Message, PgError, Wire};
+use openssl::ssl::SslStream;
 use std::collections::BTreeMap;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -20,6 +21,7 @@ pub enum Address {
 pub enum Socket {
     Tcp(TcpStream),
     Unix(UnixStream),
+    Tls(Box<SslStream<TcpStream>>),
 }
 
 impl Socket {
@@ -39,6 +41,7 @@ impl Socket {
         let set = match self {
             Socket::Tcp(s) => s.set_read_timeout(limit).and(s.set_write_timeout(limit)),
             Socket::Unix(s) => s.set_read_timeout(limit).and(s.set_write_timeout(limit)),
+            Socket::Tls(s) => s.get_ref().set_read_timeout(limit),
         };
         set.expect("an open socket takes a timeout");
     }
@@ -47,6 +50,7 @@ impl Socket {
         match self {
             Socket::Tcp(s) => Socket::Tcp(s.try_clone().unwrap()),
             Socket::Unix(s) => Socket::Unix(s.try_clone().unwrap()),
+            Socket::Tls(_) => panic!("TLS has one owner"),
         }
     }
 
@@ -54,6 +58,7 @@ impl Socket {
         let _ = match self {
             Socket::Tcp(s) => s.shutdown(how),
             Socket::Unix(s) => s.shutdown(how),
+            Socket::Tls(s) => s.get_ref().shutdown(how),
         };
     }
 
@@ -70,6 +75,7 @@ impl Read for Socket {
         match self {
             Socket::Tcp(s) => s.read(into),
             Socket::Unix(s) => s.read(into),
+            Socket::Tls(s) => s.read(into),
         }
     }
 }
@@ -79,6 +85,7 @@ impl Write for Socket {
         match self {
             Socket::Tcp(s) => s.write(bytes),
             Socket::Unix(s) => s.write(bytes),
+            Socket::Tls(s) => s.write(bytes),
         }
     }
 
@@ -107,14 +114,19 @@ impl Client {
     pub fn try_connect(address: &Address) -> io::Result<Client> {
         let socket = Socket::connect(address)?;
         socket.limit(PATIENCE);
-        Ok(Client {
+        Ok(Client::over(socket, address.clone()))
+    }
+
+    /// Over a socket that is connected to that address.
+    pub fn over(socket: Socket, address: Address) -> Client {
+        Client {
             socket,
             parameters: BTreeMap::new(),
             key: None,
             negotiated: None,
-            address: address.clone(),
+            address,
             incoming: Vec::new(),
-        })
+        }
     }
 
     /// Logs in, up to the first ReadyForQuery.

@@ -2,10 +2,13 @@
 //! speaks raw protocol, servers that misbehave on purpose. No test sleeps: it polls a condition
 //! with a limit.
 
+#[path = "../../crates/machine/tests/common/certificates.rs"]
+pub mod certificates;
 pub mod client;
 pub mod fake;
 pub mod login;
 pub mod message;
+pub mod papers;
 pub mod play;
 pub mod pooler;
 pub mod postgres;
@@ -17,6 +20,7 @@ pub use client::{Answer, Client};
 pub use fake::FakeServer;
 pub use login::Login;
 pub use message::{PgError, Wire};
+pub use papers::Papers;
 pub use play::{Play, Stage};
 pub use pooler::{Pooler, Setup};
 pub use postgres::Postgres;

@@ -3,6 +3,7 @@
 
 use super::client::{Address, Client};
 use super::login::Login;
+use super::papers::Papers;
 use super::process::{Watched, free_port, new_dir};
 use super::{PATIENCE, until};
 use std::os::unix::fs::MetadataExt;
@@ -26,9 +27,13 @@ listen_addresses = '127.0.0.1'
 unix_socket_permissions = 0777
 log_min_messages = fatal
 wal_level = logical
+ssl = on
 ";
 
 const HBA: &str = "
+hostssl all app_tls 127.0.0.1/32 trust
+host all app_tls 127.0.0.1/32 reject
+hostssl all app_cert 127.0.0.1/32 cert
 local all app_md5 md5
 local all app_scram scram-sha-256
 local all app_clear password
@@ -49,6 +54,8 @@ create role app_md5 login password $p$PASSWORD$p$;
 set password_encryption = 'scram-sha-256';
 create role app_scram login password $p$PASSWORD$p$;
 create role app_clear login password $p$PASSWORD$p$;
+create role app_tls login;
+create role app_cert login;
 create database other;
 ";
 
@@ -79,6 +86,12 @@ impl Postgres {
         let config = data.join("postgresql.conf");
         let text = std::fs::read_to_string(&config).unwrap();
         let ours = format!("{CONFIG}unix_socket_directories = '{}'\n", dir.display());
+        let papers = Papers::shared();
+        for file in ["server.crt", "server.key"] {
+            std::fs::copy(papers.dir.join(file), data.join(file)).unwrap();
+            give_to_server(&data.join(file));
+        }
+        let ours = format!("{ours}ssl_ca_file = '{}'\n", papers.path("authority.crt"));
         std::fs::write(&config, text + &ours).unwrap();
         std::fs::write(data.join("pg_hba.conf"), HBA).unwrap();
 

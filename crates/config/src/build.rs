@@ -20,6 +20,7 @@ mod rule_check;
 mod shadow;
 mod soft_oom;
 mod storage;
+mod tls;
 
 pub use global::keepalive_gives_up_ms;
 use std::collections::{HashMap, HashSet};
@@ -29,7 +30,7 @@ use std::sync::Arc;
 use crate::diagnostic::{Complaints, Place};
 use crate::fields::Fields;
 use crate::model::{
-    Config, ConnDrop, LdapEndpoint, Listen, Rule, SessionAttrs, SharedPool, Storage, TlsMode,
+    Config, ConnDrop, LdapEndpoint, Listen, Rule, SessionAttrs, SharedPool, Storage,
 };
 use crate::options::{self, Scope};
 use crate::raw::Block;
@@ -209,37 +210,6 @@ fn conn_drop(root: &Block) -> ConnDrop {
         rate: fields.count("rate"),
         interval: fields.duration("interval_ms"),
     }
-}
-
-/// The `tls` of a listen or storage section. Only plain text is built: modes that allow it are
-/// taken with a warning, modes that forbid it are refused.
-fn tls(fields: Fields<'_>, complaints: &mut Complaints) -> TlsMode {
-    let word = fields.text("tls").unwrap_or("disable");
-    let place = fields.place("tls");
-    let mode = match word {
-        "disable" => TlsMode::Disable,
-        "allow" => TlsMode::Allow,
-        "prefer" => TlsMode::Prefer,
-        "require" => TlsMode::Require,
-        "verify_ca" => TlsMode::VerifyCa,
-        "verify_full" => TlsMode::VerifyFull,
-        _ => {
-            let hint = "disable, allow, prefer, require, verify_ca or verify_full";
-            complaints.error_with_hint(place, format!("unknown tls mode '{word}'"), hint);
-            return TlsMode::Disable;
-        }
-    };
-    match mode {
-        TlsMode::Disable => {}
-        TlsMode::Allow | TlsMode::Prefer => {
-            complaints
-                .warning(place, format!("tls mode '{word}' is not built yet, plain text is used"));
-        }
-        TlsMode::Require | TlsMode::VerifyCa | TlsMode::VerifyFull => {
-            complaints.refusal(place, format!("tls mode '{word}' is not built yet"));
-        }
-    }
-    mode
 }
 
 fn session_attrs(fields: Fields<'_>, complaints: &mut Complaints) -> Option<SessionAttrs> {

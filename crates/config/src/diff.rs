@@ -8,7 +8,7 @@ mod words;
 use std::fmt::Display;
 use std::sync::Arc;
 
-use crate::model::{Config, ConnDrop, Global, Listen, Rule, Storage};
+use crate::model::{Config, ConnDrop, Global, Listen, Rule, Storage, Tls};
 use words::Words;
 
 /// From one configuration to another.
@@ -192,12 +192,11 @@ impl Section for Listen {
 
     fn tell(&self, new: &Listen, lines: &mut Lines) {
         let Listen { host: _, port: _, backlog: _, client_login_timeout: _, .. } = self;
-        let Listen { tls: _, tls_ca_file: _, tls_key_file: _, tls_cert_file: _, .. } = self;
-        let Listen { proxy_protocol: _, target_session_attrs: _, .. } = self;
+        let Listen { tls: _, proxy_protocol: _, target_session_attrs: _, .. } = self;
         let (old, name) = (self, self.name());
         tell!(old, new, |option, words| lines.applied(&name, option, words);
-            backlog client_login_timeout tls tls_ca_file tls_key_file tls_cert_file
-            proxy_protocol target_session_attrs);
+            backlog client_login_timeout proxy_protocol target_session_attrs);
+        tls(&self.tls, &new.tls, &name, lines);
     }
 }
 
@@ -214,8 +213,23 @@ impl Section for Storage {
         let Storage { name: _, kind: _, endpoints: _, tls: _, server_max_routing: _ } = self;
         let (old, name) = (self, Section::name(self));
         tell!(old, new, |option, words| lines.applied(&name, option, words);
-            kind endpoints tls server_max_routing);
+            kind endpoints server_max_routing);
+        tls(&self.tls, &new.tls, &name, lines);
     }
+}
+
+/// What either section says of TLS.
+fn tls(old: &Tls, new: &Tls, what: &str, lines: &mut Lines) {
+    let Tls { mode: _, ca_file: _, key_file: _, cert_file: _, versions: _, .. } = old;
+    let Tls { ciphers: _, ciphersuites: _, curves: _, direct: _, .. } = old;
+    let option = |field: &str| match field {
+        "mode" => "tls".to_owned(),
+        "versions" => "tls_protocols".to_owned(),
+        "direct" => "tls_negotiation direct".to_owned(),
+        same => format!("tls_{same}"),
+    };
+    tell!(old, new, |field, words| lines.applied(&what, &option(field), words);
+        mode ca_file key_file cert_file versions ciphers ciphersuites curves direct);
 }
 
 fn plain(storages: &[Arc<Storage>]) -> Vec<Storage> {

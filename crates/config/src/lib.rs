@@ -52,7 +52,7 @@ pub use model::{
     ConnectionType, CpuAffinity, Endpoint, Global, GroupQuery, Hba, HbaLine, HbaName, Keepalive,
     LdapCover, LdapEndpoint, LdapEntry, Listen, Name, PoolMode, PoolRouting, ProxyFrom, Quantile,
     Role, Rule, SessionAttrs, SessionState, SharedPool, SoftOom, SoftOomDrop, Storage, StorageKind,
-    SyslogFacility, SyslogFormat, SyslogTarget, TlsMode, UserName,
+    SyslogFacility, SyslogFormat, SyslogTarget, Tls, TlsMode, TlsVersion, TlsVersions, UserName,
 };
 pub use options::{compared as options_compared, page as options_page, schema as yaml_schema};
 pub use secret::Secret;

@@ -8,6 +8,7 @@ mod hba;
 mod quantile;
 mod rule;
 mod syslog;
+mod tls;
 
 use std::fmt;
 use std::net::IpAddr;
@@ -27,6 +28,7 @@ pub use rule::{
     PoolMode, PoolRouting, Role, Rule, SessionState, UserName,
 };
 pub use syslog::{SyslogFacility, SyslogFormat, SyslogTarget};
+pub use tls::{Tls, TlsMode, TlsVersion, TlsVersions};
 
 /// Everything the files said, checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,14 +61,8 @@ pub struct Listen {
     pub backlog: u32,
     /// Time for everything before the first query; None waits for ever.
     pub client_login_timeout: Option<Duration>,
-    /// What was asked for; only what plain text can honour passes the check.
-    pub tls: TlsMode,
-    /// Certificates of authorities that sign clients.
-    pub tls_ca_file: Option<PathBuf>,
-    /// Our private key.
-    pub tls_key_file: Option<PathBuf>,
-    /// Our certificate.
-    pub tls_cert_file: Option<PathBuf>,
+    /// How its clients and we speak TLS.
+    pub tls: Tls,
     /// Who says in a PROXY header where clients come from; None: nobody.
     pub proxy_protocol: Option<ProxyFrom>,
     /// Which of several servers; it wins over the rule's.
@@ -130,23 +126,6 @@ impl SessionAttrs {
     }
 }
 
-/// How much a side insists on TLS.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum TlsMode {
-    /// Never.
-    Disable,
-    /// If the other side asks for it.
-    Allow,
-    /// If the other side can.
-    Prefer,
-    /// Always, without checking certificates.
-    Require,
-    /// Always, with a certificate signed by a known authority.
-    VerifyCa,
-    /// Always, with a certificate signed by a known authority for this host name.
-    VerifyFull,
-}
-
 /// One `storage` section: where servers are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Storage {
@@ -157,8 +136,8 @@ pub struct Storage {
     /// In file order; at least one for remote storages, none for local ones. Only the first is used
     /// yet.
     pub endpoints: Vec<Endpoint>,
-    /// What was asked for; only what plain text can honour passes the check.
-    pub tls: TlsMode,
+    /// How its servers and we speak TLS.
+    pub tls: Tls,
     /// How many logins to servers may be under way at once; already resolved (0 in the file =
     /// workers).
     pub server_max_routing: usize,

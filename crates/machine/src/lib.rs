@@ -28,10 +28,11 @@
 //!
 //! Where to find it: `engine` (start, end) → `reactor` (the loop) → `machine` (what one thread
 //! owns) → `coroutine`, `scope`, `park`, `wait` (who runs, who waits) → `io` (sockets), [`sync`]
-//! and [`channel`] (each other). `mailbox` and `notified` are what other threads see. Unsafe code
-//! is in `substrate` (stacks), `sys`, `sys::process`, `sys::socket` (system calls, a signal
-//! handler) and `scope` (one lifetime). The only statics are the flags that make a second engine an
-//! error and let nobody claim the title of the process twice.
+//! and [`channel`] (each other), and [`tls`] inside a socket. `mailbox` and `notified` are what
+//! other threads see. Unsafe code is in `substrate` (stacks), `sys`, `sys::process`, `sys::socket`
+//! (system calls, a signal handler, one call of OpenSSL) and `scope` (one lifetime). The only
+//! statics are the flags that make a second engine an error and let nobody claim the title of the
+//! process twice, and a place in a table of OpenSSL's.
 
 mod agreement;
 mod atomic;

@@ -20,7 +20,7 @@ use crate::log::{Level, Log, Options, SyslogOptions, Who};
 use crate::restart::{self, Inheritance};
 use crate::shared::Shared;
 use crate::world::{Origin, World};
-use crate::{descriptors, groups, host, janitor, soft_oom, stats, watcher, web};
+use crate::{descriptors, groups, host, janitor, secure, soft_oom, stats, watcher, web};
 
 /// Fewer stacks than this are not kept, whatever `cache_coroutine` says: here a client that says
 /// something takes one, and Odyssey's new clients only.
@@ -76,7 +76,14 @@ pub(crate) fn run(loaded: Loaded, origin: Origin) -> ExitCode {
     };
     let shown = config.global.log_config.then(|| dump(&loaded, Format::Conf, Secrets::Masked));
     let options = config::shown_options(&loaded);
-    let shared = Arc::new(Shared::new(World::new(loaded.config, options), origin, log));
+    let world = match secure::key_log()
+        .map_err(|text| vec![text])
+        .and_then(|key_log| World::load(loaded.config, options, key_log))
+    {
+        Ok(world) => world,
+        Err(lines) => return refuse(&lines.join("; ")),
+    };
+    let shared = Arc::new(Shared::new(world, origin, log));
     introduce(&shared, &remarks);
     for line in shown.iter().flat_map(|text| text.lines()) {
         shared.log.info("config", &Who::default(), format_args!("{line}"));
@@ -275,7 +282,7 @@ impl System {
     fn listen(&self, left: Vec<Listener>) -> Option<Listeners> {
         let mut listeners = Listeners::new(&self.shared, &self.machines);
         listeners.inherit(left);
-        let prepared = listeners.prepare(&self.shared.config());
+        let prepared = listeners.prepare(&self.shared.world());
         let mut complaints = prepared.complaints.clone();
         complaints.extend(listeners.commit(prepared));
         listeners.disinherit();

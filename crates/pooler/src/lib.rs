@@ -35,6 +35,7 @@ mod random;
 mod readings;
 mod reload;
 mod restart;
+mod secure;
 mod session;
 mod shared;
 mod shutdown;

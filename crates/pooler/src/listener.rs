@@ -4,18 +4,21 @@
 
 use std::cell::RefCell;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::ops::Deref;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use config::{Config, Global, Listen};
+use config::{Global, Listen};
+use machine::tls::Server;
 use machine::{Address, Deadline, JoinHandle, ListenOptions, Listener, MachineHandle, Parcel};
 
 use crate::log::Who;
 use crate::session::{Arrival, welcome};
 use crate::shared::Shared;
+use crate::world::World;
 
 /// Names in `listen` are resolved once, when the section appears.
 const RESOLVE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -25,6 +28,28 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// An acceptor that is told to end has nothing to wait for.
 const END_TIMEOUT: Duration = Duration::from_millis(20);
+
+/// What is said of those who come through one section.
+pub struct Door {
+    listen: Listen,
+    /// Our side of TLS, if it is spoken.
+    pub(crate) tls: Option<Server>,
+}
+
+impl Door {
+    /// Does nobody come in without TLS?
+    pub(crate) fn demands_tls(&self) -> bool {
+        self.listen.tls.mode.is_required()
+    }
+}
+
+impl Deref for Door {
+    type Target = Listen;
+
+    fn deref(&self) -> &Listen {
+        &self.listen
+    }
+}
 
 /// All `listen` sections. They live on the machine that made them.
 pub(crate) struct Listeners {
@@ -41,7 +66,7 @@ pub(crate) struct Listeners {
 struct Section {
     /// For whom a reload takes it.
     place: Place,
-    listen: Rc<RefCell<Arc<Listen>>>,
+    listen: Rc<RefCell<Arc<Door>>>,
     sockets: Vec<Socket>,
 }
 
@@ -70,7 +95,7 @@ pub(crate) struct Prepared {
 
 struct Coming {
     place: Place,
-    listen: Arc<Listen>,
+    listen: Arc<Door>,
     options: ListenOptions,
     /// The section it is now.
     known: Option<usize>,
@@ -147,11 +172,12 @@ impl Listeners {
     }
 
     /// Binds what this configuration wants and is not there; nothing else happens yet.
-    pub(crate) fn prepare(&self, config: &Config) -> Prepared {
+    pub(crate) fn prepare(&self, world: &World) -> Prepared {
+        let config = &world.config;
         let mut prepared =
             Prepared { sections: Vec::new(), complaints: Vec::new(), is_failure: false };
         let mut taken = vec![false; self.sections.len()];
-        for listen in &config.listens {
+        for (listen, tls) in config.listens.iter().zip(&world.contexts.servers) {
             let place = Place::of(listen, &config.global);
             let free = |at: &usize| !taken[*at] && self.sections[*at].place == place;
             let known = (0..taken.len()).find(free);
@@ -165,7 +191,7 @@ impl Listeners {
                 bound = self.bind(&place, &options, &mut prepared.complaints);
                 prepared.is_failure |= known.is_none() && bound.is_empty();
             }
-            let listen = Arc::new(listen.clone());
+            let listen = Arc::new(Door { listen: listen.clone(), tls: tls.clone() });
             prepared.sections.push(Coming { place, listen, options, known, bound });
         }
         prepared
@@ -225,7 +251,7 @@ impl Listeners {
     /// An acceptor coroutine of its own.
     fn start(
         &self,
-        listen: &Rc<RefCell<Arc<Listen>>>,
+        listen: &Rc<RefCell<Arc<Door>>>,
         listener: &Rc<Listener>,
     ) -> Result<JoinHandle<()>, machine::Error> {
         let acceptor = Acceptor {
@@ -322,7 +348,7 @@ struct Acceptor {
     shared: Arc<Shared>,
     machines: Arc<[MachineHandle]>,
     /// The section as it is now.
-    listen: Rc<RefCell<Arc<Listen>>>,
+    listen: Rc<RefCell<Arc<Door>>>,
     listener: Rc<Listener>,
 }
 

@@ -227,7 +227,7 @@ fn reload(shared: &Arc<Shared>, listeners: &mut Listeners) -> Report {
         Err(rejected) => return Report { rejected, ..Report::default() },
     };
     let Next { world, rules, mut report } = next;
-    let prepared = listeners.prepare(&world.config);
+    let prepared = listeners.prepare(&world);
     if prepared.is_failure {
         return Report { rejected: prepared.complaints, ..Report::default() };
     }
@@ -275,7 +275,8 @@ fn read(shared: &Arc<Shared>) -> Result<Next, Vec<String>> {
         let Diff { config, applied, needs_restart, rules } = config::diff(&old, config);
         let warnings = warnings.iter().map(config::Diagnostic::line).collect();
         let report = Report { applied, needs_restart, warnings, ..Report::default() };
-        Ok(Next { world: World::new(config, options), rules, report })
+        let key_log = theirs.world().contexts.key_log.clone();
+        Ok(Next { world: World::load(config, options, key_log)?, rules, report })
     };
     machine::offload(work, Deadline::after(READ_TIMEOUT))
         .unwrap_or_else(|error| Err(vec![format!("the files could not be read: {error}")]))

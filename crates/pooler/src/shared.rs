@@ -142,7 +142,7 @@ pub struct GivenKey {
 }
 
 impl Shared {
-    /// For this configuration, which came from there, with this log.
+    /// For this world, which came from there, with this log.
     pub fn new(world: World, origin: Origin, log: Log) -> Self {
         let global = &world.config.global;
         Self {

@@ -8,7 +8,10 @@ use std::sync::Arc;
 
 use arc_swap::Guard;
 use config::{Config, Diagnostics, Loaded, ShownOption};
+use machine::tls::KeyLog;
 use router::Rules;
+
+use crate::secure::Contexts;
 
 /// One configuration and what is made of it.
 pub struct World {
@@ -18,12 +21,22 @@ pub struct World {
     pub rules: Rules,
     /// The options of the whole process, in words.
     pub options: Vec<ShownOption>,
+    /// How TLS is spoken.
+    pub contexts: Contexts,
 }
 
 impl World {
-    /// Of this configuration, with these options.
-    pub fn new(config: Config, options: Vec<ShownOption>) -> Self {
-        Self { rules: Rules::new(&config), config, options }
+    /// Of this configuration, with these options: reads certificates. It blocks.
+    ///
+    /// # Errors
+    /// Which files are no good, in lines.
+    pub fn load(
+        config: Config,
+        options: Vec<ShownOption>,
+        key_log: Option<KeyLog>,
+    ) -> Result<Self, Vec<String>> {
+        let contexts = Contexts::load(&config, key_log)?;
+        Ok(Self { rules: Rules::new(&config), config, options, contexts })
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use config::{
     AddressSelector, Authentication, ConnectionType, GroupQuery, Keepalive, Name, PoolMode,
-    PoolRouting, Rule, Storage, StorageKind, TlsMode, UserName,
+    PoolRouting, Rule, Storage, StorageKind, Tls, UserName,
 };
 
 /// `database user [address/prefix | host] [connection] [internal] [block]`; `*` is default, `+name`
@@ -79,7 +79,7 @@ fn blank(database: Name, user: UserName) -> Rule {
             name: "storage".to_owned(),
             kind: StorageKind::Remote,
             endpoints: Vec::new(),
-            tls: TlsMode::Disable,
+            tls: Tls::default(),
             server_max_routing: 1,
         }),
         storage_db: None,

@@ -20,7 +20,7 @@ struct Trap {
     hint: &'static str,
 }
 
-const TRAPS: [Trap; 8] = [
+const TRAPS: [Trap; 6] = [
     Trap {
         section: "",
         option: "cancel_queue_timeout_ms",
@@ -41,20 +41,6 @@ const TRAPS: [Trap; 8] = [
         springs: |value| matches!(value, Value::Text(text) if text.contains(',')),
         message: "listen takes one host",
         hint: "Odyssey's documentation shows a list; write a listen section for each",
-    },
-    Trap {
-        section: "listen",
-        option: "tls_protocols",
-        springs: |_| true,
-        message: "tls_protocols is not applied",
-        hint: "Odyssey takes it and never applies it",
-    },
-    Trap {
-        section: "storage",
-        option: "tls_protocols",
-        springs: |_| true,
-        message: "tls_protocols is not applied",
-        hint: "Odyssey takes it and never applies it",
     },
     Trap {
         section: "listen",
@@ -141,7 +127,7 @@ fn wire(rule: &Rule, fields: Fields<'_>, listen: &Listen, complaints: &mut Compl
             let hint = "listen on 127.0.0.1, give the rule an address, or ask for a password";
             complaints.warning_with_hint(place, message, hint);
         }
-        Authentication::ClearText if is_readable(rule, listen.tls) => {
+        Authentication::ClearText if is_readable(rule, listen.tls.mode) => {
             let message = format!("rule '{rule}' has passwords sent in clear over the network");
             let hint =
                 "scram-sha-256 does not send them; hostssl with tls on the listen hides them";
@@ -152,8 +138,7 @@ fn wire(rule: &Rule, fields: Fields<'_>, listen: &Listen, complaints: &mut Compl
 }
 
 fn is_readable(rule: &Rule, tls: TlsMode) -> bool {
-    matches!(tls, TlsMode::Disable | TlsMode::Allow | TlsMode::Prefer)
-        && rule.connection != ConnectionType::HostSsl
+    !tls.is_required() && rule.connection != ConnectionType::HostSsl
 }
 
 /// A stored hash proves nothing to the other method.

@@ -46,10 +46,7 @@ pub(super) fn read(
         port: u16::try_from(fields.integer("port")).unwrap_or(0),
         backlog: fields.small("backlog"),
         client_login_timeout: fields.time_limit("client_login_timeout"),
-        tls: tls(fields, complaints),
-        tls_ca_file: fields.path("tls_ca_file"),
-        tls_key_file: fields.path("tls_key_file"),
-        tls_cert_file: fields.path("tls_cert_file"),
+        tls: tls::of_listen(fields, complaints),
         proxy_protocol: proxy::read(fields, complaints),
         target_session_attrs: session_attrs(fields, complaints),
     }

@@ -33,7 +33,7 @@ pub(super) fn read(
         name,
         kind,
         endpoints,
-        tls: tls(fields, complaints),
+        tls: tls::of_storage(fields, complaints),
         server_max_routing: fields.limit("server_max_routing").unwrap_or(workers),
     }
 }

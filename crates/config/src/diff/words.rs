@@ -8,7 +8,7 @@ use crate::Secret;
 use crate::model::{
     AuthQuery, Authentication, Checker, CpuAffinity, Endpoint, GroupQuery, Hba, Keepalive, Name,
     PoolMode, ProxyFrom, Quantile, Role, SessionAttrs, SessionState, SharedPool, StorageKind,
-    SyslogFacility, SyslogFormat, SyslogTarget, TlsMode,
+    SyslogFacility, SyslogFormat, SyslogTarget, TlsMode, TlsVersions,
 };
 
 /// What a file would say, nearly.
@@ -128,6 +128,12 @@ impl Words for ProxyFrom {
 impl Words for SessionAttrs {
     fn words(&self) -> String {
         self.as_str().to_owned()
+    }
+}
+
+impl Words for TlsVersions {
+    fn words(&self) -> String {
+        self.list().unwrap_or_else(|| "(none)".to_owned())
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use super::page::status;
-use super::{Alias, Kind, Row, Scope, Status, TABLE};
+use super::{Alias, Row, Scope, Status, TABLE};
 
 /// What is done better, by keyword. The rest of what works is the same.
 const BETTER: &[(&str, &str)] = &[
@@ -58,6 +58,9 @@ const BETTER: &[(&str, &str)] = &[
     ("server_max_routing", "for each storage, first come first served"),
     ("shared_pool", "first come first served over all users, none starves"),
     ("stats_interval", "the true time is divided by"),
+    ("tls", "host names are checked; direct TLS; connections are resumed"),
+    ("tls_cert_file", "with its chain; another file may come at run time"),
+    ("tls_protocols", "is applied"),
     ("unix_socket_dir", "a socket that nobody listens on is replaced"),
     ("unix_socket_mode", "what is not octal is refused; changes at run time"),
     ("virtual_processing", "DEFAULT and RESET work"),
@@ -96,9 +99,6 @@ pub fn compared() -> String {
 
 fn verdict(scope: Scope, row: &Row) -> &'static str {
     match status(scope, row) {
-        _ if row.name.starts_with("tls") && !matches!(row.kind, Kind::Section { .. }) => {
-            "not built yet; plain text where `tls` allows it, else a start refuses it"
-        }
         Status::Built | Status::Harmless | Status::Deprecated => "same",
         Status::Later { .. } => "not built yet; a warning at start",
         Status::Refused { .. } => "not built yet; a start refuses it",

@@ -15,14 +15,16 @@ pub(super) const LISTEN: &[Row] = &[
     natural("client_login_timeout", "15000")
         .unit("ms")
         .doc("Everything before the first query; 0 = for ever."),
-    text("tls")
-        .words(TLS_MODES)
-        .default("disable")
-        .doc("Only disable is built; allow and prefer use plain text, the others are refused."),
-    text("tls_ca_file").harmless().doc("Authorities that sign clients."),
-    text("tls_key_file").harmless().doc("Our private key."),
-    text("tls_cert_file").harmless().doc("Our certificate."),
-    text("tls_protocols").harmless().doc("Odyssey never applies it."),
+    text("tls").words(TLS_MODES).default("disable").doc(
+        "allow and prefer: who asks gets TLS; require: no other; verify_*: with a certificate.",
+    ),
+    text("tls_ca_file").doc("Authorities that sign clients; without it none is asked who it is."),
+    text("tls_key_file").doc("Our private key, PEM, without a passphrase."),
+    text("tls_cert_file").doc("Our certificate and its chain, PEM."),
+    text("tls_protocols").doc("Versions, such as tlsv1.2,tlsv1.3; unset = 1.2 and newer."),
+    text("tls_ciphers").ours().doc("Ciphers up to TLS 1.2, in OpenSSL's words."),
+    text("tls_ciphersuites").ours().doc("Ciphers of TLS 1.3, in OpenSSL's words."),
+    text("tls_curves").ours().doc("Groups of the key exchange, such as X25519:prime256v1."),
     flag("proxy_protocol", "no")
         .ours()
         .doc("PROXY headers, version 1 or 2, say where clients come from."),
@@ -52,11 +54,19 @@ pub(super) const STORAGE: &[Row] = &[
     text("tls")
         .words(TLS_MODES)
         .default("disable")
-        .doc("Only disable is built; allow and prefer use plain text, the others are refused."),
-    text("tls_ca_file").harmless().doc("Authorities that sign servers."),
-    text("tls_key_file").harmless().doc("Our private key."),
-    text("tls_cert_file").harmless().doc("Our certificate."),
-    text("tls_protocols").harmless().doc("Odyssey never applies it."),
+        .doc("As libpq's sslmode; not for unix sockets. verify_full compares the host name, too."),
+    text("tls_ca_file").doc("Authorities that sign servers; unset = the system's, for verify_*."),
+    text("tls_key_file").doc("Our private key, PEM, without a passphrase."),
+    text("tls_cert_file").doc("Our certificate and its chain, PEM, to show to servers."),
+    text("tls_protocols").doc("Versions, such as tlsv1.2,tlsv1.3; unset = 1.2 and newer."),
+    text("tls_ciphers").ours().doc("Ciphers up to TLS 1.2, in OpenSSL's words."),
+    text("tls_ciphersuites").ours().doc("Ciphers of TLS 1.3, in OpenSSL's words."),
+    text("tls_curves").ours().doc("Groups of the key exchange, such as X25519:prime256v1."),
+    text("tls_negotiation")
+        .words(&["postgres", "direct"])
+        .default("postgres")
+        .ours()
+        .doc("direct: TLS from the first byte, which PostgreSQL 17 and newer take."),
     natural("server_max_routing", "0").doc("Logins to servers under way; 0 = one per worker."),
     between("endpoints_status_poll_interval", 1, INT_MAX, "1000")
         .unit("ms")

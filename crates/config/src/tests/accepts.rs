@@ -262,7 +262,6 @@ fn a_file_that_odyssey_runs_loads() {
         Conf,
         BENCH,
         "f:12:1: warning: coroutine_stack_size 8 is too small, 16 is used\n\
-         f:19:2: warning: tls mode 'allow' is not built yet, plain text is used\n\
          f:34:3: warning: rule 'bench.bench all' discards nothing: temporary tables and locks of \
          one client may reach the next\n\
          f:46:3: warning: rule 'bench.scram all' discards nothing: temporary tables and locks of \

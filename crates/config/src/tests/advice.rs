@@ -112,6 +112,7 @@ fn traps_of_the_documentation() {
     check(
         Yaml,
         "listens: [{host: '::1', port: 1, tls_protocols: x}]",
-        "f:1:34: warning: tls_protocols is not applied",
+        "f:1:34: warning: unknown protocol 'x' in tls_protocols, left out\n  \
+         hint: tlsv1.2 or tlsv1.3, or both with a comma",
     );
 }

@@ -225,15 +225,40 @@ fn what_would_be_less_secure_is_refused() {
     let lines = "auth_module \"x\" authentication \"clear_text\"";
     let expected = format!("f:2:1: option 'auth_module' is not built yet{hint}");
     check(Conf, &rule(lines), &expected);
+    let listen = |tls: &str| format!("listen {{ host \"::1\" port 1\n{tls} }}");
+    let certificate = "tls_cert_file \"c\" tls_key_file \"k\"";
     for mode in ["require", "verify_ca", "verify_full"] {
-        let expected = format!("f:2:1: tls mode '{mode}' is not built yet{hint}");
-        check(Conf, &format!("listen {{ host \"::1\" port 1\ntls \"{mode}\" }}"), &expected);
-        check(Conf, &format!("storage \"l\" {{ type \"local\"\ntls \"{mode}\" }}"), &expected);
+        let tls = format!("tls \"{mode}\"");
+        let nothing = format!("f:2:1: tls '{mode}' needs tls_cert_file and tls_key_file{hint}");
+        check(Conf, &listen(&format!("{tls} tls_ca_file \"a\"")), &nothing);
+        check(Conf, &listen(&format!("{tls} {certificate} tls_ca_file \"a\"")), "ok");
+        let storage = format!("storage \"l\" {{ type \"local\"\n{tls} }}");
+        check(Conf, &storage, "ok");
     }
+    let nobody = format!("f:2:1: tls 'verify_ca' needs tls_ca_file{hint}");
+    check(Conf, &listen(&format!("tls \"verify_ca\" {certificate}")), &nobody);
     for mode in ["allow", "prefer"] {
-        let warning =
-            format!("f:2:1: warning: tls mode '{mode}' is not built yet, plain text is used");
-        check(Conf, &format!("listen {{ host \"::1\" port 1\ntls \"{mode}\" }}"), &warning);
-        check(Conf, &format!("storage \"l\" {{ type \"local\"\ntls \"{mode}\" }}"), &warning);
+        let tls = format!("tls \"{mode}\"");
+        let files = "tls_cert_file and tls_key_file";
+        let warning = format!("f:2:1: warning: tls '{mode}' without {files}, plain text is used");
+        check(Conf, &listen(&tls), &warning);
+        check(Conf, &listen(&format!("{tls} {certificate}")), "ok");
     }
+}
+
+#[test]
+fn what_is_said_of_tls() {
+    let storage = |tls: &str| format!("storage \"l\" {{ type \"local\"\n{tls} }}");
+    check(
+        Conf,
+        &storage("tls \"prefer\" tls_negotiation \"direct\""),
+        "f:2:14: tls_negotiation 'direct' needs a stricter tls\n  \
+         hint: require, verify_ca or verify_full: there is nothing to fall back to",
+    );
+    check(Conf, &storage("tls \"require\" tls_negotiation \"direct\""), "ok");
+    for list in ["tlsv1.2", "TLSv1.2,TLSv1.3", "secure", "tlsv1.3 tlsv1.2", "all"] {
+        check(Conf, &storage(&format!("tls_protocols \"{list}\"")), "ok");
+    }
+    let gap = "f:2:1: warning: tls_protocols has a gap, and what is in it is spoken, too";
+    check(Conf, &storage("tls_protocols \"tlsv1.1:tlsv1.3\""), gap);
 }

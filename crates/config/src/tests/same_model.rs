@@ -31,7 +31,7 @@ fn the_least_file() {
     assert_eq!(global.cancel_queue_timeout, Some(Duration::from_secs(2)));
     assert_eq!(global.keepalive_s, 15);
     assert_eq!(config.listens[0].client_login_timeout, Some(Duration::from_secs(15)));
-    assert_eq!(config.storages[0].tls, TlsMode::Disable);
+    assert_eq!(config.storages[0].tls.mode, TlsMode::Disable);
     let rule = &config.rules[0];
     assert_eq!((rule.database.clone(), rule.user.clone()), (Name::Default, UserName::Default));
     assert!(rule.pool_discard && !rule.pool_smart_discard, "a session pool");

@@ -75,14 +75,13 @@ fn what_is_not_built_stops_a_start_and_no_check() {
         rule(&format!("enable_mdb_iamproxy_auth yes {auth}")),
         "listen { host \"::1\" port 1 tls \"require\" }".to_owned(),
         "listen { host \"::1\" port 1 tls \"verify_full\" }".to_owned(),
-        "storage \"s\" { type \"remote\" host \"h\" port 1 tls \"verify_ca\" }".to_owned(),
         "database \"a\" { group \"g\" { storage \"pg\" pool \"session\" authentication \"block\"\n\
          group_query \"q\" group_query_user \"u\" group_query_db \"d\" } }"
             .to_owned(),
     ] {
         let text = super::with_the_least(Conf, &lines);
         let start = said(&text, Conf);
-        let why = ["not built yet", "no internal rule"];
+        let why = ["not built yet", "no internal rule", "needs tls_cert_file"];
         assert!(why.iter().any(|why| start.contains(why)), "{start}");
         assert!(crate::parse("f", &text, Conf).is_err(), "{lines}");
         let checked = said_in_check(&text, Conf);

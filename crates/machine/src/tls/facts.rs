@@ -5,8 +5,8 @@ use super::handshake::Role;
 use openssl::asn1::Asn1StringRef;
 use openssl::hash::MessageDigest;
 use openssl::nid::Nid;
-use openssl::ssl::{NameType, SslRef};
-use openssl::x509::{GeneralNameRef, X509NameRef, X509Ref};
+use openssl::ssl::{NameType, SslRef, SslVerifyMode};
+use openssl::x509::{GeneralNameRef, X509NameRef, X509Ref, X509VerifyResult};
 use std::net::IpAddr;
 
 /// One connection.
@@ -39,6 +39,8 @@ pub struct Peer {
     pub subject: String,
     /// Who signed it, likewise.
     pub issuer: String,
+    /// It was checked, and an authority of our options signed it.
+    pub is_verified: bool,
     /// Further names: hosts, addresses, mail addresses.
     pub alternative_names: Vec<String>,
 }
@@ -50,13 +52,16 @@ pub(super) fn of(ssl: &SslRef, role: &Role) -> Facts {
         Role::Client => peer.as_deref().and_then(end_point),
     };
     let protocol = ssl.selected_alpn_protocol();
+    // Whoever checks nothing has set no callback and hears OK.
+    let is_asked = ssl.ssl_context().verify_mode().contains(SslVerifyMode::PEER);
+    let is_verified = is_asked && ssl.verify_result() == X509VerifyResult::OK;
     Facts {
         version: ssl.version_str(),
         cipher: ssl.current_cipher().map_or("none", |cipher| cipher.name()),
         protocol: protocol.map(|name| String::from_utf8_lossy(name).into_owned()),
         resumed: ssl.session_reused(),
         server_name: ssl.servername(NameType::HOST_NAME).map(str::to_owned),
-        peer: peer.as_deref().map(who),
+        peer: peer.as_deref().map(|peer| who(peer, is_verified)),
         end_point,
     }
 }
@@ -71,7 +76,7 @@ pub(super) fn end_point(certificate: &X509Ref) -> Option<Vec<u8>> {
     certificate.digest(hash).ok().map(|digest| digest.to_vec())
 }
 
-fn who(certificate: &X509Ref) -> Peer {
+fn who(certificate: &X509Ref, is_verified: bool) -> Peer {
     let subject = certificate.subject_name();
     let common_name = subject.entries_by_nid(Nid::COMMONNAME).next();
     let alternatives = certificate.subject_alt_names();
@@ -79,6 +84,7 @@ fn who(certificate: &X509Ref) -> Peer {
         common_name: common_name.and_then(|entry| text(entry.data())),
         subject: distinguished(subject),
         issuer: distinguished(certificate.issuer_name()),
+        is_verified,
         alternative_names: alternatives.iter().flatten().filter_map(alternative).collect(),
     }
 }

@@ -1,11 +1,13 @@
 //! Cancels: a connection of its own to the server, that server's key, and then patience until the
 //! server closes it: only then is the signal delivered, and only then may the server serve another.
 
+use std::io::ErrorKind;
 use std::sync::Arc;
 
 use machine::{Deadline, Stream};
 use router::{ClientId, ClientKey, SlotKey};
 
+use super::secure::Spoken;
 use super::{Home, Target};
 use crate::id::Id;
 use crate::log::Who;
@@ -52,7 +54,7 @@ fn forward_to(shared: &Shared, home: &Home, client: ClientId) {
         Ok(()) => flight.is_harmless = true,
         Err(failure) => {
             flight.is_harmless = !failure.sent;
-            complain(shared, client, &failure.error.to_string());
+            complain(shared, client, &failure.error);
         }
     }
     drop(flight); // others may send theirs when this one can hit nobody any more
@@ -94,7 +96,7 @@ impl Drop for InFlight<'_> {
 /// Sends a cancel to a server nobody else will get, and waits until it has delivered it.
 pub(super) fn send(home: &Home, target: &Target) -> Result<(), String> {
     let _permit = permit(&home.shared)?;
-    deliver(&home.shared, target).map_err(|failure| failure.error.to_string())
+    deliver(&home.shared, target).map_err(|failure| failure.error)
 }
 
 /// One of `cancel_max_inflight`, within `cancel_queue_timeout_ms`.
@@ -105,23 +107,42 @@ fn permit(shared: &Shared) -> Result<Permit, String> {
 
 /// Why a cancel was not delivered, and whether the server may have got it nevertheless.
 struct Undelivered {
-    error: machine::Error,
+    error: String,
     sent: bool,
 }
 
 /// Within `cancel_timeout_ms`.
 fn deliver(shared: &Shared, target: &Target) -> Result<(), Undelivered> {
     let deadline = shared.config().global.cancel_timeout.map_or(Deadline::NEVER, Deadline::after);
-    let stream = Stream::connect(&target.address, &shared.stream_options(), deadline)
-        .map_err(|error| Undelivered { error, sent: false })?;
+    let unsent = |error: String| Undelivered { error, sent: false };
+    let mut stream = Stream::connect(&target.address, &shared.stream_options(), deadline)
+        .map_err(|error| unsent(error.to_string()))?;
+    if let Some(secured) = &target.secured {
+        // The key of a server that is spoken to in secret is a secret.
+        match secured.start(shared, &mut stream, deadline) {
+            Ok(Spoken::Tls) => {}
+            Ok(Spoken::Plain) => return Err(unsent("the server speaks no TLS any more".into())),
+            Err(reason) => return Err(unsent(reason.to_string())),
+        }
+    }
     let mut bytes = Vec::new();
     wire::startup::cancel_request(&mut bytes, &target.key);
-    finish(&stream, &bytes, deadline).map_err(|error| Undelivered { error, sent: true })
+    let finished = finish(&stream, &bytes, deadline);
+    finished.map_err(|error| Undelivered { error: error.to_string(), sent: true })
 }
 
 fn finish(stream: &Stream, bytes: &[u8], deadline: Deadline) -> Result<(), machine::Error> {
     stream.write_all(bytes, deadline)?;
     let mut nothing = [0; 16];
-    while stream.read(&mut nothing, deadline)? > 0 {}
-    Ok(())
+    loop {
+        match stream.read(&mut nothing, deadline) {
+            Ok(0) => return Ok(()),
+            Ok(_) => {}
+            // A server that was told to cancel just goes, and says nothing of TLS either.
+            Err(machine::Error::Io(error)) if error.kind() == ErrorKind::UnexpectedEof => {
+                return Ok(());
+            }
+            Err(error) => return Err(error),
+        }
+    }
 }

@@ -12,6 +12,7 @@ mod inflow;
 mod lease;
 mod open;
 mod recover;
+mod secure;
 mod shut;
 mod suspicion;
 mod upkeep;
@@ -35,6 +36,7 @@ pub use inflow::{ALIEN, Ear, Event, Inflow, OUTDATED, words};
 pub use lease::Lease;
 pub use open::{OpenFailure, Own};
 pub use recover::Leftover;
+pub use secure::Secured;
 pub use suspicion::{Suspicion, contains};
 
 /// What a canceller needs: where the server listens, and the key it gave us.
@@ -44,6 +46,8 @@ pub struct Target {
     pub address: Address,
     /// The server's own cancel key.
     pub key: CancelKey,
+    /// Its TLS, if it speaks that.
+    pub secured: Option<Secured>,
     /// `s…`, of the server.
     pub id: Id,
     /// Our end of the connection.

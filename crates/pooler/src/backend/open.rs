@@ -12,7 +12,7 @@ use router::Parameters;
 use wire::conversation::Conversation;
 use wire::{CancelKey, Notice};
 
-use super::{Core, Holdings, Home, Server, Target, greet};
+use super::{Core, Holdings, Home, Secured, Server, Target};
 use crate::dialog::{Broken, Patience};
 use crate::id::{Id, Kind};
 use crate::log::Who;
@@ -28,9 +28,11 @@ pub struct Own {
 }
 
 /// A connection to a server that has said nothing yet.
-struct Reached {
-    stream: Stream,
+pub(super) struct Reached {
+    pub(super) stream: Stream,
     address: Address,
+    /// Its TLS, if it speaks that.
+    pub(super) secured: Option<Secured>,
     /// How long it took to find out where it is.
     resolve: Duration,
     /// How long it took to get there.
@@ -57,6 +59,8 @@ pub enum Reason {
     Refused(Notice),
     /// It wants a proof we cannot give; the text says which.
     Authentication(String),
+    /// There is no TLS with it, or not the one that the storage wants.
+    Tls(String),
     /// The storage has no server at all.
     NoEndpoint,
 }
@@ -109,7 +113,7 @@ impl fmt::Display for Reason {
             Reason::Refused(notice) => {
                 write!(f, "{} {} {}", notice.severity.as_str(), notice.code, notice.message)
             }
-            Reason::Authentication(text) => f.write_str(text),
+            Reason::Authentication(text) | Reason::Tls(text) => f.write_str(text),
             Reason::NoEndpoint => f.write_str("the storage has no remote servers"),
         }
     }
@@ -161,10 +165,9 @@ impl Home {
         patience: &Patience<'_>,
         own: Option<&Own>,
     ) -> Result<Server, Reason> {
-        let reached = self.reach(patience)?;
-        let greeting = greet::greet(self, &reached.stream, patience, own)?;
+        let (reached, greeting) = self.approach(patience, own)?;
         self.log_opened(id, &reached);
-        let Reached { stream, address, .. } = reached;
+        let Reached { stream, address, secured, .. } = reached;
         let base = match own {
             Some(own) => Arc::clone(own.told.get_or_init(|| Arc::new(greeting.parameters))),
             None => self.route.learn(greeting.parameters),
@@ -173,7 +176,7 @@ impl Home {
         let key = greeting.key.unwrap_or(CancelKey { pid: 0, secret: vec![0; 4] });
         let core = Core {
             id,
-            target: Arc::new(Target { address, key, id, local: stream.local() }),
+            target: Arc::new(Target { address, key, secured, id, local: stream.local() }),
             conversation: Conversation::new(),
             dying: false,
             holdings: Holdings::new(base, self.number()),
@@ -183,7 +186,7 @@ impl Home {
     }
 
     /// The first address that answers.
-    fn reach(&self, patience: &Patience<'_>) -> Result<Reached, Reason> {
+    pub(super) fn reach(&self, patience: &Patience<'_>) -> Result<Reached, Reason> {
         let rule = self.route.rule();
         let endpoint = rule.storage.endpoints.first().ok_or(Reason::NoEndpoint)?;
         let started = machine::now();
@@ -205,7 +208,8 @@ impl Home {
             match Stream::connect(&address, &options, patience.deadline) {
                 Ok(stream) => {
                     let (resolve, connect) = (resolved - started, resolved.elapsed());
-                    return Ok(Reached { stream, address, resolve, connect });
+                    let secured = None;
+                    return Ok(Reached { stream, address, secured, resolve, connect });
                 }
                 Err(error) => failure = Reason::Unreachable(error),
             }
@@ -221,12 +225,14 @@ impl Home {
             let rule = self.route.rule();
             let storage = Some(&*rule.storage);
             let who = Who { server: Some(id), storage, ..Who::default() };
-            let Reached { stream, address, resolve, connect } = reached;
+            let Reached { stream, address, resolve, connect, .. } = reached;
             let local = stream.local();
             let (resolve, connect) = (resolve.as_micros(), connect.as_micros());
+            let facts = stream.tls();
+            let tls = facts.map_or(String::new(), |it| format!(", {}, {}", it.version, it.cipher));
             let message = format_args!(
                 "new server connection {local} -> {address} (connect time: {connect} usec, \
-                 resolve time: {resolve} usec)"
+                 resolve time: {resolve} usec){tls}"
             );
             self.shared.log.info("context", &who, message);
         }

@@ -65,7 +65,7 @@ impl Format {
 mod tests {
     use std::time::Duration;
 
-    use config::{Endpoint, Storage, StorageKind, TlsMode};
+    use config::{Endpoint, Storage, StorageKind, Tls};
     use proptest::prelude::*;
 
     use super::super::event::Fact;
@@ -106,7 +106,7 @@ mod tests {
             name: "pg".into(),
             kind: StorageKind::Remote,
             endpoints: vec![host("db1"), host("db2")],
-            tls: TlsMode::Disable,
+            tls: Tls::default(),
             server_max_routing: 1,
         };
         let who = Who {

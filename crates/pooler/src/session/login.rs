@@ -1,25 +1,29 @@
 //! Logins: from an accepted socket to a session, as straight-line code under one deadline
 //! (`client_login_timeout`): negotiation, route, proof, and what a server would tell its client.
 
+mod negotiate;
+
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use config::{Listen, Rule, SessionAttrs, StorageKind};
+use config::{Rule, SessionAttrs, StorageKind};
 use machine::{Address, Buffer, Deadline, Notified, Parcel, Seat, Stream};
 use router::{Asker, ClientId, ClientKey, Parameters};
 use wire::backend::TransactionStatus;
 use wire::frame::Side;
 use wire::settings::Settings;
 use wire::settings::search_path::as_set_writes;
-use wire::startup::{MAJOR, MINOR_MAX, Replication, Startup, StartupMessage};
+use wire::startup::{MAJOR, MINOR_MAX, Replication, StartupMessage};
 use wire::{CancelKey, Notice, encode};
+
+use negotiate::First;
+pub(super) use negotiate::Negotiated;
 
 use super::at_console::Arrived;
 use super::attrs::{self, Attrs};
 use super::auth::{self, Candidate, Proof};
 use super::belongings::{Belongings, shown, with_suffix};
-use super::channel::Channel;
 use super::idle::Idleness;
 use super::replication::Pipe;
 use super::{Person, Places, Session, Standing, Voice, farewell, proxied, routing};
@@ -27,6 +31,7 @@ use crate::backend::{self, Checkout, Credentials, Home, Lease, Own};
 use crate::dialog::{Dialog, Patience};
 use crate::ending::{Asked, Ending};
 use crate::id::{Id, Kind};
+use crate::listener::Door;
 use crate::log::Who;
 use crate::permits::Permit;
 use crate::shared::{KeyHolder, Shared};
@@ -41,7 +46,7 @@ pub struct Arrival {
     /// Its place on the machine.
     pub seat: Seat,
     /// The `listen` section it came through, as it was then.
-    pub listen: Arc<Listen>,
+    pub listen: Arc<Door>,
     /// One of `client_max_routing`; given back when the client is routed.
     pub permit: Permit,
 }
@@ -80,7 +85,7 @@ pub(super) struct Login<'a> {
     pub(super) client: Stream,
     pub(super) voice: Voice,
     /// Which `listen` it came through, by index.
-    pub(super) listen: Arc<Listen>,
+    pub(super) listen: Arc<Door>,
     pub(super) deadline: Deadline,
     pub(super) since: Instant,
     /// The rule wants a server's refusal forwarded; known once there is a rule.
@@ -118,23 +123,6 @@ struct Source<'a> {
     own: Option<&'a Own>,
 }
 
-/// What a new connection is for.
-enum First {
-    /// To cancel somebody's query.
-    Cancel(CancelKey),
-    /// To log in.
-    Login(Negotiated),
-}
-
-/// What the first packets settled.
-pub(super) struct Negotiated {
-    pub(super) message: StartupMessage,
-    /// Its TLS, if that is on; rules may select by it.
-    pub(super) channel: Option<Channel>,
-    /// What came behind the startup packet.
-    pub(super) rest: Buffer,
-}
-
 impl Login<'_> {
     /// What a session is made of, or None when there was nobody to log in (a cancel request).
     fn run(&mut self, seat: Seat, permit: Permit) -> Result<Option<Entrance>, Ending> {
@@ -161,6 +149,9 @@ impl Login<'_> {
         let process = admission.map_err(|refusal| Ending::Refused(refusal, Asked::default()))?;
         let home = self.route(&rule, &asked, replication)?;
         drop(permit);
+        if let Some(channel) = &negotiated.channel {
+            home.tally.took(Span::Handshake, channel.handshake);
+        }
         let route = home.admit().map_err(|refusal| Ending::Refused(refusal, asked.clone()))?;
         let (startup, attrs) = match replication {
             Replication::No => self.settings(&home, &negotiated.message)?,
@@ -229,40 +220,6 @@ impl Login<'_> {
             }
         }
         Ok(())
-    }
-
-    /// The packets before the login proper, until the startup message.
-    fn negotiate(&self) -> Result<First, Ending> {
-        let mut dialog = self.dialog();
-        let (mut asked_ssl, mut asked_gss) = (false, false);
-        loop {
-            let data = dialog.raw();
-            let parsed = wire::startup::parse(data.data()).map_err(|error| {
-                proxied::unexpected(data.data(), &self.listen).unwrap_or_else(|| silent(error))
-            })?;
-            let Some((packet, bytes)) = parsed else {
-                data.reserve(wire::startup::PACKET_BYTES_MAX as usize);
-                dialog.fill()?;
-                continue;
-            };
-            data.consume(bytes);
-            match packet {
-                Startup::Ssl if !asked_ssl => asked_ssl = true,
-                Startup::GssEnc if !asked_gss => asked_gss = true,
-                Startup::Ssl | Startup::GssEnc => {
-                    return Err(Ending::Silent(
-                        "unexpected repeated ssl negotiation request".into(),
-                    ));
-                }
-                Startup::Cancel(key) => return Ok(First::Cancel(key)),
-                Startup::Start(message) => {
-                    let rest = dialog.finish();
-                    let channel = None; // whoever asked for TLS was told no
-                    return Ok(First::Login(Negotiated { message, channel, rest }));
-                }
-            }
-            dialog.send(b"N")?;
-        }
     }
 
     /// Who wants to be who: the names, and a protocol we speak.

@@ -1,6 +1,8 @@
 //! The configuration in force.
 
-use config::{ConnectionType, Name, StorageKind, TlsMode, UserName};
+use std::path::PathBuf;
+
+use config::{ConnectionType, Name, StorageKind, Tls, UserName};
 
 use super::super::call::{Call, Reply, Stop};
 use super::super::row::{Cell, Column, Row, boolean, int, text};
@@ -101,18 +103,10 @@ pub fn rules(call: &Call<'_>) -> Result<Reply, Stop> {
 pub fn listen(call: &Call<'_>) -> Result<Reply, Stop> {
     let config = call.shared.config();
     let rows = config.listens.iter().map(|listen| -> Row {
-        let file = |path: &Option<std::path::PathBuf>| -> Cell {
-            path.as_ref().map_or(NONE.to_owned(), |path| path.display().to_string()).into()
-        };
-        vec![
-            listen.host.clone().unwrap_or_else(|| NONE.to_owned()).into(),
-            Cell::Int(listen.port.into()),
-            tls(listen.tls).into(),
-            file(&listen.tls_cert_file),
-            file(&listen.tls_key_file),
-            file(&listen.tls_ca_file),
-            NONE.into(),
-        ]
+        let host = listen.host.clone().unwrap_or_else(|| NONE.to_owned());
+        let mut row = vec![host.into(), Cell::Int(listen.port.into())];
+        row.extend(tls(&listen.tls));
+        row
     });
     Ok(rows.collect::<Vec<Row>>().into())
 }
@@ -131,9 +125,8 @@ pub fn storages(call: &Call<'_>) -> Result<Reply, Stop> {
             places.push((String::new(), 0));
         }
         rows.extend(places.into_iter().map(|(host, port)| -> Row {
-            let mut row: Row =
-                vec![kind.into(), host.into(), Cell::Int(port), tls(storage.tls).into()];
-            row.extend((0..4).map(|_| Cell::from(NONE)));
+            let mut row: Row = vec![kind.into(), host.into(), Cell::Int(port)];
+            row.extend(tls(&storage.tls));
             row.push(storage.name.clone().into());
             row
         }));
@@ -141,13 +134,16 @@ pub fn storages(call: &Call<'_>) -> Result<Reply, Stop> {
     Ok(rows.into())
 }
 
-fn tls(mode: TlsMode) -> &'static str {
-    match mode {
-        TlsMode::Disable => "disable",
-        TlsMode::Allow => "allow",
-        TlsMode::Prefer => "prefer",
-        TlsMode::Require => "require",
-        TlsMode::VerifyCa => "verify_ca",
-        TlsMode::VerifyFull => "verify_full",
-    }
+/// The mode, the files and the versions.
+fn tls(tls: &Tls) -> [Cell; 5] {
+    let file = |path: &Option<PathBuf>| -> Cell {
+        path.as_ref().map_or(NONE.to_owned(), |path| path.display().to_string()).into()
+    };
+    [
+        tls.mode.as_str().into(),
+        file(&tls.cert_file),
+        file(&tls.key_file),
+        file(&tls.ca_file),
+        tls.versions.list().unwrap_or_else(|| NONE.to_owned()).into(),
+    ]
 }
