@@ -7,7 +7,9 @@ mod numbers;
 mod shapes;
 
 use crate::support::process::run;
-use crate::support::{Answer, Client, Login, PgError, Pooler, Postgres, Setup, Wire};
+use crate::support::{
+    Answer, Client, Login, PATIENCE, PgError, Pooler, Postgres, Setup, Wire, until,
+};
 
 const RULES: [(&str, &str); 4] =
     [("admin", "admin"), ("stat", "stat"), ("rogue", "notallow"), ("silent", "")];
@@ -116,7 +118,11 @@ fn tools_find_the_console_by_its_names_unless_a_rule_has_them() {
 #[test]
 fn the_console_and_cancels_get_in_when_everything_is_full() {
     let pooler = with_console(Setup::transaction(1).global("client_max 1")).start();
-    let mut client = pooler.client();
+    // Whoever looked whether it listens may still be counted.
+    let mut client = until("a place", PATIENCE, || {
+        let mut client = pooler.connect();
+        client.start(&Login::new("app", "postgres")).ok().map(|()| client)
+    });
     let refused = pooler.refused(&Login::new("app", "postgres"));
     assert_eq!(refused.whole().2, "too many tcp connections (global client_max 1)");
     let mut admin = console(&pooler);
@@ -124,9 +130,7 @@ fn the_console_and_cancels_get_in_when_everything_is_full() {
     assert_eq!(row.len(), 2, "the client and the console");
     client.send(&Wire::new().query("select pg_sleep(60)"));
     let held = |admin: &mut Client| table(admin, "show holders").len() == 1;
-    crate::support::until("the query to run", crate::support::PATIENCE, || {
-        held(&mut admin).then_some(())
-    });
+    until("the query to run", PATIENCE, || held(&mut admin).then_some(()));
     client.cancel();
     assert_eq!(client.until_ready().code(), "57014");
     pooler.stop();
