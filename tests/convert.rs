@@ -4,7 +4,7 @@
 use crate::support::pooler::binary;
 use crate::support::postgres::PASSWORD;
 use crate::support::process::{free_port, new_dir, run, write};
-use crate::support::{Login, Pooler, Postgres};
+use crate::support::{Login, Papers, Pooler, Postgres};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
@@ -53,6 +53,7 @@ impl Ini {
         let text = text
             .replace("{PORT}", &port.to_string())
             .replace("{DIR}", &dir.display().to_string())
+            .replace("{PAPERS}", &Papers::shared().dir.display().to_string())
             .replace("{PG_PORT}", &postgres.port.to_string())
             .replace("{PG_SOCKETS}", &postgres.socket_dir.display().to_string())
             .replace("{PASSWORD}", &PASSWORD.replace('\'', "''"));

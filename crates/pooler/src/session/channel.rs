@@ -1,6 +1,8 @@
 //! The channel a client came through, when that is TLS: what a login may be bound to, and who its
 //! certificate says it is. It decides nothing.
 
+use std::time::Duration;
+
 use machine::tls::Facts;
 
 /// A client's TLS.
@@ -18,17 +20,19 @@ pub(crate) struct Channel {
     /// The certificate was signed by an authority of the `listen` section. Without this it proves
     /// nothing: anybody can make one.
     pub(crate) is_verified: bool,
+    /// So long did the handshake take.
+    pub(crate) handshake: Duration,
 }
 
 impl Channel {
-    /// Of a connection.
-    pub(crate) fn new(facts: Facts) -> Channel {
+    /// Of a connection whose handshake took so long.
+    pub(crate) fn new(facts: Facts, handshake: Duration) -> Channel {
         let Facts { peer, end_point, .. } = facts;
         let is_verified = peer.as_ref().is_some_and(|peer| peer.is_verified);
         let (common_name, subject, alternative_names) = match peer {
             Some(peer) => (peer.common_name, Some(peer.subject), peer.alternative_names),
             None => (None, None, Vec::new()),
         };
-        Channel { end_point, common_name, subject, alternative_names, is_verified }
+        Channel { end_point, common_name, subject, alternative_names, is_verified, handshake }
     }
 }

@@ -149,6 +149,9 @@ impl Login<'_> {
         let process = admission.map_err(|refusal| Ending::Refused(refusal, Asked::default()))?;
         let home = self.route(&rule, &asked, replication)?;
         drop(permit);
+        if let Some(channel) = &negotiated.channel {
+            home.tally.took(Span::Handshake, channel.handshake);
+        }
         let route = home.admit().map_err(|refusal| Ending::Refused(refusal, asked.clone()))?;
         let (startup, attrs) = match replication {
             Replication::No => self.settings(&home, &negotiated.message)?,

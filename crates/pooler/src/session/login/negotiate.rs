@@ -107,13 +107,14 @@ impl Login<'_> {
     }
 
     fn start_tls(&mut self, server: &Server) -> Result<Channel, Ending> {
+        let since = machine::now();
         let shaken = self.client.accept_tls(server, self.deadline);
         shaken.map_err(|error| Ending::Silent(error.to_string()))?;
         let facts = self.client.tls().expect("it has just been made");
         let (version, cipher) = (facts.version, facts.cipher);
         let how = if facts.resumed { ", resumed" } else { "" };
         self.voice.session("tls", format_args!("client speaks {version}, {cipher}{how}"));
-        Ok(Channel::new(facts))
+        Ok(Channel::new(facts, machine::now() - since))
     }
 
     /// The next packet, whole.
