@@ -198,7 +198,7 @@ fn direct_tls_needs_the_name_of_the_protocol() {
     pooler.stop();
 }
 
-/// CVE-2021-23214. Seen to fail without the check: the handshake began with those bytes.
+/// CVE-2021-23214. Seen to fail without the check: the client was told that TLS may begin.
 #[test]
 fn bytes_behind_the_request_are_refused() {
     let pooler = secure().start();
