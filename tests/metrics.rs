@@ -2,7 +2,7 @@
 //! them, however badly, is nobody's trouble.
 
 mod page;
-mod scrape;
+pub mod scrape;
 
 use crate::support::fake::one_row;
 use crate::support::process::{self, free_port};

@@ -2,6 +2,7 @@
 //! order of the page and beside clients at work.
 
 use crate::console::{console, with_console};
+use crate::metrics::scrape::wait_for;
 use crate::support::Setup;
 use crate::support::process::{free_port, run};
 use std::path::Path;
@@ -25,6 +26,7 @@ fn every_block_of_the_page_about_operations_works() {
     let metrics = free_port();
     let setup = Setup::transaction(2).global(&format!("promhttp_server_port {metrics}"));
     let pooler = with_console(setup).start();
+    wait_for(metrics);
     let mut worker = pooler.client();
     worker.query("select 1");
     let mut admin = console(&pooler);

@@ -1,7 +1,7 @@
 //! A scraper: GETs, and a parser of the two text formats that takes nothing but what is in their
 //! specifications.
 
-use crate::support::{PATIENCE, Pooler};
+use crate::support::{PATIENCE, Pooler, until};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -57,7 +57,15 @@ pub fn scrape(port: u16) -> Page {
 pub fn start(setup: &crate::support::Setup) -> (Pooler, u16) {
     let port = crate::support::process::free_port();
     let pooler = setup.clone().global(&format!("promhttp_server_port {port}")).start();
+    wait_for(port);
     (pooler, port)
+}
+
+/// It opens behind the ports for clients.
+pub fn wait_for(port: u16) {
+    until("the port to be open", PATIENCE, || {
+        TcpStream::connect(("127.0.0.1", port)).ok().map(drop)
+    });
 }
 
 impl Page {
