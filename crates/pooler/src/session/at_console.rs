@@ -39,9 +39,10 @@ impl Login<'_> {
         let refused = |refusal| Ending::Refused(refusal, asked.clone());
         let console = self.shared.consoles.admit().map_err(refused)?;
         let proven = self.prove(&rule, Replication::No, asked, &negotiated);
-        let (_, rest) = proven.inspect_err(|ending| {
+        let (proof, rest) = proven.inspect_err(|ending| {
             auth::pause(&self.voice, &self.client, self.deadline, ending);
         })?;
+        self.dialog().send(&proof.owed)?;
         // What is broken there means nothing here.
         let wanted = wire::startup::settings_of(&negotiated.message).unwrap_or_default();
         let wanted = self.shared.settings.intern(Arc::new(wanted));

@@ -121,6 +121,8 @@ struct Source<'a> {
     notified: &'a Notified,
     /// From a server for this client alone.
     own: Option<&'a Own>,
+    /// What the client is to hear before all that.
+    owed: &'a [u8],
 }
 
 impl Login<'_> {
@@ -157,8 +159,8 @@ impl Login<'_> {
             Replication::No => self.settings(&home, &negotiated.message)?,
             _ => Default::default(), // its server reads them
         };
-        let rest = match self.authenticate(&home, &asked, &negotiated) {
-            Ok(rest) => rest,
+        let (rest, owed) = match self.authenticate(&home, &asked, &negotiated) {
+            Ok(proven) => proven,
             Err(ending) => {
                 drop(route); // others may have it during the pause
                 auth::pause(&self.voice, &self.client, self.deadline, &ending);
@@ -180,7 +182,8 @@ impl Login<'_> {
             Replication::No => None,
             _ => Some(Own::new(negotiated.message.parameters)),
         };
-        let source = Source { home: &home, notified: &notified, own: alone.as_ref() };
+        let (own_server, owed) = (alone.as_ref(), owed.as_slice());
+        let source = Source { home: &home, notified: &notified, own: own_server, owed };
         let lease = self.set_up(&source, &mut own, key.key())?;
         let places = Places { seat, process, route, entry, key };
         let admitted = Admitted { home, own, places, notified, standing, rest, lease };
@@ -325,22 +328,22 @@ impl Login<'_> {
         format!(" - {}", self.voice.address)
     }
 
-    /// The proof. Returns what the client sent behind it.
+    /// The proof. Returns what the client sent behind it, and what it is to hear first.
     fn authenticate(
         &self,
         home: &Home,
         asked: &Asked,
         negotiated: &Negotiated,
-    ) -> Result<Buffer, Ending> {
+    ) -> Result<(Buffer, Vec<u8>), Ending> {
         let (rule, key) = (Arc::clone(&home.route.rule()), home.route.key());
         let (proof, rest) = self.prove(&rule, key.replication, asked, negotiated)?;
-        let Proof { password, keys, told } = proof;
+        let Proof { password, keys, told, owed } = proof;
         // What proves to be one user is nothing to show for another.
         if key.user == asked.user {
             let password = password.filter(|_| rule.password_passthrough);
             home.show(Credentials { told, keys, password });
         }
-        Ok(rest)
+        Ok((rest, owed))
     }
 
     /// The proof that a rule asks for, and what the client sent behind it.
@@ -384,6 +387,7 @@ impl Login<'_> {
     ) -> Result<Option<Lease>, Ending> {
         let mut dialog = self.dialog();
         let mut bytes = Vec::with_capacity(512);
+        bytes.extend_from_slice(source.owed);
         encode::authentication_ok(&mut bytes);
         let learned = self.mind_memory().and_then(|()| self.learn(source));
         let (parameters, lease) = match learned {
@@ -429,7 +433,7 @@ impl Login<'_> {
     /// What servers of this route report; the first client of a route opens one to ask it. A
     /// client that has its own server is told what that one reports.
     fn learn(&self, source: &Source<'_>) -> Result<(Arc<Parameters>, Option<Lease>), Ending> {
-        let Source { home, notified, own } = *source;
+        let Source { home, notified, own, .. } = *source;
         if let Some(known) = home.route.learned() {
             return Ok((known, None));
         }

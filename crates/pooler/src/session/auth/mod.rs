@@ -52,6 +52,8 @@ pub(super) struct Proof {
     pub(super) keys: Option<ClientKeys>,
     /// The secret that it fitted, if a server told it.
     pub(super) told: Option<Secret>,
+    /// What is still to be said, in one write with what follows: our own proof.
+    pub(super) owed: Vec<u8>,
 }
 
 impl Proof {
