@@ -108,6 +108,7 @@ impl Reading<'_> {
             shared_pool: self.shared_pool(known),
             pool_timeout: fields.time_limit("pool_timeout"),
             pool_notice_after_waiting: fields.set_duration("pool_notice_after_waiting_ms"),
+            pool_acquire_fail_fast: fields.flag("pool_acquire_fail_fast"),
             pool_ttl: fields.time_limit("pool_ttl"),
             server_lifetime: fields.time_limit("server_lifetime"),
             pool_discard,

@@ -3,6 +3,7 @@
 //! what clients send.
 
 mod cancel;
+mod choice;
 mod column;
 mod credentials;
 mod greet;

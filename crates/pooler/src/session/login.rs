@@ -121,6 +121,8 @@ struct Source<'a> {
     notified: &'a Notified,
     /// From a server for this client alone.
     own: Option<&'a Own>,
+    /// Which of several hosts it is to be on.
+    attrs: SessionAttrs,
     /// What the client is to hear before all that.
     owed: &'a [u8],
 }
@@ -157,7 +159,8 @@ impl Login<'_> {
         let route = home.admit().map_err(|refusal| Ending::Refused(refusal, asked.clone()))?;
         let (startup, attrs) = match replication {
             Replication::No => self.settings(&home, &negotiated.message)?,
-            _ => Default::default(), // its server reads them
+            // Its server reads the settings.
+            _ => (Arc::default(), self.attrs(&home.route.rule(), None)),
         };
         let (rest, owed) = match self.authenticate(&home, &asked, &negotiated) {
             Ok(proven) => proven,
@@ -183,7 +186,9 @@ impl Login<'_> {
             _ => Some(Own::new(negotiated.message.parameters)),
         };
         let (own_server, owed) = (alone.as_ref(), owed.as_slice());
-        let source = Source { home: &home, notified: &notified, own: own_server, owed };
+        // What servers report is the same on all hosts.
+        let attrs = alone.as_ref().map_or(SessionAttrs::Any, |_| attrs.wanted());
+        let source = Source { home: &home, notified: &notified, own: own_server, attrs, owed };
         let lease = self.set_up(&source, &mut own, key.key())?;
         let places = Places { seat, process, route, entry, key };
         let admitted = Admitted { home, own, places, notified, standing, rest, lease };
@@ -433,15 +438,25 @@ impl Login<'_> {
     /// What servers of this route report; the first client of a route opens one to ask it. A
     /// client that has its own server is told what that one reports.
     fn learn(&self, source: &Source<'_>) -> Result<(Arc<Parameters>, Option<Lease>), Ending> {
-        let Source { home, notified, own, .. } = *source;
-        if let Some(known) = home.route.learned() {
+        let Source { home, notified, own, attrs, .. } = *source;
+        if let Some(known) = home.learned() {
             return Ok((known, None));
         }
         let machine = machine::current().expect("logins run on machines");
         let asker = Asker { client: self.client_id(), machine, last: None };
         let (client, deadline) = (Some(&self.client), self.deadline);
         let (may_tell, standing) = (false, None);
-        let ask = Checkout { asker, client, notified, deadline, own, may_tell, standing };
+        let ask = Checkout {
+            asker,
+            last: None,
+            attrs,
+            client,
+            notified,
+            deadline,
+            own,
+            may_tell,
+            standing,
+        };
         let lease = home.checkout(&ask).map_err(|failure| {
             let Voice { database, user, .. } = &self.voice;
             Ending::no_server(failure, Asked { database: database.clone(), user: user.clone() })
@@ -453,7 +468,7 @@ impl Login<'_> {
         if let Some(proof) = lease.server().core.conversation.quiescent() {
             lease.release(proof, machine::now());
         }
-        Ok((home.route.learned().unwrap_or_default(), None))
+        Ok((home.learned().unwrap_or_default(), None))
     }
 
     /// A cancel request: somebody's key, and no answer.
