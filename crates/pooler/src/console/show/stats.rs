@@ -31,6 +31,7 @@ pub const STATS: &[Column] = &[
     long("total_server_parse_count", "as total_parse_count"),
     long("total_bind_count", "Bind messages of clients"),
     long("total_client_login_count", "clients that came"),
+    long("total_requests", "as total_query_count: its name before PgBouncer 1.8"),
 ];
 
 /// `SHOW STATS_TOTALS`
@@ -114,6 +115,7 @@ fn stats_row(database: String, seen: &SeenTotals, lately: &Rates) -> Row {
         done.server_parses,
         done.binds,
         *logins,
+        done.queries,
     ]));
     row
 }
