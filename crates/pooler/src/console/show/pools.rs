@@ -12,7 +12,7 @@ use super::super::call::{Call, Reply, Stop};
 use super::super::row::{Cell, Column, Row, Type, long, text};
 use super::seconds;
 use crate::histogram::Counts as Histogram;
-use crate::readings::{RouteReading, routes};
+use crate::readings::{Counted, RouteReading, counted, routes};
 use crate::shared::Shared;
 use crate::tally::Times;
 
@@ -161,9 +161,9 @@ impl Pool {
 }
 
 /// By database and user at the server.
-fn pools_by_name(shared: &Shared) -> BTreeMap<(String, String), Pool> {
+fn by_name(routes: Vec<RouteReading>) -> BTreeMap<(String, String), Pool> {
     let mut pools: BTreeMap<(String, String), Pool> = BTreeMap::new();
-    for route in routes(shared) {
+    for route in routes {
         pools.entry((route.database.clone(), route.user.clone())).or_default().add(&route);
     }
     pools
@@ -171,7 +171,7 @@ fn pools_by_name(shared: &Shared) -> BTreeMap<(String, String), Pool> {
 
 /// `SHOW POOLS`
 pub fn pools(call: &Call<'_>) -> Result<Reply, Stop> {
-    let rows = pools_by_name(call.shared).into_iter().map(|((database, user), pool)| {
+    let rows = by_name(routes(call.shared)).into_iter().map(|((database, user), pool)| {
         let mut row: Row = vec![database.into(), user.into()];
         row.extend(pool.cells());
         row.extend(pool.more());
@@ -184,10 +184,11 @@ pub fn pools(call: &Call<'_>) -> Result<Reply, Stop> {
 pub fn pools_extended(call: &Call<'_>) -> Result<Reply, Stop> {
     let quantiles = all_quantiles(call.shared);
     // Traffic that is counted since the start, also of routes that are gone and came again.
-    let archived: BTreeMap<_, _> = call.shared.archive.all().into_iter().collect();
+    let Counted { routes, gone } = counted(call.shared);
+    let gone: BTreeMap<_, _> = gone.into_iter().collect();
     let (mut rows, mut all) = (Vec::new(), None::<Times>);
-    for (names, pool) in pools_by_name(call.shared) {
-        let gone = archived.get(&names).copied().unwrap_or_default();
+    for (names, pool) in by_name(routes) {
+        let gone = gone.get(&names).copied().unwrap_or_default();
         let (database, user) = names;
         let mut row: Row = vec![database.into(), user.into()];
         row.extend(pool.cells());
