@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use crate::rate::{mean, per_second};
 use crate::readings::{SeenTotals, database_totals};
 use crate::shared::Shared;
 
@@ -70,11 +71,10 @@ impl Averages {
 
 impl Rates {
     fn between(before: &SeenTotals, now: &SeenTotals, elapsed: Duration) -> Rates {
-        let ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX).max(1);
         let more = |of: fn(&SeenTotals) -> u64| of(now).saturating_sub(of(before));
-        let rate = |of: fn(&SeenTotals) -> u64| more(of).saturating_mul(1000) / ms;
+        let rate = |of: fn(&SeenTotals) -> u64| per_second(more(of), elapsed) as u64;
         let mean = |time: fn(&SeenTotals) -> u64, count: fn(&SeenTotals) -> u64| {
-            more(time).checked_div(more(count)).unwrap_or(0)
+            mean(more(time), more(count))
         };
         Rates {
             transactions: rate(|seen| seen.done.transactions),

@@ -7,7 +7,7 @@ use router::{Census, ClientId};
 
 use super::super::call::{Call, Reply, Stop};
 use super::super::row::{Cell, Column, Row, int, long, text};
-use super::{micros, moment, place, seconds};
+use super::{micros, moment, place, replication, seconds};
 use crate::backend::Home;
 use crate::id::Id;
 use crate::readings::{self, ClientReading, ClientState};
@@ -121,14 +121,6 @@ fn client_row(client: &ClientReading) -> Row {
         server.map_or(String::new(), |id| id.to_string()).into(),
         key.map_or("none", |key| replication(key.replication)).into(),
     ]
-}
-
-fn replication(kind: wire::startup::Replication) -> &'static str {
-    match kind {
-        wire::startup::Replication::No => "none",
-        wire::startup::Replication::Logical => "logical",
-        wire::startup::Replication::Physical => "physical",
-    }
 }
 
 /// Who it is and where, as far as all tables say it alike.

@@ -16,20 +16,29 @@ use crate::readings::{Counted, RouteReading, counted, routes};
 use crate::shared::Shared;
 use crate::tally::Times;
 
-/// `SHOW POOLS`, in Odyssey's order, then what PgBouncer has more.
-pub const POOLS: &[Column] = &[
-    text("database", "its name at the server"),
-    text("user", "its name at the server"),
-    long("cl_active", "clients that hold a server"),
-    long("cl_waiting", "clients that wait for a server"),
-    long("sv_active", "servers in clients' hands"),
-    long("sv_idle", "servers that are free"),
-    long("sv_used", "always 0: no server has to be checked before its use"),
-    long("sv_tested", "servers that are being reset"),
-    long("sv_login", "servers that are being connected"),
-    long("maxwait", "how long the oldest waiting client has waited, in s"),
-    long("maxwait_us", "the µs beyond"),
-    text("pool_mode", "session, transaction or statement"),
+/// What all tables of pools begin with, in Odyssey's order, and then more.
+macro_rules! pools_with {
+    ($($more:expr),* $(,)?) => {
+        &[
+            text("database", "its name at the server"),
+            text("user", "its name at the server"),
+            long("cl_active", "clients that hold a server"),
+            long("cl_waiting", "clients that wait for a server"),
+            long("sv_active", "servers in clients' hands"),
+            long("sv_idle", "servers that are free"),
+            long("sv_used", "always 0: no server has to be checked before its use"),
+            long("sv_tested", "servers that are being reset"),
+            long("sv_login", "servers that are being connected"),
+            long("maxwait", "how long the oldest waiting client has waited, in s"),
+            long("maxwait_us", "the µs beyond"),
+            text("pool_mode", "session, transaction or statement"),
+            $($more),*
+        ]
+    };
+}
+
+/// `SHOW POOLS`: then what PgBouncer has more.
+pub const POOLS: &[Column] = pools_with![
     long("cl_idle", "clients that have nothing to do"),
     long("cl_active_cancel_req", "cancels on their way to servers"),
     long("cl_waiting_cancel_req", "always 0: cancels wait for no server"),
@@ -38,20 +47,8 @@ pub const POOLS: &[Column] = &[
     long("paused", "1 if it is paused"),
 ];
 
-/// `SHOW POOLS_EXTENDED`: Odyssey's columns, two for each quantile behind them.
-pub const POOLS_EXTENDED: &[Column] = &[
-    text("database", "its name at the server"),
-    text("user", "its name at the server"),
-    long("cl_active", "clients that hold a server"),
-    long("cl_waiting", "clients that wait for a server"),
-    long("sv_active", "servers in clients' hands"),
-    long("sv_idle", "servers that are free"),
-    long("sv_used", "always 0: no server has to be checked before its use"),
-    long("sv_tested", "servers that are being reset"),
-    long("sv_login", "servers that are being connected"),
-    long("maxwait", "how long the oldest waiting client has waited, in s"),
-    long("maxwait_us", "the µs beyond"),
-    text("pool_mode", "session, transaction or statement"),
+/// `SHOW POOLS_EXTENDED`: then Odyssey's, and two for each quantile behind them.
+pub const POOLS_EXTENDED: &[Column] = pools_with![
     long("bytes_received", "bytes from clients"),
     long("bytes_sent", "bytes to clients"),
     long("tcp_conn_count", "clients that came"),
@@ -106,13 +103,7 @@ struct Pool {
 
 impl Pool {
     fn add(&mut self, route: &RouteReading) {
-        let (sum, counts) = (&mut self.counts, &route.counts);
-        sum.opening += counts.opening;
-        sum.idle += counts.idle;
-        sum.leased += counts.leased;
-        sum.resetting += counts.resetting;
-        sum.quarantined += counts.quarantined;
-        sum.waiting += counts.waiting;
+        self.counts = self.counts.plus(&route.counts);
         self.clients += route.clients;
         self.cancels += route.cancels;
         self.oldest_wait = self.oldest_wait.max(route.oldest_wait);

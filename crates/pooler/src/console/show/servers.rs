@@ -7,7 +7,7 @@ use router::{ClientId, Interned, State};
 use super::super::call::{Call, Reply, Stop};
 use super::super::row::{Cell, Column, Row, int, text};
 use super::clients::prepared_by_holders;
-use super::{moment, place, seconds};
+use super::{moment, place, replication, seconds};
 use crate::id::Id;
 use crate::readings::{self, ServerReading, server_state};
 use crate::turns::Turns;
@@ -90,12 +90,7 @@ fn server_row(server: &ServerReading) -> Row {
         target.tls.as_deref().unwrap_or_default().to_owned().into(),
         if slot.is_closing { "1" } else { "0" }.into(),
         target.id.to_string().into(),
-        match key.replication {
-            wire::startup::Replication::No => "none",
-            wire::startup::Replication::Logical => "logical",
-            wire::startup::Replication::Physical => "physical",
-        }
-        .into(),
+        replication(key.replication).into(),
     ]
 }
 
