@@ -145,12 +145,7 @@ pub(crate) fn follow(shared: &Arc<Shared>, machines: &Arc<[MachineHandle]>, elde
 }
 
 /// Until it is gone: why, if it was not in order.
-fn listen(
-    shared: &Arc<Shared>,
-    machines: &[MachineHandle],
-    line: &Line,
-    version: u16,
-) -> String {
+fn listen(shared: &Arc<Shared>, machines: &[MachineHandle], line: &Line, version: u16) -> String {
     loop {
         let (frame, sockets) = match line::read(&line.reads, version, Deadline::NEVER) {
             Ok(Some(said)) => said,
