@@ -1,4 +1,5 @@
-//! The old process as a new one meets it: killed in the middle of everything, or of another version.
+//! The old process as a new one meets it: killed in the middle of everything, or of another
+//! version.
 
 use super::no_good::descriptors;
 use super::{Successor, in_place, restart, restarting};
