@@ -1,6 +1,7 @@
 //! Logins: from an accepted socket to a session, as straight-line code under one deadline
 //! (`client_login_timeout`): negotiation, route, proof, and what a server would tell its client.
 
+mod granted;
 mod negotiate;
 
 use std::sync::Arc;
@@ -149,8 +150,7 @@ impl Login<'_> {
             return Ok(Some(Entrance::Console(console)));
         }
         let process = admission.map_err(|refusal| Ending::Refused(refusal, Asked::default()))?;
-        let home = self.route(&rule, &asked, replication)?;
-        drop(permit);
+        let (home, proven) = self.reach(&rule, &asked, &negotiated, permit)?;
         if let Some(channel) = &negotiated.channel {
             home.tally.took(Span::Handshake, channel.handshake);
         }
@@ -159,7 +159,7 @@ impl Login<'_> {
             Replication::No => self.settings(&home, &negotiated.message)?,
             _ => Default::default(), // its server reads them
         };
-        let (rest, owed) = match self.authenticate(&home, &asked, &negotiated) {
+        let (rest, owed) = match self.authenticate(&home, &asked, &negotiated, proven) {
             Ok(proven) => proven,
             Err(ending) => {
                 drop(route); // others may have it during the pause
@@ -328,15 +328,20 @@ impl Login<'_> {
         format!(" - {}", self.voice.address)
     }
 
-    /// The proof. Returns what the client sent behind it, and what it is to hear first.
+    /// The proof, unless there is one. Returns what the client sent behind it, and what it is to
+    /// hear first.
     fn authenticate(
         &self,
         home: &Home,
         asked: &Asked,
         negotiated: &Negotiated,
+        proven: Option<(Proof, Buffer)>,
     ) -> Result<(Buffer, Vec<u8>), Ending> {
         let (rule, key) = (Arc::clone(&home.route.rule()), home.route.key());
-        let (proof, rest) = self.prove(&rule, key.replication, asked, negotiated)?;
+        let (proof, rest) = match proven {
+            Some(proven) => proven,
+            None => self.prove(&rule, key.replication, asked, negotiated)?,
+        };
         let Proof { password, keys, told, owed } = proof;
         // What proves to be one user is nothing to show for another.
         if key.user == asked.user {
@@ -364,7 +369,19 @@ impl Login<'_> {
             encode::negotiate_protocol_version(&mut bytes, spoken, unknown_options);
             dialog.send(&bytes)?;
         }
-        let candidate = Candidate {
+        let candidate = self.candidate(rule, replication, asked, negotiated);
+        let proof = candidate.come_in(&mut dialog)?;
+        Ok((proof, dialog.finish()))
+    }
+
+    fn candidate<'a>(
+        &'a self,
+        rule: &'a Rule,
+        replication: Replication,
+        asked: &'a Asked,
+        negotiated: &'a Negotiated,
+    ) -> Candidate<'a> {
+        Candidate {
             shared: self.shared,
             rule,
             asked,
@@ -372,9 +389,7 @@ impl Login<'_> {
             channel: negotiated.channel.as_ref(),
             replication,
             deadline: self.deadline,
-        };
-        let proof = candidate.come_in(&mut dialog)?;
-        Ok((proof, dialog.finish()))
+        }
     }
 
     /// AuthenticationOk and all that a server tells its client, in one write. Returns the server if
