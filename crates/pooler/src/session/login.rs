@@ -25,6 +25,7 @@ use super::at_console::Arrived;
 use super::attrs::{self, Attrs};
 use super::auth::{self, Candidate, Proof};
 use super::belongings::{Belongings, shown, with_suffix};
+use super::channel::Channel;
 use super::idle::Idleness;
 use super::replication::Pipe;
 use super::{Person, Places, Session, Standing, Voice, farewell, proxied, routing};
@@ -173,7 +174,12 @@ impl Login<'_> {
         if home.route.rule().application_name_add_host {
             own.suffix_application_name(self.host_suffix().into());
         }
-        let standing = self.standing(Some(&home), &notified, Arc::clone(&own.wanted));
+        let standing = self.standing(
+            Some(&home),
+            negotiated.channel.as_ref(),
+            &notified,
+            Arc::clone(&own.wanted),
+        );
         let machine = standing.person.machine;
         let entry = self.shared.rosters[machine].enter(Arc::clone(&standing));
         let holder = KeyHolder::Client(Arc::clone(&home));
@@ -194,6 +200,7 @@ impl Login<'_> {
     pub(super) fn standing(
         &self,
         home: Option<&Arc<Home>>,
+        channel: Option<&Channel>,
         notified: &Notified,
         wanted: Arc<Settings>,
     ) -> Arc<Standing> {
@@ -206,6 +213,8 @@ impl Login<'_> {
             local: self.client.local(),
             since: self.since,
             machine: machine::current().expect("logins run on machines"),
+            process: Person::process(&self.client, address),
+            tls: channel.map(|channel| channel.spoken.clone()),
             home: home.map(Arc::clone),
         };
         Arc::new(Standing::new(person, notified.notifier(), wanted))

@@ -121,6 +121,8 @@ pub fn move_in(
         local: stream.local(),
         since: since(luggage.age_ms),
         machine,
+        process: Person::process(&stream, address),
+        tls: None,
         home: Some(Arc::clone(&home)),
     };
     let wanted = Arc::clone(&own.wanted);
