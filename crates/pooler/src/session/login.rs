@@ -109,6 +109,9 @@ struct Admitted {
     lease: Option<Lease>,
 }
 
+/// What a client showed, and what it sent behind it.
+pub(super) type Proven = (Proof, Buffer);
+
 /// Who came in.
 enum Entrance {
     /// A client of servers.
@@ -344,7 +347,7 @@ impl Login<'_> {
         home: &Home,
         asked: &Asked,
         negotiated: &Negotiated,
-        proven: Option<(Proof, Buffer)>,
+        proven: Option<Proven>,
     ) -> Result<(Buffer, Vec<u8>), Ending> {
         let (rule, key) = (Arc::clone(&home.route.rule()), home.route.key());
         let (proof, rest) = match proven {
@@ -367,7 +370,7 @@ impl Login<'_> {
         replication: Replication,
         asked: &Asked,
         negotiated: &Negotiated,
-    ) -> Result<(Proof, Buffer), Ending> {
+    ) -> Result<Proven, Ending> {
         let mut dialog = self.dialog();
         dialog.raw().extend(negotiated.rest.data());
         let StartupMessage { minor, unknown_options, .. } = &negotiated.message;

@@ -5,9 +5,8 @@
 use std::sync::Arc;
 
 use config::Rule;
-use machine::Buffer;
 
-use super::{Login, Negotiated, Proof, auth, replication};
+use super::{Login, Negotiated, Proven, auth, replication};
 use crate::backend::Home;
 use crate::ending::{Asked, Ending};
 use crate::permits::Permit;
@@ -21,7 +20,7 @@ impl Login<'_> {
         asked: &Asked,
         negotiated: &Negotiated,
         permit: Permit,
-    ) -> Result<(Arc<Home>, Option<(Proof, Buffer)>), Ending> {
+    ) -> Result<(Arc<Home>, Option<Proven>), Ending> {
         let replication = replication(&negotiated.message)?;
         let Some(credentials) = &rule.ldap_credentials else {
             let home = self.route(rule, asked, replication)?;

@@ -1,8 +1,10 @@
-//! A user's name inside a filter or a DN: whatever it holds, it stays a name. Nothing is asked here.
+//! A user's name inside a filter or a DN: whatever it holds, it stays a name. Nothing is asked
+//! here.
 
 use ldap3::{dn_escape, ldap_escape};
 
-/// The filter for the entry of a user, whose name is compared and never read as a filter (RFC 4515).
+/// The filter for the entry of a user, whose name is compared and never read as a filter
+/// (RFC 4515).
 pub fn filter_for(attribute: &str, user: &str, further: Option<&str>) -> String {
     let user = ldap_escape(user);
     match further {
