@@ -33,6 +33,7 @@ pub(super) fn option(field: &'static str) -> &'static str {
         "cancel_timeout" => "cancel_timeout_ms",
         "cancel_queue_timeout" => "cancel_queue_timeout_ms",
         "graceful_shutdown_timeout" => "graceful_shutdown_timeout_ms",
+        "online_restart_timeout" => "online_restart_timeout_ms",
         "enabled" => "drop_enabled",
         "interval" => "interval_ms",
         "kind" => "type",
