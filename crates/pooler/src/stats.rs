@@ -11,6 +11,7 @@ use machine::{Deadline, MachineHandle, Notified, Woken};
 use crate::backend::Home;
 use crate::log::Who;
 use crate::metrics::{self, Snapshot};
+use crate::rate::{mean, per_second};
 use crate::shared::Shared;
 use crate::tally::{Times, Totals};
 
@@ -134,9 +135,7 @@ fn print_route(shared: &Shared, home: &Home, since: &Totals, elapsed: Duration) 
         .map(of_hosts)
         .reduce(|all, one| (all.0.plus(&one.0), all.1.plus(&one.1)))
         .unwrap_or_default();
-    let ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX).max(1);
-    let rate = |total: u64| total.saturating_mul(1000) / ms;
-    let mean = |total: u64, count: u64| total.checked_div(count).unwrap_or(0);
+    let rate = |total: u64| per_second(total, elapsed) as u64;
     shared.log.info(
         "stats",
         &Who::default(),

@@ -81,6 +81,13 @@ pub struct Route<S, W, C> {
     budgets: Vec<Arc<Budget>>,
 }
 
+/// What the routes of all hosts have together.
+struct Family<S, W, C> {
+    clients: Arc<ClientLimit>,
+    /// Only for that of the first host.
+    others: Vec<Arc<Route<S, W, C>>>,
+}
+
 /// What became of another route's clients; to be acted upon as after any other decision.
 #[must_use = "somebody is to be woken, or a server to be closed"]
 pub enum Done<S, W> {
@@ -159,7 +166,7 @@ impl<S, W, C: Clone> Route<S, W, C> {
         rule: Arc<Rule>,
         key: RouteKey,
         (shares, hosts): (Shares, Arc<Hosts>),
-        (clients, others): (Arc<ClientLimit>, Vec<Arc<Route<S, W, C>>>),
+        Family { clients, others }: Family<S, W, C>,
     ) -> Route<S, W, C> {
         let pool = Pool::sharing(limits(&rule), shares);
         Route {
@@ -349,7 +356,11 @@ impl<S, W, C: Clone> Routes<S, W, C> {
         let clients =
             clients.unwrap_or_else(|| Arc::new(ClientLimit::new(Scope::Route, rule.0.client_max)));
         let mut make = |host, others| {
-            let route = self.make(&mut table, key_of(host), (Arc::clone(&clients), others));
+            let route = self.make(
+                &mut table,
+                key_of(host),
+                Family { clients: Arc::clone(&clients), others },
+            );
             if !in_force {
                 route.retire();
             }
@@ -368,7 +379,7 @@ impl<S, W, C: Clone> Routes<S, W, C> {
         &self,
         table: &mut Table<S, W, C>,
         key: (SameRule, RouteKey),
-        family: (Arc<ClientLimit>, Vec<Arc<Route<S, W, C>>>),
+        family: Family<S, W, C>,
     ) -> Arc<Route<S, W, C>> {
         table.made += 1;
         let member = Member(table.made);

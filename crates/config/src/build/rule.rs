@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Known, address, auth_query, group, rule_check, session_attrs};
+use super::{Known, address, auth_query, group, ldap_credentials, rule_check, session_attrs};
 use crate::diagnostic::Complaints;
 use crate::fields::Fields;
 use crate::model::{
@@ -77,8 +77,8 @@ impl Reading<'_> {
         let (pool_discard, pool_smart_discard) = self.discards(reserve);
         let min_pool_size = self.min_pool_size();
         let group = group::read(self);
-        let target_session_attrs = session_attrs(self.fields, self.complaints);
         let fields = self.fields;
+        let target_session_attrs = session_attrs(fields, self.complaints);
         let place = &fields.block.place;
         Some(Rule {
             file: place.file.clone(),
@@ -94,13 +94,14 @@ impl Reading<'_> {
             authentication: authentication?,
             password: fields.text("password").map(Secret::new),
             checker: self.checker(known),
+            ldap_credentials: ldap_credentials::read(self, known, storage.as_deref()),
             common_names: self.common_names(),
             auth_query: auth_query::read(self),
             password_passthrough: fields.flag("password_passthrough"),
             role,
             storage: storage?,
             storage_db: fields.string("storage_db"),
-            storage_user: fields.string("storage_user"),
+            storage_user: self.storage_user(),
             storage_password: fields.text("storage_password").map(Secret::new),
             pool: pool?,
             pool_size: fields.limit("pool_size"),
@@ -121,9 +122,7 @@ impl Reading<'_> {
             pool_idle_in_transaction_timeout: fields.time_limit("pool_idle_in_transaction_timeout"),
             pool_reserve_prepared_statement: reserve,
             pool_session_state: self.session_state(),
-            pool_pin_on_listen: fields
-                .is_set("pool_pin_on_listen")
-                .then(|| fields.flag("pool_pin_on_listen")),
+            pool_pin_on_listen: fields.set_flag("pool_pin_on_listen"),
             server_drop_on_cached_plan_error: fields.flag("server_drop_on_cached_plan_error"),
             application_name_add_host: fields.flag("application_name_add_host"),
             maintain_params: fields.flag("maintain_params"),
@@ -234,6 +233,12 @@ impl Reading<'_> {
         settings.filter_map(|setting| name(&setting.value)).collect()
     }
 
+    /// Not where LDAP says who clients are.
+    fn storage_user(&self) -> Option<String> {
+        let by_ldap = self.fields.is_set("ldap_storage_credentials_attr");
+        self.fields.string("storage_user").filter(|_| !by_ldap)
+    }
+
     fn role(&mut self, storage: Option<&Storage>) -> Option<Role> {
         let role = match self.fields.text("role") {
             Some("admin") => Some(Role::Admin),
@@ -334,6 +339,11 @@ impl Reading<'_> {
             self.warning(name, "min_pool_size is ignored where the database or user is default");
             return 0;
         }
+        if min > 0 && self.fields.is_set("ldap_storage_credentials_attr") {
+            let message = "min_pool_size is ignored with ldap_storage_credentials_attr";
+            self.warning(name, message);
+            return 0;
+        }
         if min > 0 && self.fields.is_set("shared_pool") {
             self.warning(name, "min_pool_size is ignored with shared_pool");
             return 0;
@@ -355,7 +365,6 @@ impl Reading<'_> {
     ) {
         rule_check::references(self, known);
         rule_check::passwords(self, authentication);
-        rule_check::ldap_credentials(self);
         rule_check::pool(self, pool);
     }
 
