@@ -4,10 +4,10 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use router::{ClientId, Interned, Parameters, Prepared, STATEMENTS_PER_SERVER_MAX};
+use router::{Interned, Parameters, Prepared, STATEMENTS_PER_SERVER_MAX};
 use wire::settings::Settings;
 
-use super::Suspicion;
+use super::{Before, Changed, Suspicion, Which};
 
 /// Names of settings that are remembered as touched; behind it all settings are looked at.
 const TOUCHED_MAX: usize = 1000;
@@ -44,7 +44,11 @@ pub struct Holdings {
     /// It may have more of them than `prepared` says: one that is missing is closed first.
     pub doubtful: bool,
     /// Whose unnamed statement it has, and which one of that client; None: nobody knows.
-    pub unnamed: Option<(ClientId, u32)>,
+    pub unnamed: Option<Which>,
+    /// That statement's text, if it is not as its client said it.
+    pub unnamed_changed: Option<Box<Changed>>,
+    /// A simple query under way whose text is not as its client said it. Nothing follows it.
+    pub query_changed: Option<Box<Changed>>,
     /// The statements of our own that serve settings are prepared.
     pub equipped: bool,
     /// What a client may have left besides settings and statements.
@@ -91,8 +95,11 @@ pub enum Op {
     /// A client's Parse of a statement that the server has: it got a Close of nothing, whose answer
     /// is as long as a ParseComplete and comes at the same place.
     Pretend { name: Box<[u8]>, statement: Interned },
-    /// A client's Parse of the unnamed statement.
-    Unnamed,
+    /// A client's Parse or Close of the unnamed statement; what was before, if the request may be
+    /// skipped.
+    Unnamed(Option<Box<Before>>),
+    /// A client's request that speaks of another statement than the one before it, which was this.
+    Speak(Box<[u8]>),
     /// A client's Close: it too became a Close of nothing; others may use the statement.
     Forget { name: Box<[u8]>, statement: Interned },
     /// The unnamed statement of a client again, or none for a client that has none.
@@ -305,6 +312,8 @@ impl Holdings {
             prepared: Prepared::new(STATEMENTS_PER_SERVER_MAX),
             doubtful: false,
             unnamed: None,
+            unnamed_changed: None,
+            query_changed: None,
             equipped: false,
             suspicion: Suspicion::NONE,
             ledger: VecDeque::new(),
@@ -368,24 +377,28 @@ impl Holdings {
     }
 
     /// The oldest `count` noted requests failed or were skipped: the newest of them first, what was
-    /// believed of it is taken back.
-    pub fn lost(&mut self, count: usize) -> Vec<Op> {
+    /// believed of it is taken back. `failed`: the oldest was not skipped.
+    pub fn lost(&mut self, count: usize, failed: bool) -> Vec<Op> {
         let count = count.min(self.ledger.len());
         let mut lost: Vec<Op> = self.ledger.drain(..count).collect();
         lost.reverse();
-        for op in &lost {
+        let last = lost.len();
+        for (number, op) in (1..).zip(&lost) {
             self.deploying -= usize::from(op.deploys());
             match op {
                 Op::Prepare(statement) | Op::Parse { statement, .. } => {
                     self.prepared.remove(statement);
                 }
-                Op::Unnamed | Op::Renew => self.unnamed = None,
+                Op::Unnamed(Some(before)) if !(failed && number == last) => {
+                    (self.unnamed, self.unnamed_changed) = (before.held, None);
+                }
+                Op::Unnamed(_) | Op::Renew => self.unnamed = None,
                 // What was prepared in its place has just been taken back.
                 Op::Evict(statement) => {
                     self.doubtful |= self.prepared.insert(statement.clone()).is_some()
                 }
                 Op::Sweep => self.doubtful = true,
-                Op::Pretend { .. } | Op::Forget { .. } => {}
+                Op::Pretend { .. } | Op::Forget { .. } | Op::Speak(_) => {}
                 Op::Equip | Op::Deploy(_) | Op::Begin => {}
             }
         }
@@ -443,6 +456,7 @@ impl Holdings {
     /// All that its client asked for is answered: what has not come to pass will not.
     pub fn answered(&mut self) {
         self.leaving.clear();
+        self.query_changed = None;
     }
 
     /// All its prepared statements are gone.
@@ -516,7 +530,7 @@ mod tests {
         holdings.note(Op::Deploy(settings()));
         holdings.note(Op::Begin);
         assert!(holdings.done().is_some() && holdings.is_deploying());
-        assert_eq!(holdings.lost(1).len(), 1);
+        assert_eq!(holdings.lost(1, true).len(), 1);
         assert_eq!(holdings.settings, settings());
         assert!(!holdings.is_deploying());
     }
@@ -526,7 +540,7 @@ mod tests {
         let mut holdings = holdings();
         holdings.note(Op::Deploy(settings()));
         holdings.note(Op::Begin);
-        assert_eq!(holdings.lost(2).len(), 2);
+        assert_eq!(holdings.lost(2, true).len(), 2);
         assert_eq!(holdings.settings, Arc::default());
         assert!(!holdings.is_deploying());
     }

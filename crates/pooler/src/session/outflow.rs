@@ -195,7 +195,8 @@ impl Outflow {
             }
             let Self { passage, .. } = self;
             let statements = voice.statements();
-            let mut translation = Translation { passage, core, own, statements };
+            let spoken_before = None;
+            let mut translation = Translation { passage, core, own, statements, spoken_before };
             match translation.translate(&header)? {
                 Step::Wait => return Ok(()),
                 Step::Transaction => return Err(Ending::TransactionRefused),

@@ -337,7 +337,8 @@ impl Ear for Hearing<'_> {
             }
             Event::Deallocated(pending) => self.own.deallocated(pending),
             Event::Lost(op) => self.own.lost(op),
-            Event::Stale => self.own.heal(self.voice.statements()),
+            Event::Failed(op) => self.own.failed(op),
+            Event::Stale(name) => self.own.heal(name, self.voice.statements()),
         }
     }
 

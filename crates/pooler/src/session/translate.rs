@@ -14,9 +14,9 @@ use wire::tag::frontend as tag;
 use wire::{Fault, Malformed};
 
 use super::belongings::Belongings;
-use super::spoken::names_in;
+use super::spoken::{Edits, names_in};
 use super::virtually::opens_transaction;
-use crate::backend::{ALIEN, Asking, Core, OUTDATED, Op, Reset, Suspicion};
+use crate::backend::{ALIEN, Asking, Before, Core, OUTDATED, Op, Reset, Suspicion};
 use crate::nonsense::Nonsense;
 use crate::passage::Passage;
 
@@ -29,7 +29,7 @@ const NOTHING: &[u8] = b"odyssey_nothing";
 /// Names that begin so are ours.
 pub(super) const RESERVED: &[u8] = b"odyssey_";
 /// Answers due to what is put in front of one message for each statement that it speaks of.
-pub(super) const FRONT_MAX: usize = 3;
+pub(super) const FRONT_MAX: usize = 4;
 /// A value of a Bind that is longer is no name of a setting.
 const SETTING_NAME_BYTES_MAX: usize = 256;
 
@@ -63,6 +63,8 @@ pub struct Translation<'a> {
     pub core: &'a mut Core,
     pub own: &'a mut Belongings,
     pub statements: &'a Statements,
+    /// Of which statement the client spoke before the message ahead.
+    pub spoken_before: Option<Box<[u8]>>,
 }
 
 impl Translation<'_> {
@@ -108,8 +110,7 @@ impl Translation<'_> {
 
     /// Lets the message ahead pass, now of `bytes`, if the conversation does.
     fn send(&mut self, header: &Header, bytes: usize) -> Result<Step, Nonsense> {
-        let sent = self.core.conversation.sent(header.tag, Owner::Client)?;
-        self.sent(sent, bytes)
+        self.send_as(header.tag, bytes)
     }
 
     /// As `send`; when it is done, or not, `op` is.
@@ -137,6 +138,7 @@ impl Translation<'_> {
         // PostgreSQL drops it too.
         self.own.drop_unnamed();
         self.core.holdings.unnamed = None;
+        self.core.holdings.unnamed_changed = None;
         let mut barrier = false;
         let mut bytes = header.frame_bytes();
         let watchful = self.is_watchful();
@@ -161,10 +163,14 @@ impl Translation<'_> {
                     }
                     let due = self.core.conversation.outstanding();
                     barrier = self.remark(&text);
-                    bytes = match self.own.suffixed(&text) {
-                        Some(new) => self.passage.amend(HEADER_BYTES, text.len(), &new),
-                        None => self.rename_in_text(header, names, 0, Purpose::Query)?,
+                    let edits = match self.own.suffixed(&text) {
+                        Some(edit) => vec![edit],
+                        None => self.renamed(&names, Purpose::Query)?,
                     };
+                    if let Some(changed) = self.changed(&text, &edits, &names) {
+                        (bytes, barrier) = (self.amend(&edits, 0), true);
+                        self.core.holdings.query_changed = Some(changed);
+                    }
                     barrier |= self.core.conversation.outstanding() > due;
                 }
             }
@@ -190,8 +196,9 @@ impl Translation<'_> {
             self.unseen();
             self.core.holdings.suspicion.add(Suspicion::STATEMENT);
             if self.passage.ahead().get(HEADER_BYTES) == Some(&0) {
+                let op = replaced(self.own, self.core);
                 self.core.holdings.unnamed = Some(self.own.keep_unnamed(None, true));
-                return self.send_noted(tag::PARSE, bytes, Op::Unnamed);
+                return self.send_noted(tag::PARSE, bytes, op);
             }
             return self.send(header, bytes);
         }
@@ -203,10 +210,11 @@ impl Translation<'_> {
         let text = text_at(behind, 0)?;
         if !watchful && !scan::is_remarkable(text) && name.is_empty() {
             // By far the most frequent: no copy but the one that is kept.
+            let op = replaced(own, core);
             if own.manner.shares_statements {
                 core.holdings.unnamed = Some(own.keep_unnamed(Some(behind), false));
             }
-            return self.send_noted(tag::PARSE, bytes, Op::Unnamed);
+            return self.send_noted(tag::PARSE, bytes, op);
         }
         let (name, behind) = (name.to_vec(), behind.to_vec());
         self.parse_remarkable(header, &name, &behind)
@@ -221,6 +229,7 @@ impl Translation<'_> {
     ) -> Result<Step, Nonsense> {
         let text = text_at(behind, 0)?;
         let mut bytes = header.frame_bytes();
+        let (mut edits, mut changed) = (Edits::new(), None);
         if self.own.manner.single && scan::statements(text).any(|one| opens_transaction(&one.head))
         {
             return Ok(Step::Transaction);
@@ -231,11 +240,17 @@ impl Translation<'_> {
                 return Ok(Step::Wait);
             }
             self.own.decides |= self.remark(text);
-            bytes = self.rename_in_text(header, names, 1, Purpose::Statement)?;
+            edits = self.renamed(&names, Purpose::Statement)?;
+            changed = self.changed(text, &edits, &names);
         }
         if name.is_empty() {
+            let op = replaced(self.own, self.core);
             self.core.holdings.unnamed = Some(self.own.keep_unnamed(Some(behind), true));
-            return self.send_noted(tag::PARSE, bytes, Op::Unnamed);
+            if changed.is_some() {
+                bytes = self.amend(&edits, 1);
+                self.core.holdings.unnamed_changed = changed;
+            }
+            return self.send_noted(tag::PARSE, bytes, op);
         }
         match self.own.manner.shares_statements {
             true => self.parse_named(name, behind),
@@ -253,7 +268,7 @@ impl Translation<'_> {
         let taken = if certain { self.ensure(name, Purpose::Statement)? } else { None };
         if let Some(statement) = taken {
             // The server shall say that it exists.
-            self.own.speak_of(name);
+            self.speak_of(name);
             let bytes = self.rename(0, name.len(), &statement.name());
             return self.send_as(tag::PARSE, bytes);
         }
@@ -291,6 +306,9 @@ impl Translation<'_> {
     }
 
     fn send_as(&mut self, message: u8, bytes: usize) -> Result<Step, Nonsense> {
+        if let Some(before) = self.spoken_before.take() {
+            return self.send_noted(message, bytes, Op::Speak(before));
+        }
         let sent = self.core.conversation.sent(message, Owner::Client)?;
         self.sent(sent, bytes)
     }
@@ -326,7 +344,7 @@ impl Translation<'_> {
     fn is_remarkable(&self, name: &[u8]) -> bool {
         match self.own.names.get(name) {
             Some(statement) if !name.is_empty() => scan::is_remarkable(statement_text(statement)),
-            _ => name.is_empty() && self.own.unnamed_is_remarkable,
+            _ => name.is_empty() && self.own.unnamed_is_remarkable(),
         }
     }
 
@@ -367,9 +385,10 @@ impl Translation<'_> {
             return self.send(header, bytes);
         }
         if name.is_empty() {
+            let op = replaced(self.own, self.core);
             self.own.drop_unnamed();
             self.core.holdings.unnamed = None;
-            return self.send(header, bytes);
+            return self.send_noted(tag::CLOSE, bytes, op);
         }
         let Some(statement) = self.own.names.unbind(&name) else {
             // One that does not exist, or one that ties its client to this server.
@@ -410,14 +429,14 @@ impl Translation<'_> {
         }
         match self.find(name, Purpose::Statement)? {
             Found::Outdated => {
-                self.own.speak_of(name);
+                self.speak_of(name);
                 return Ok(self.rename(at, name.len(), &[OUTDATED, name].concat()));
             }
             Found::Ready(statement) => {
                 if self.is_watchful() || remarkable {
                     self.own.decides |= self.remark(statement_text(&statement));
                 }
-                self.own.speak_of(name);
+                self.speak_of(name);
                 return Ok(self.rename(at, name.len(), &statement.name()));
             }
             Found::Unknown => {}
@@ -489,7 +508,11 @@ impl Translation<'_> {
         match self.own.unnamed() {
             Some((which, _)) if self.core.holdings.unnamed == Some(which) => Ok(()),
             Some((which, body)) if !body.is_empty() => {
-                encode::parse_renamed(&mut front, "", body);
+                let mut body = body.to_vec();
+                if self.own.unnamed_is_remarkable() {
+                    body = self.unnamed_renamed(body)?;
+                }
+                encode::parse_renamed(&mut front, "", &body);
                 self.put_in_front(tag::PARSE, Purpose::Statement, Op::Renew, &front)?;
                 self.core.holdings.unnamed = Some(which);
                 Ok(())
@@ -501,6 +524,13 @@ impl Translation<'_> {
                 self.put_in_front(tag::CLOSE, Purpose::Statement, Op::Renew, &front)
             }
         }
+    }
+
+    /// The message ahead speaks of this statement of the client.
+    fn speak_of(&mut self, name: &[u8]) {
+        let before = self.own.speak_of(name);
+        // Alone it can only fail, and then it is the one that was spoken of.
+        self.spoken_before = before.filter(|_| self.core.conversation.outstanding() > 0);
     }
 
     fn put_in_front(
@@ -526,6 +556,15 @@ impl Translation<'_> {
     fn rename(&mut self, at: usize, name_bytes: usize, name: &[u8]) -> usize {
         self.passage.amend(HEADER_BYTES + at, name_bytes, name)
     }
+}
+
+/// The message ahead replaces the unnamed statement, if it is not skipped for something before it.
+fn replaced(own: &mut Belongings, core: &mut Core) -> Op {
+    let Core { conversation, holdings, .. } = core;
+    holdings.unnamed_changed = None;
+    let skippable = conversation.outstanding() > 0;
+    let held = holdings.unnamed;
+    Op::Unnamed(skippable.then(|| Box::new(Before { own: own.take_unnamed(), held })))
 }
 
 /// The query of a statement.
