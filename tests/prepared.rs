@@ -8,7 +8,7 @@ mod drift;
 mod huge;
 mod servers;
 
-use crate::support::{Play, Stage, Wire};
+use crate::support::{Login, Play, Stage, Wire};
 
 fn wire() -> Wire {
     Wire::new()
@@ -37,6 +37,36 @@ fn a_named_statement_is_there_after_a_switch_of_servers() {
         .step('a', wire().parse("s2", "select 'of the transaction'").sync(), "1 Z/T")
         .lines("a: rollback => ROLLBACK")
         .step('a', wire().run("s2", &[]).sync(), "2 T D C Z/I")
+        .as_direct();
+}
+
+/// Two errors in one read of the server's words. Seen to fail: a pooler that finds its name for a
+/// statement in the second error and changes the length of the first: everything behind is nonsense.
+#[test]
+fn an_error_behind_an_error_is_about_its_own_statement() {
+    // So much that the server is ahead of whoever reads.
+    let much = || wire().query("select repeat('x', 4000000)");
+    let two = |first: Wire| much().raw(&first.0).sync().parse("s", "select 2").sync();
+    Play::new("two errors")
+        .step('a', wire().parse("s", "select 1").sync(), "1 Z/I")
+        .step('a', two(wire().run("", &[])), "T D C Z/I E/26000 Z/I E/42P05 Z/I")
+        .step('a', two(wire().extended("selec", &[])), "T D C Z/I E/42601 Z/I E/42P05 Z/I")
+        .step('a', two(wire().query("select 1/0")), "T D C Z/I E/22012 Z/I Z/I E/42P05 Z/I")
+        .step('a', wire().run("s", &[]).sync(), "2 T D C Z/I")
+        .as_direct();
+}
+
+/// Seen to fail: a pooler that thinks that whatever decides about settings decides about names.
+#[test]
+fn a_name_behind_a_reset_of_its_own_batch_is_still_taken() {
+    let taken = |first: &str| wire().parse("", first).parse("s", "select 2").sync();
+    Play::new("taken")
+        .login('a', Login::new("app", "postgres").option("geqo", "off"))
+        .step('a', wire().parse("s", "select 1").sync(), "1 Z/I")
+        .step('a', taken("reset all"), "1 E/42P05 Z/I")
+        .step('a', taken("set geqo to default"), "1 E/42P05 Z/I")
+        .step('a', wire().parse("s", "deallocate s").sync(), "E/42P05 Z/I")
+        .step('a', wire().run("s", &[]).sync(), "2 T D C Z/I")
         .as_direct();
 }
 

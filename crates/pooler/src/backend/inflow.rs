@@ -293,6 +293,9 @@ impl Inflow {
     fn restore_name(&mut self, ear: &dyn Ear) {
         const SHARED: &[u8] = b"odyssey_pstmt_";
         let ahead = self.passage.ahead();
+        // Not what comes behind it: that may be an error, too.
+        let Ok(Some(header)) = frame::header(Side::Backend, ahead) else { return };
+        let ahead = &ahead[..ahead.len().min(header.frame_bytes())];
         if let Some(at) = ahead.windows(ALIEN.len()).position(|window| window == ALIEN) {
             self.passage.amend(at, ALIEN.len(), b"");
             return;

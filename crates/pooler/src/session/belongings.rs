@@ -44,6 +44,8 @@ pub struct Belongings {
     unnamed_count: u32,
     /// Its batch decides about names or settings of what follows.
     pub decides: bool,
+    /// It may take away names of statements.
+    pub doubts_names: bool,
     /// It has prepared a statement by SQL that may set something.
     pub sets_by_sql: bool,
     /// How often in a row an inquiry was not answered.
@@ -91,6 +93,7 @@ impl Belongings {
             unnamed: Unnamed::default(),
             unnamed_count: 0,
             decides: false,
+            doubts_names: false,
             sets_by_sql: false,
             unanswered: 0,
             said: Said::default(),
@@ -169,6 +172,12 @@ impl Belongings {
     /// Its unnamed statement, which something else replaces that may be skipped.
     pub fn take_unnamed(&mut self) -> Unnamed {
         std::mem::take(&mut self.unnamed)
+    }
+
+    /// Its batch ends: did it decide about what follows?
+    pub fn take_decides(&mut self) -> bool {
+        self.doubts_names = false;
+        std::mem::take(&mut self.decides)
     }
 
     /// Its unnamed statement is gone.

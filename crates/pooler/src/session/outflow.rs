@@ -201,7 +201,7 @@ impl Outflow {
                 Step::Wait => return Ok(()),
                 Step::Transaction => return Err(Ending::TransactionRefused),
                 Step::Barrier => self.hold = Hold::UntilSettled,
-                Step::Passed if ends_batch(header.tag) && std::mem::take(&mut own.decides) => {
+                Step::Passed if ends_batch(header.tag) && own.take_decides() => {
                     self.hold = Hold::UntilSettled;
                 }
                 Step::Passed if ends_batch(header.tag) && core.holdings.is_deploying() => {

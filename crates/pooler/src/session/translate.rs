@@ -175,6 +175,7 @@ impl Translation<'_> {
                 }
             }
         }
+        self.own.doubts_names = false; // nothing follows before it is done
         let step = self.send(header, bytes)?;
         Ok(if barrier && step == Step::Passed { Step::Barrier } else { step })
     }
@@ -230,6 +231,8 @@ impl Translation<'_> {
         let text = text_at(behind, 0)?;
         let mut bytes = header.frame_bytes();
         let (mut edits, mut changed) = (Edits::new(), None);
+        // Behind a DEALLOCATE ALL of its own batch nobody knows what the server will have.
+        let certain = !self.own.doubts_names;
         if self.own.manner.single && scan::statements(text).any(|one| opens_transaction(&one.head))
         {
             return Ok(Step::Transaction);
@@ -253,7 +256,7 @@ impl Translation<'_> {
             return self.send_noted(tag::PARSE, bytes, op);
         }
         match self.own.manner.shares_statements {
-            true => self.parse_named(name, behind),
+            true => self.parse_named(name, behind, certain),
             false => {
                 self.core.holdings.suspicion.add(Suspicion::STATEMENT);
                 self.core.holdings.equipped &= !name.starts_with(RESERVED);
@@ -262,9 +265,7 @@ impl Translation<'_> {
         }
     }
 
-    fn parse_named(&mut self, name: &[u8], behind: &[u8]) -> Result<Step, Nonsense> {
-        // Behind a DEALLOCATE ALL of its own batch nobody knows what the server will have.
-        let certain = !self.own.decides;
+    fn parse_named(&mut self, name: &[u8], behind: &[u8], certain: bool) -> Result<Step, Nonsense> {
         let taken = if certain { self.ensure(name, Purpose::Statement)? } else { None };
         if let Some(statement) = taken {
             // The server shall say that it exists.
