@@ -56,6 +56,21 @@ fn an_error_behind_an_error_is_about_its_own_statement() {
         .as_direct();
 }
 
+/// Seen to fail: a pooler that looks its client's name up when the error comes, by what the client
+/// has said since.
+#[test]
+fn an_error_names_the_statement_it_is_about_whatever_was_said_behind_it() {
+    let parse = |name: &str| wire().parse(name, "select 1");
+    Play::new("names of the past")
+        .step('a', parse("s").parse("t", "select 1").sync(), "1 1 Z/I")
+        .step('a', parse("s").sync().close_statement("s").sync(), "E/42P05 Z/I 3 Z/I")
+        .step('a', parse("s").sync(), "1 Z/I")
+        .step('a', parse("s").sync().run("t", &["1"]).sync(), "E/42P05 Z/I E/08P01 Z/I")
+        .step('a', parse("t").sync().run("s", &[]).sync(), "E/42P05 Z/I 2 T D C Z/I")
+        .step('a', wire().run("t", &["1"]).run("s", &[]).sync(), "E/08P01 Z/I")
+        .as_direct();
+}
+
 /// Seen to fail: a pooler that thinks that whatever decides about settings decides about names.
 #[test]
 fn a_name_behind_a_reset_of_its_own_batch_is_still_taken() {

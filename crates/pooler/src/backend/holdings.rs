@@ -416,6 +416,15 @@ impl Holdings {
         self.ledger.iter().filter_map(named).collect()
     }
 
+    /// Of which statement the request spoke whose answer comes now, if another one is spoken of
+    /// behind it.
+    pub fn spoken(&self) -> Option<&[u8]> {
+        self.ledger.iter().find_map(|op| match op {
+            Op::Speak(before) => Some(&**before),
+            _ => None,
+        })
+    }
+
     /// Is a preamble under way?
     pub fn is_deploying(&self) -> bool {
         self.deploying > 0 || self.refusal != Refusal::None

@@ -63,8 +63,9 @@ pub enum Event<'a> {
 pub trait Ear {
     /// Something was seen.
     fn hear(&mut self, event: Event<'_>);
-    /// The client's name of a shared statement; errors speak of it.
-    fn name_of(&self, _number: u64) -> Option<&[u8]> {
+    /// The client's name of a shared statement; errors speak of it. `spoken`: of which it spoke, if
+    /// it has spoken of another one since.
+    fn name_of<'a>(&'a self, _number: u64, _spoken: Option<&'a [u8]>) -> Option<&'a [u8]> {
         None
     }
     /// The client is about to read that its request is answered: what it has to hear before of what
@@ -227,9 +228,10 @@ impl Inflow {
                 core.holdings.touched.undo();
                 if body.windows(STALE_PLAN.len()).any(|field| field == STALE_PLAN) {
                     let query = core.holdings.query_changed.as_ref();
-                    ear.hear(Event::Stale(query.and_then(|query| query.executing())));
+                    let name = query.and_then(|query| query.executing());
+                    ear.hear(Event::Stale(name.or_else(|| core.holdings.spoken())));
                 }
-                self.restore_name(ear);
+                self.restore_name(core, ear);
                 return Ok(passes);
             }
             (tag::COMMAND_COMPLETE, Owner::Client) => {
@@ -290,7 +292,7 @@ impl Inflow {
     }
 
     /// An error that speaks of a shared statement gets the client's name of it.
-    fn restore_name(&mut self, ear: &dyn Ear) {
+    fn restore_name(&mut self, core: &Core, ear: &dyn Ear) {
         const SHARED: &[u8] = b"odyssey_pstmt_";
         let ahead = self.passage.ahead();
         // Not what comes behind it: that may be an error, too.
@@ -307,7 +309,7 @@ impl Inflow {
         let number = digits.fold((0u64, 0), |(number, count), digit| {
             (number.wrapping_mul(10).wrapping_add(u64::from(digit - b'0')), count + 1)
         });
-        let Some(name) = ear.name_of(number.0) else { return };
+        let Some(name) = ear.name_of(number.0, core.holdings.spoken()) else { return };
         self.passage.amend(at, SHARED.len() + number.1, name);
     }
 }

@@ -229,13 +229,16 @@ impl Belongings {
         }
     }
 
-    /// The client's name of a shared statement; of several the one it spoke of last.
-    pub fn name_of(&self, number: u64) -> Option<&[u8]> {
-        let spoken_of = self.names.get(&self.spoken_of);
-        if spoken_of.is_some_and(|one| one.number() == number) {
-            return Some(&self.spoken_of);
+    /// The client's name of a shared statement; of several the one it spoke of last, or before it
+    /// spoke of others.
+    pub fn name_of<'a>(&'a self, number: u64, spoken: Option<&'a [u8]>) -> Option<&'a [u8]> {
+        let spoken = spoken.unwrap_or(&self.spoken_of);
+        match self.names.get(spoken) {
+            Some(one) if one.number() == number => Some(spoken),
+            // It was closed since, or was not made after all.
+            None if !spoken.is_empty() => Some(spoken),
+            _ => self.names.iter().find(|(_, one)| one.number() == number).map(|(name, _)| name),
         }
-        self.names.iter().find(|(_, one)| one.number() == number).map(|(name, _)| name)
     }
 
     /// A request of it failed: what was believed of it is taken back.

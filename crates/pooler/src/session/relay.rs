@@ -342,8 +342,8 @@ impl Ear for Hearing<'_> {
         }
     }
 
-    fn name_of(&self, number: u64) -> Option<&[u8]> {
-        self.own.name_of(number)
+    fn name_of<'a>(&'a self, number: u64, spoken: Option<&'a [u8]>) -> Option<&'a [u8]> {
+        self.own.name_of(number, spoken)
     }
 
     fn news(&mut self, holdings: &mut Holdings) -> Option<Vec<u8>> {

@@ -164,13 +164,11 @@ impl Translation<'_> {
             self.core.holdings.foresee_deallocate(shared);
         }
         let Some(statement) = found else { return Ok(None) };
+        let _ = self.own.speak_of(name);
         if deallocates {
             met.gone.push(significant_name(name).into());
-        } else {
-            let _ = self.own.speak_of(name);
-            if scan::is_remarkable(statement_text(&statement)) {
-                self.own.decides |= self.remark(statement_text(&statement));
-            }
+        } else if scan::is_remarkable(statement_text(&statement)) {
+            self.own.decides |= self.remark(statement_text(&statement));
         }
         Ok(Some(statement.name().to_vec()))
     }
