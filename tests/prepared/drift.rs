@@ -2,7 +2,7 @@
 //! the other way round.
 
 use super::wire;
-use crate::support::{Client, Login, Play, Postgres, Setup, Stage, until};
+use crate::support::{Client, Login, Play, Postgres, Setup, Stage, Wire, until};
 
 fn prepares(client: &mut Client, name: &str, text: &str) {
     client.send(&wire().parse(name, text).sync());
@@ -186,6 +186,91 @@ fn the_unnamed_statement_outlives_a_parse_that_is_skipped() {
         .step('a', wire().bind("", "", &[]).execute("", 0).sync(), "2 C Z/I")
         .lines("a: show geqo => off\n b: show geqo => on")
         .as_direct_on(&[Stage::One, Stage::Two, Stage::Roomy]);
+}
+
+/// Batches behind one that fails, in one write: what it skipped was never there. Seen to fail: a
+/// pooler that believes it until the error comes. The second Parse of `s` gave its text to the
+/// shared name of the first, for all clients; the Bind of the unnamed statement ran a stranger's.
+#[test]
+fn what_a_failing_batch_skips_was_never_there_for_the_batches_behind_it() {
+    let fails = || wire().run("nothing", &[]);
+    let one = "E/26000 Z/I";
+    let parse = |name, text| wire().parse(name, text).sync();
+    let behind = |first: Wire, second: Wire| first.sync().raw(&second.0);
+    Play::new("skipped")
+        .step(
+            'a',
+            behind(fails().parse("s", "select 1"), parse("s", "select 2")),
+            "E/26000 Z/I 1 Z/I",
+        )
+        .step('a', wire().run("s", &[]).sync(), "2 T D C Z/I")
+        .step('b', parse("s", "select 1"), "1 Z/I")
+        .step('b', wire().run("s", &[]).sync(), "2 T D C Z/I")
+        .step(
+            'a',
+            behind(fails().close_statement("s"), parse("s", "select 3")),
+            "E/26000 Z/I E/42P05 Z/I",
+        )
+        .step('a', wire().run("s", &[]).sync(), "2 T D C Z/I")
+        .step(
+            'a',
+            behind(fails().parse("t", "select 1"), wire().run("t", &[]).sync()),
+            &format!("{one} {one}"),
+        )
+        .step(
+            'a',
+            behind(fails().parse("", "select 1"), wire().run("", &[]).sync()),
+            &format!("{one} {one}"),
+        )
+        .step('a', parse("", "select 'mine'"), "1 Z/I")
+        .step(
+            'a',
+            behind(fails().parse("", "select 1"), wire().run("", &[]).sync()),
+            "E/26000 Z/I 2 T D C Z/I",
+        )
+        .step(
+            'a',
+            behind(fails().parse("", "select 1"), parse("", "select 5")),
+            "E/26000 Z/I 1 Z/I",
+        )
+        .step('a', wire().run("", &[]).sync(), "2 T D C Z/I")
+        .step('a', behind(wire().parse("", "selec"), parse("", "select 6")), "E/42601 Z/I 1 Z/I")
+        .step('a', wire().run("", &[]).sync(), "2 T D C Z/I")
+        .step(
+            'a',
+            behind(fails().parse("t", "select 1"), wire().query("execute t")),
+            &format!("{one} {one}"),
+        )
+        .as_direct_on(&[Stage::One, Stage::Two, Stage::Roomy]);
+}
+
+/// A statement that its server lacks, in two batches at once of which the first fails before it.
+/// Seen to fail: a pooler that believes in the second batch what it put in front in the first.
+#[test]
+fn what_is_put_in_front_in_a_batch_that_fails_is_put_in_front_again() {
+    let pooler = Setup::transaction(1).start();
+    let (mut a, mut b) = (pooler.client(), pooler.client());
+    prepares(&mut a, "s", "select 's'");
+    assert_eq!(b.query("discard all").error(), None);
+    let run = || wire().run("s", &[]);
+    a.send(&wire().run("nothing", &[]).raw(&run().0).sync().raw(&run().0).sync());
+    assert_eq!(a.until_ready().shape(), "E/26000 Z/I");
+    let answer = a.until_ready();
+    assert_eq!(answer.column(), ["s"], "{:?}", answer.error());
+    prepares(&mut a, "t", "select 't'");
+    assert_eq!(b.query("discard all").error(), None);
+    let again = wire().parse("u", "select 't'").sync();
+    a.send(&wire().run("nothing", &[]).run("t", &[]).sync().raw(&again.0));
+    assert_eq!(
+        (a.until_ready().shape(), a.until_ready().shape()),
+        ("E/26000 Z/I".into(), "1 Z/I".into())
+    );
+    for name in ["t", "u"] {
+        a.send(&wire().run(name, &[]).sync());
+        let answer = a.until_ready();
+        assert_eq!(answer.column(), ["t"], "{name}: {:?}", answer.error());
+    }
+    pooler.stop_with(vec![a, b]);
 }
 
 /// Seen to fail: a pooler that prepares the client's own words at the next server.

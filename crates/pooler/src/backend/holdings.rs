@@ -380,14 +380,17 @@ impl Holdings {
     /// believed of it is taken back. `failed`: the oldest was not skipped.
     pub fn lost(&mut self, count: usize, failed: bool) -> Vec<Op> {
         let count = count.min(self.ledger.len());
-        let mut lost: Vec<Op> = self.ledger.drain(..count).collect();
+        let lost: Vec<Op> = self.ledger.drain(..count).collect();
+        lost.iter().for_each(|op| self.deploying -= usize::from(op.deploys()));
+        let mut lost = handed_on(lost, failed, &mut self.ledger);
         lost.reverse();
         let last = lost.len();
         for (number, op) in (1..).zip(&lost) {
-            self.deploying -= usize::from(op.deploys());
             match op {
                 Op::Prepare(statement) | Op::Parse { statement, .. } => {
-                    self.prepared.remove(statement);
+                    if !self.prepares(statement) {
+                        self.prepared.remove(statement);
+                    }
                 }
                 Op::Unnamed(Some(before)) if !(failed && number == last) => {
                     (self.unnamed, self.unnamed_changed) = (before.held, None);
@@ -403,6 +406,33 @@ impl Holdings {
             }
         }
         lost
+    }
+
+    /// Does a request under way prepare this statement?
+    fn prepares(&self, statement: &Interned) -> bool {
+        self.ledger.iter().any(|op| match op {
+            Op::Prepare(one) | Op::Parse { statement: one, .. } => one == statement,
+            _ => false,
+        })
+    }
+
+    /// Does the meaning of this name, which is that statement's now if any, hang on requests under
+    /// way?
+    pub fn hangs(&self, name: &[u8], statement: Option<&Interned>) -> bool {
+        let gives = |op: &Op| match op {
+            Op::Parse { name: one, .. } | Op::Pretend { name: one, .. } => **one == *name,
+            Op::Forget { name: one, .. } => **one == *name,
+            Op::Prepare(one) => Some(one) == statement,
+            _ => false,
+        };
+        let prepared = |statement: &Interned| self.prepares(statement);
+        !self.ledger.is_empty()
+            && (self.ledger.iter().any(gives) || statement.is_some_and(prepared))
+    }
+
+    /// Does the unnamed statement hang on requests under way?
+    pub fn unnamed_hangs(&self) -> bool {
+        self.ledger.iter().any(|op| matches!(op, Op::Unnamed(_) | Op::Renew))
     }
 
     /// Names that requests under way will give.
@@ -451,11 +481,7 @@ impl Holdings {
             return None;
         };
         let (name, statement) = foreseen?;
-        let prepares = |op: &Op| match op {
-            Op::Prepare(one) | Op::Parse { statement: one, .. } => *one == statement,
-            _ => false,
-        };
-        if !self.ledger.iter().any(prepares) {
+        if !self.prepares(&statement) {
             self.prepared.remove(&statement);
         }
         let again = self.pending().iter().any(|(given, _)| *given == name);
@@ -513,6 +539,46 @@ impl Holdings {
     pub fn is_spotless(&self) -> bool {
         !self.suspicion.is_any() && !self.touched.any() && !self.unclean
     }
+}
+
+/// Some of what was lost is replaced by requests behind it: what was before, is before those now.
+fn handed_on(mut lost: Vec<Op>, failed: bool, behind: &mut VecDeque<Op>) -> Vec<Op> {
+    let own = usize::from(failed);
+    let speaks = behind.iter_mut().find_map(|op| match op {
+        Op::Speak(before) => Some(before),
+        _ => None,
+    });
+    if let Some(speaks) = speaks {
+        let mut skipped = lost.drain(own.min(lost.len())..);
+        let (mut kept, mut first) = (Vec::new(), None);
+        for op in &mut skipped {
+            match op {
+                Op::Speak(before) => first = first.or(Some(before)),
+                op => kept.push(op),
+            }
+        }
+        drop(skipped);
+        lost.extend(kept);
+        *speaks = first.unwrap_or_else(|| std::mem::take(speaks));
+    }
+    let unnamed = behind.iter_mut().find_map(|op| match op {
+        Op::Unnamed(Some(before)) => Some(before),
+        _ => None,
+    });
+    if let Some(unnamed) = unnamed {
+        let mut first = None;
+        let mut kept = Vec::with_capacity(lost.len());
+        for (number, op) in lost.into_iter().enumerate() {
+            match op {
+                Op::Unnamed(_) if failed && number == 0 => first = Some(Box::default()),
+                Op::Unnamed(before) => first = first.or(before),
+                op => kept.push(op),
+            }
+        }
+        lost = kept;
+        *unnamed = first.unwrap_or_else(|| std::mem::take(unnamed));
+    }
+    lost
 }
 
 #[cfg(test)]

@@ -25,7 +25,7 @@ pub struct Unnamed {
 }
 
 /// What was, in case that a request which replaces it is skipped.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Before {
     /// The client's.
     pub own: Unnamed,

@@ -46,6 +46,8 @@ pub struct Belongings {
     pub decides: bool,
     /// It may take away names of statements.
     pub doubts_names: bool,
+    /// It has made or renewed the unnamed statement.
+    pub renewed: bool,
     /// It has prepared a statement by SQL that may set something.
     pub sets_by_sql: bool,
     /// How often in a row an inquiry was not answered.
@@ -94,6 +96,7 @@ impl Belongings {
             unnamed_count: 0,
             decides: false,
             doubts_names: false,
+            renewed: false,
             sets_by_sql: false,
             unanswered: 0,
             said: Said::default(),
@@ -175,8 +178,8 @@ impl Belongings {
     }
 
     /// Its batch ends: did it decide about what follows?
-    pub fn take_decides(&mut self) -> bool {
-        self.doubts_names = false;
+    pub fn end_batch(&mut self) -> bool {
+        (self.doubts_names, self.renewed) = (false, false);
         std::mem::take(&mut self.decides)
     }
 

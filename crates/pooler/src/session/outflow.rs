@@ -197,14 +197,17 @@ impl Outflow {
             let statements = voice.statements();
             let spoken_before = None;
             let mut translation = Translation { passage, core, own, statements, spoken_before };
-            match translation.translate(&header)? {
+            let step = translation.translate(&header)?;
+            let ends = ends_batch(header.tag) && matches!(step, Step::Passed | Step::Barrier);
+            let decides = ends && own.end_batch();
+            match step {
                 Step::Wait => return Ok(()),
                 Step::Transaction => return Err(Ending::TransactionRefused),
                 Step::Barrier => self.hold = Hold::UntilSettled,
-                Step::Passed if ends_batch(header.tag) && own.take_decides() => {
+                Step::Passed if decides => {
                     self.hold = Hold::UntilSettled;
                 }
-                Step::Passed if ends_batch(header.tag) && core.holdings.is_deploying() => {
+                Step::Passed if ends && core.holdings.is_deploying() => {
                     self.hold = Hold::UntilDeployed;
                 }
                 Step::Passed => {}

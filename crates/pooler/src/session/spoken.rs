@@ -183,6 +183,11 @@ impl Translation<'_> {
         }
     }
 
+    /// Does it hang on batches under way, what one of these names means?
+    pub(super) fn any_hangs(&self, names: &[Spoken<'_>]) -> bool {
+        names.iter().any(|spoken| !spoken.name.folded.is_empty() && self.hangs(&spoken.name.folded))
+    }
+
     /// Is there room for all that a text with these names may need in front? Nothing has changed
     /// if not.
     pub(super) fn has_room_for(&self, names: &[Spoken<'_>]) -> bool {

@@ -158,7 +158,7 @@ impl Translation<'_> {
                 if watchful || scan::is_remarkable(text) {
                     let text = text.to_vec();
                     let names = names_in(&text);
-                    if !self.has_room_for(&names) {
+                    if !self.has_room_for(&names) || self.any_hangs(&names) {
                         return Ok(Step::Wait);
                     }
                     let due = self.core.conversation.outstanding();
@@ -175,7 +175,6 @@ impl Translation<'_> {
                 }
             }
         }
-        self.own.doubts_names = false; // nothing follows before it is done
         let step = self.send(header, bytes)?;
         Ok(if barrier && step == Step::Passed { Step::Barrier } else { step })
     }
@@ -228,6 +227,9 @@ impl Translation<'_> {
         name: &[u8],
         behind: &[u8],
     ) -> Result<Step, Nonsense> {
+        if !name.is_empty() && self.hangs(name) {
+            return Ok(Step::Wait);
+        }
         let text = text_at(behind, 0)?;
         let mut bytes = header.frame_bytes();
         let (mut edits, mut changed) = (Edits::new(), None);
@@ -239,7 +241,7 @@ impl Translation<'_> {
         }
         if self.is_watchful() || scan::is_remarkable(text) {
             let names = if name.is_empty() { names_in(text) } else { Vec::new() };
-            if !self.has_room_for(&names) {
+            if !self.has_room_for(&names) || self.any_hangs(&names) {
                 return Ok(Step::Wait);
             }
             self.own.decides |= self.remark(text);
@@ -329,6 +331,9 @@ impl Translation<'_> {
             }
             Err(fault) => return Err(fault.into()),
         };
+        if self.hangs(&name) {
+            return Ok(Step::Wait);
+        }
         let remarkable = self.is_remarkable(&name);
         if remarkable && self.body(header).is_none() && header.frame_bytes() <= SEEN_BYTES_MAX {
             self.passage.want(header.frame_bytes());
@@ -380,6 +385,10 @@ impl Translation<'_> {
             return self.send(header, bytes);
         }
         let name = text_at(body, 1)?.to_vec();
+        let closes_unnamed = name.is_empty() && header.tag == tag::CLOSE;
+        if !closes_unnamed && self.hangs(&name) {
+            return Ok(Step::Wait);
+        }
         if header.tag == tag::DESCRIBE {
             let remarkable = self.is_remarkable(&name);
             let bytes = self.refer(header, 1, &name, remarkable)?;
@@ -516,12 +525,14 @@ impl Translation<'_> {
                 encode::parse_renamed(&mut front, "", &body);
                 self.put_in_front(tag::PARSE, Purpose::Statement, Op::Renew, &front)?;
                 self.core.holdings.unnamed = Some(which);
+                self.own.renewed = true;
                 Ok(())
             }
             _ => {
                 // What is there is somebody else's.
                 encode::close(&mut front, Target::Statement, "");
                 self.core.holdings.unnamed = None;
+                self.own.renewed = true;
                 self.put_in_front(tag::CLOSE, Purpose::Statement, Op::Renew, &front)
             }
         }
@@ -532,6 +543,17 @@ impl Translation<'_> {
         let before = self.own.speak_of(name);
         // Alone it can only fail, and then it is the one that was spoken of.
         self.spoken_before = before.filter(|_| self.core.conversation.outstanding() > 0);
+    }
+
+    /// Does it hang on a batch under way, what the client's name means? The batch of the message
+    /// ahead is skipped as a whole: what that one does is certain.
+    pub(super) fn hangs(&self, name: &[u8]) -> bool {
+        let Core { conversation, holdings, .. } = &*self.core;
+        let hangs = match name.is_empty() {
+            true => !self.own.renewed && holdings.unnamed_hangs(),
+            false => holdings.hangs(significant_name(name), self.own.names.get(name)),
+        };
+        hangs && conversation.status_may_change()
     }
 
     fn put_in_front(
@@ -563,6 +585,7 @@ impl Translation<'_> {
 fn replaced(own: &mut Belongings, core: &mut Core) -> Op {
     let Core { conversation, holdings, .. } = core;
     holdings.unnamed_changed = None;
+    own.renewed = true;
     let skippable = conversation.outstanding() > 0;
     let held = holdings.unnamed;
     Op::Unnamed(skippable.then(|| Box::new(Before { own: own.take_unnamed(), held })))
