@@ -71,6 +71,28 @@ fn an_error_names_the_statement_it_is_about_whatever_was_said_behind_it() {
         .as_direct();
 }
 
+/// A batch that may take all names away, and fails before it does. Seen to fail: a pooler that
+/// forgets a name that the batch would have given anew.
+#[test]
+fn a_name_that_was_to_be_given_anew_is_kept_when_nothing_came_of_it() {
+    let anew = |first: Wire| first.parse("s", "select 2").sync();
+    Play::new("anew")
+        .step('a', wire().parse("s", "select 1").parse("d", "discard all").sync(), "1 1 Z/I")
+        .step('a', anew(wire().run("d", &["1"])), "E/08P01 Z/I")
+        .step('a', wire().run("s", &[]).sync(), "2 T D C Z/I")
+        .step('a', anew(wire().run("nothing", &[]).extended("deallocate all", &[])), "E/26000 Z/I")
+        .step('a', wire().run("s", &[]).sync(), "2 T D C Z/I")
+        .step('a', anew(wire().parse("", "discard all")), "1 E/42P05 Z/I")
+        .step('a', wire().run("s", &[]).sync(), "2 T D C Z/I")
+        .step(
+            'a',
+            anew(wire().extended("discard all", &[]).parse("", "selec")),
+            "1 2 n C E/42601 Z/I",
+        )
+        .step('a', wire().run("s", &[]).sync(), "E/26000 Z/I")
+        .as_direct();
+}
+
 /// Seen to fail: a pooler that thinks that whatever decides about settings decides about names.
 #[test]
 fn a_name_behind_a_reset_of_its_own_batch_is_still_taken() {

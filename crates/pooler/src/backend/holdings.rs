@@ -90,8 +90,9 @@ pub enum Asking {
 pub enum Op {
     /// Prepares a shared statement.
     Prepare(Interned),
-    /// A client's Parse, of a statement that the server lacks.
-    Parse { name: Box<[u8]>, statement: Interned },
+    /// A client's Parse, of a statement that the server lacks; and whose the name was, if something
+    /// in front may have taken it away.
+    Parse { name: Box<[u8]>, statement: Interned, before: Option<Interned> },
     /// A client's Parse of a statement that the server has: it got a Close of nothing, whose answer
     /// is as long as a ParseComplete and comes at the same place.
     Pretend { name: Box<[u8]>, statement: Interned },
@@ -355,6 +356,15 @@ impl Holdings {
         }
     }
 
+    /// Does it report of this parameter what it did when it was opened?
+    pub fn reports_base(&self, name: &[u8]) -> bool {
+        let value = |reported: &Parameters| {
+            let same = |one: &&(String, String)| one.0.as_bytes().eq_ignore_ascii_case(name);
+            reported.iter().find(same).map(|(_, value)| value.clone())
+        };
+        value(&self.reported) == value(&self.base)
+    }
+
     /// A request was sent as noted: what it changes when it is done.
     pub fn note(&mut self, op: Op) {
         self.deploying += usize::from(op.deploys());
@@ -438,7 +448,7 @@ impl Holdings {
     /// Names that requests under way will give.
     pub fn pending(&self) -> Vec<(Box<[u8]>, Interned)> {
         let named = |op: &Op| match op {
-            Op::Parse { name, statement } | Op::Pretend { name, statement } => {
+            Op::Parse { name, statement, .. } | Op::Pretend { name, statement } => {
                 Some((name.clone(), statement.clone()))
             }
             _ => None,
@@ -484,6 +494,13 @@ impl Holdings {
         if !self.prepares(&statement) {
             self.prepared.remove(&statement);
         }
+        for op in &mut self.ledger {
+            if let Op::Parse { name: given, before, .. } = op
+                && *given == name
+            {
+                *before = None;
+            }
+        }
         let again = self.pending().iter().any(|(given, _)| *given == name);
         (!again).then_some((name, statement))
     }
@@ -497,7 +514,10 @@ impl Holdings {
     /// All its prepared statements are gone.
     pub fn deallocated(&mut self) {
         self.prepared.clear();
-        for op in &self.ledger {
+        for op in &mut self.ledger {
+            if let Op::Parse { before, .. } = op {
+                *before = None;
+            }
             if let Op::Prepare(statement) | Op::Parse { statement, .. } = op {
                 // It comes behind.
                 drop(self.prepared.insert(statement.clone()));

@@ -120,7 +120,9 @@ impl Belongings {
     /// What its server reports, with what this client has there from its next request on: what it
     /// wants and the server lacks, and what a RESET leads to. None: just what it reports.
     pub fn seen_by_client(&self, holdings: &Holdings) -> Option<Parameters> {
-        let resets = holdings.touched.names().filter(|(_, reset)| *reset == Reset::Yes);
+        let resets = holdings.touched.names().filter(|(name, reset)| {
+            *reset == Reset::Yes && holdings.reports_base(name) // and was not rolled back
+        });
         let resets = resets.filter_map(|(name, _)| Some((name, self.startup.get(name)?)));
         let lacking = self.wanted.iter().filter(|(name, value)| {
             holdings.settings.get(name) != Some(value) && !holdings.touched.has(name)
@@ -257,6 +259,7 @@ impl Belongings {
     /// A request of it was skipped: it is as if it had not been said.
     pub fn lost(&mut self, op: Op) {
         match op {
+            Op::Parse { name, before: Some(before), .. } => self.rebind(&name, before),
             Op::Parse { name, .. } | Op::Pretend { name, .. } => drop(self.names.unbind(&name)),
             Op::Forget { name, statement } => self.rebind(&name, statement),
             Op::Unnamed(Some(before)) => self.unnamed = before.own,

@@ -245,6 +245,7 @@ impl Translation<'_> {
                 return Ok(Step::Wait);
             }
             self.own.decides |= self.remark(text);
+            self.own.doubts_names = !certain; // it takes nothing away before it is bound
             edits = self.renamed(&names, Purpose::Statement)?;
             changed = self.changed(text, &edits, &names);
         }
@@ -282,11 +283,11 @@ impl Translation<'_> {
         }
         let statement = self.statements.intern(behind);
         let known = self.own.names.bind(name, statement.clone());
-        if known.is_err() {
+        let Ok(before) = known else {
             // More than anybody needs: as one that is too long.
             self.core.holdings.suspicion.add(Suspicion::STATEMENT);
             return self.send_as(tag::PARSE, HEADER_BYTES + name.len() + 1 + behind.len());
-        }
+        };
         let whole_name = name.len();
         let name: Box<[u8]> = significant_name(name).into();
         let holdings = &mut self.core.holdings;
@@ -305,7 +306,7 @@ impl Translation<'_> {
         }
         self.make_room(&statement, may_fail || !certain, Purpose::Statement)?;
         let bytes = self.rename(0, whole_name, &statement.name());
-        self.send_noted(tag::PARSE, bytes, Op::Parse { name, statement })
+        self.send_noted(tag::PARSE, bytes, Op::Parse { name, statement, before })
     }
 
     fn send_as(&mut self, message: u8, bytes: usize) -> Result<Step, Nonsense> {
