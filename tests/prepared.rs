@@ -40,8 +40,8 @@ fn a_named_statement_is_there_after_a_switch_of_servers() {
         .as_direct();
 }
 
-/// Two errors in one read of the server's words. Seen to fail: a pooler that finds its name for a
-/// statement in the second error and changes the length of the first: everything behind is nonsense.
+/// Two errors in one read. Seen to fail: a pooler that finds its name for a statement in the second
+/// error and changes the length of the first: everything behind is nonsense.
 #[test]
 fn an_error_behind_an_error_is_about_its_own_statement() {
     // So much that the server is ahead of whoever reads.

@@ -16,6 +16,7 @@ mod recover;
 mod secure;
 mod shut;
 mod suspicion;
+mod touched;
 mod unnamed;
 mod upkeep;
 mod waiting;
@@ -33,7 +34,7 @@ pub use cancel::{forward, forward_here};
 pub use changed::Changed;
 pub use column::Column;
 pub use credentials::{Credentials, Shown};
-pub use holdings::{Asking, Finding, Holdings, Op, Refusal, Reset, Touched};
+pub use holdings::{Asking, Finding, Holdings, Op, Refusal};
 pub use home::{Checkout, Home, NoServer, Route, Routes, Stay};
 pub use inflow::{ALIEN, Ear, Event, Inflow, OUTDATED, words};
 pub use lease::Lease;
@@ -41,6 +42,7 @@ pub use open::{OpenFailure, Own};
 pub use recover::Leftover;
 pub use secure::Secured;
 pub use suspicion::{Suspicion, contains};
+pub use touched::{Reset, Touched};
 pub use unnamed::{Before, Unnamed, Which};
 
 /// What a canceller needs: where the server listens, and the key it gave us.

@@ -15,8 +15,9 @@ use wire::{Fault, Malformed};
 
 use super::belongings::Belongings;
 use super::spoken::{Edits, names_in};
+use super::unnamed::replaced;
 use super::virtually::opens_transaction;
-use crate::backend::{ALIEN, Asking, Before, Core, OUTDATED, Op, Reset, Suspicion};
+use crate::backend::{ALIEN, Asking, Core, OUTDATED, Op, Reset, Suspicion};
 use crate::nonsense::Nonsense;
 use crate::passage::Passage;
 
@@ -513,32 +514,6 @@ impl Translation<'_> {
         Ok(())
     }
 
-    /// The server's unnamed statement is this client's, or none.
-    fn ensure_unnamed(&mut self) -> Result<(), Nonsense> {
-        let mut front = Vec::new();
-        match self.own.unnamed() {
-            Some((which, _)) if self.core.holdings.unnamed == Some(which) => Ok(()),
-            Some((which, body)) if !body.is_empty() => {
-                let mut body = body.to_vec();
-                if self.own.unnamed_is_remarkable() {
-                    body = self.unnamed_renamed(body)?;
-                }
-                encode::parse_renamed(&mut front, "", &body);
-                self.put_in_front(tag::PARSE, Purpose::Statement, Op::Renew, &front)?;
-                self.core.holdings.unnamed = Some(which);
-                self.own.renewed = true;
-                Ok(())
-            }
-            _ => {
-                // What is there is somebody else's.
-                encode::close(&mut front, Target::Statement, "");
-                self.core.holdings.unnamed = None;
-                self.own.renewed = true;
-                self.put_in_front(tag::CLOSE, Purpose::Statement, Op::Renew, &front)
-            }
-        }
-    }
-
     /// The message ahead speaks of this statement of the client.
     fn speak_of(&mut self, name: &[u8]) {
         let before = self.own.speak_of(name);
@@ -546,18 +521,7 @@ impl Translation<'_> {
         self.spoken_before = before.filter(|_| self.core.conversation.outstanding() > 0);
     }
 
-    /// Does it hang on a batch under way, what the client's name means? The batch of the message
-    /// ahead is skipped as a whole: what that one does is certain.
-    pub(super) fn hangs(&self, name: &[u8]) -> bool {
-        let Core { conversation, holdings, .. } = &*self.core;
-        let hangs = match name.is_empty() {
-            true => !self.own.renewed && holdings.unnamed_hangs(),
-            false => holdings.hangs(significant_name(name), self.own.names.get(name)),
-        };
-        hangs && conversation.status_may_change()
-    }
-
-    fn put_in_front(
+    pub(super) fn put_in_front(
         &mut self,
         message: u8,
         purpose: Purpose,
@@ -580,16 +544,6 @@ impl Translation<'_> {
     fn rename(&mut self, at: usize, name_bytes: usize, name: &[u8]) -> usize {
         self.passage.amend(HEADER_BYTES + at, name_bytes, name)
     }
-}
-
-/// The message ahead replaces the unnamed statement, if it is not skipped for something before it.
-fn replaced(own: &mut Belongings, core: &mut Core) -> Op {
-    let Core { conversation, holdings, .. } = core;
-    holdings.unnamed_changed = None;
-    own.renewed = true;
-    let skippable = conversation.outstanding() > 0;
-    let held = holdings.unnamed;
-    Op::Unnamed(skippable.then(|| Box::new(Before { own: own.take_unnamed(), held })))
 }
 
 /// The query of a statement.
