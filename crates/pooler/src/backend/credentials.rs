@@ -70,10 +70,13 @@ impl Home {
         self.show(credentials);
     }
 
-    /// Might servers not open but for what clients of other names showed? This one would not have
-    /// it with it in another process.
+    /// Might servers not open, or be another user's, but for what clients of other names showed, or
+    /// LDAP said? This one would not have it with it in another process.
     pub fn relies_on_others_than(&self, user: &str) -> bool {
         let rule = self.route.rule();
+        if rule.ldap_credentials.is_some() {
+            return true;
+        }
         let of_rule = [&rule.storage_password, &rule.password];
         let has_none = !of_rule.into_iter().flatten().any(is_plain);
         has_none && self.route.key().user != user && self.shown.get().is_some()
@@ -104,8 +107,8 @@ impl Home {
         &self,
         challenge: &Challenge,
     ) -> Result<Result<ClientKeys, Secret>, Reason> {
-        let of_rule = self.route.rule().storage_password.clone().filter(is_plain);
-        if let Some(secret) = of_rule {
+        let of_rule = || self.route.rule().storage_password.clone().filter(is_plain);
+        if let Some(secret) = self.granted_password().or_else(of_rule) {
             return Ok(Err(secret));
         }
         let keys = self.shown.get().and_then(|shown| shown.keys.clone());
@@ -127,6 +130,12 @@ impl Home {
         }
     }
 
+    /// That of the user whom LDAP let the route's clients become.
+    fn granted_password(&self) -> Option<Secret> {
+        let rule = self.route.rule();
+        rule.ldap_credentials.as_ref()?.password_of(&self.route.key().user).cloned()
+    }
+
     /// What there is, the first choice first, each with its name for the operator.
     fn secrets(&self) -> Vec<(&'static str, Secret)> {
         let (rule, shown) = (self.route.rule(), self.shown.get());
@@ -134,6 +143,7 @@ impl Home {
             shown.as_ref().and_then(|shown| get(shown).clone())
         };
         let all = [
+            ("ldap_storage_password", self.granted_password()),
             ("storage_password", rule.storage_password.clone()),
             ("what auth_query told", of_client(|shown| &shown.told)),
             ("the rule's password", rule.password.clone()),

@@ -157,6 +157,9 @@ fn unfit(rule: &Rule) -> Option<&'static str> {
     if rule.authentication == Authentication::Block {
         return Some("its rule lets nobody in");
     }
+    if rule.ldap_credentials.is_some() {
+        return Some("its rule asks LDAP who it is at the server");
+    }
     (rule.storage.kind != StorageKind::Remote).then_some("its rule leads to the console")
 }
 
