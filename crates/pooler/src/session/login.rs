@@ -3,15 +3,14 @@
 
 mod granted;
 mod negotiate;
+mod picture;
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use config::{Rule, SessionAttrs, StorageKind};
 use machine::{Address, Buffer, Deadline, Notified, Parcel, Seat, Stream};
-use router::{Asker, ClientId, ClientKey, Parameters};
-use wire::backend::TransactionStatus;
+use router::{ClientId, ClientKey};
 use wire::frame::Side;
 use wire::settings::Settings;
 use wire::settings::search_path::as_set_writes;
@@ -20,16 +19,17 @@ use wire::{CancelKey, Notice, encode};
 
 use negotiate::First;
 pub(super) use negotiate::Negotiated;
+use picture::Source;
 
 use super::at_console::Arrived;
 use super::attrs::{self, Attrs};
 use super::auth::{self, Candidate, Proof};
-use super::belongings::{Belongings, shown, with_suffix};
+use super::belongings::{Belongings, with_suffix};
 use super::channel::Channel;
 use super::idle::Idleness;
 use super::replication::Pipe;
 use super::{Person, Places, Session, Standing, Voice, farewell, proxied, routing};
-use crate::backend::{self, Checkout, Credentials, Home, Lease, Own};
+use crate::backend::{self, Credentials, Home, Lease, Own};
 use crate::dialog::{Dialog, Patience};
 use crate::ending::{Asked, Ending};
 use crate::id::{Id, Kind};
@@ -37,7 +37,7 @@ use crate::listener::Door;
 use crate::log::Who;
 use crate::permits::Permit;
 use crate::shared::{KeyHolder, Shared};
-use crate::tally::{Span, Totals, Traffic};
+use crate::tally::{Totals, Traffic};
 
 /// A client that was just accepted, on its way to its machine.
 pub struct Arrival {
@@ -45,6 +45,8 @@ pub struct Arrival {
     pub parcel: Parcel,
     /// Where it comes from.
     pub address: Address,
+    /// Where it was expected: the listening socket's address.
+    pub local: Address,
     /// Its place on the machine.
     pub seat: Seat,
     /// The `listen` section it came through, as it was then.
@@ -55,18 +57,16 @@ pub struct Arrival {
 
 /// Logs a client in and starts its session; everything else ends here.
 pub fn welcome(shared: &Arc<Shared>, arrival: Arrival) {
-    let Arrival { parcel, address, seat, listen, permit } = arrival;
+    let Arrival { parcel, address, local, seat, listen, permit } = arrival;
     let voice = Voice::new(Arc::clone(shared), Id::random(Kind::Client), address);
     let machine = machine::current().expect("logins run on machines");
     shared.rosters[machine].arrive();
     let Ok(client) = parcel.unfold() else { return };
-    // A socket that takes no options is closed already; the login will see that.
-    let _ = client.set_options(&shared.stream_options());
     let timeout = listen.client_login_timeout;
     let deadline = timeout.map_or(Deadline::NEVER, Deadline::after);
     let since = machine::now();
     let (forwards, home) = (false, None);
-    let mut login = Login { shared, client, voice, listen, deadline, since, forwards, home };
+    let mut login = Login { shared, client, voice, local, listen, deadline, since, forwards, home };
     match login.run(seat, permit) {
         Ok(Some(Entrance::Client(admitted))) => login.start(admitted),
         Ok(Some(Entrance::Console(parts))) => login.start_console(*parts),
@@ -86,6 +86,8 @@ pub(super) struct Login<'a> {
     pub(super) shared: &'a Arc<Shared>,
     pub(super) client: Stream,
     pub(super) voice: Voice,
+    /// Where it was expected.
+    local: Address,
     /// Which `listen` it came through, by index.
     pub(super) listen: Arc<Door>,
     pub(super) deadline: Deadline,
@@ -118,18 +120,6 @@ enum Entrance {
     Client(Admitted),
     /// A client of the console.
     Console(Box<Arrived>),
-}
-
-/// Where the login learns what servers report.
-struct Source<'a> {
-    home: &'a Arc<Home>,
-    notified: &'a Notified,
-    /// From a server for this client alone.
-    own: Option<&'a Own>,
-    /// Which of several hosts it is to be on.
-    attrs: SessionAttrs,
-    /// What the client is to hear before all that.
-    owed: &'a [u8],
 }
 
 impl Login<'_> {
@@ -218,7 +208,7 @@ impl Login<'_> {
             database: database.as_str().into(),
             user: user.as_str().into(),
             address: address.clone(),
-            local: self.client.local(),
+            local: self.local(),
             since: self.since,
             machine: machine::current().expect("logins run on machines"),
             process: Person::process(&self.client, address),
@@ -226,6 +216,14 @@ impl Login<'_> {
             home: home.map(Arc::clone),
         };
         Arc::new(Standing::new(person, notified.notifier(), wanted))
+    }
+
+    /// Where the client came to; only behind a socket for all addresses has the system to be asked.
+    fn local(&self) -> Address {
+        match &self.local {
+            Address::Tcp(address) if address.ip().is_unspecified() => self.client.local(),
+            known => known.clone(),
+        }
     }
 
     /// Where the client is: where its connection comes from, or what a proxy says.
@@ -284,7 +282,8 @@ impl Login<'_> {
     ) -> Result<Arc<Home>, Ending> {
         let Asked { database, user } = asked;
         if let Some(options) = self.shared.client_options(rule) {
-            let _ = self.client.set_options(&options); // as in `welcome`
+            // A socket that takes none is closed already; the login will see that.
+            let _ = self.client.set_options(&options);
         }
         let route = self.shared.routes.get_or_create(rule, database, user, replication);
         let route = route.map_err(|refusal| Ending::Refused(refusal, asked.clone()))?;
@@ -407,95 +406,6 @@ impl Login<'_> {
             replication,
             deadline: self.deadline,
         }
-    }
-
-    /// AuthenticationOk and all that a server tells its client, in one write. Returns the server if
-    /// the client has one to itself.
-    fn set_up(
-        &self,
-        source: &Source<'_>,
-        own: &mut Belongings,
-        key: ClientKey,
-    ) -> Result<Option<Lease>, Ending> {
-        let mut dialog = self.dialog();
-        let mut bytes = Vec::with_capacity(512);
-        bytes.extend_from_slice(source.owed);
-        encode::authentication_ok(&mut bytes);
-        let learned = self.mind_memory().and_then(|()| self.learn(source));
-        let (parameters, lease) = match learned {
-            Ok(learned) => learned,
-            Err(ending) => {
-                dialog.send(&bytes)?;
-                return Err(ending);
-            }
-        };
-        let mut told = (*parameters).clone();
-        for (name, value) in &mut told {
-            if let Some(wanted) = own.wanted.get(name.as_bytes()) {
-                *value = shown(name, wanted, value);
-            }
-            encode::parameter_status(&mut bytes, name, &value);
-        }
-        own.told = self.shared.reports.intern(Arc::new(told));
-        encode::backend_key_data(&mut bytes, &split(key));
-        encode::ready_for_query(&mut bytes, TransactionStatus::Idle);
-        dialog.send(&bytes)?;
-        let took = self.since.elapsed();
-        source.home.tally.took(Span::Login, took);
-        let (rule, us) = (source.home.route.rule(), took.as_micros());
-        self.voice.session("setup", format_args!("login time: {us} microseconds"));
-        self.voice.session(
-            "setup",
-            format_args!(
-                "client connection from {} to route {}.{} accepted",
-                self.voice.address, rule.database, rule.user
-            ),
-        );
-        Ok(lease)
-    }
-
-    /// Is there memory for one more client?
-    fn mind_memory(&self) -> Result<(), Ending> {
-        match self.shared.soft_oom.load(Ordering::Relaxed) {
-            true => Err(Ending::Login(Notice::fatal("53200", "soft out of memory"))),
-            false => Ok(()),
-        }
-    }
-
-    /// What servers of this route report; the first client of a route opens one to ask it. A
-    /// client that has its own server is told what that one reports.
-    fn learn(&self, source: &Source<'_>) -> Result<(Arc<Parameters>, Option<Lease>), Ending> {
-        let Source { home, notified, own, attrs, .. } = *source;
-        if let Some(known) = home.learned() {
-            return Ok((known, None));
-        }
-        let machine = machine::current().expect("logins run on machines");
-        let asker = Asker { client: self.client_id(), machine, last: None };
-        let (client, deadline) = (Some(&self.client), self.deadline);
-        let (may_tell, standing) = (false, None);
-        let ask = Checkout {
-            asker,
-            last: None,
-            attrs,
-            client,
-            notified,
-            deadline,
-            own,
-            may_tell,
-            standing,
-        };
-        let lease = home.checkout(&ask).map_err(|failure| {
-            let Voice { database, user, .. } = &self.voice;
-            Ending::no_server(failure, Asked { database: database.clone(), user: user.clone() })
-        })?;
-        if let Some(own) = own {
-            let told = own.told.get().cloned().unwrap_or_default();
-            return Ok((told, Some(lease)));
-        }
-        if let Some(proof) = lease.server().core.conversation.quiescent() {
-            lease.release(proof, machine::now());
-        }
-        Ok((home.learned().unwrap_or_default(), None))
     }
 
     /// A cancel request: somebody's key, and no answer.
