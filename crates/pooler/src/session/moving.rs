@@ -49,7 +49,7 @@ impl Session {
             Verdict::Taken => Err(Ending::Moved),
             Verdict::Lost => Err(Ending::ClientGone),
             Verdict::Nobody => {
-                // The line broke a moment ago. It is asked again, by who knows then what is to be done.
+                // The line broke a moment ago. It is asked again, by who knows more then.
                 self.standing.stays();
                 Ok(())
             }
