@@ -29,10 +29,8 @@ use wire::startup::{Startup, startup_message};
 use wire::tag::{backend::READY_FOR_QUERY, frontend::TERMINATE};
 use wire::{Conversation, Malformed, Owner, Sent};
 
-type Failure = Box<dyn std::error::Error>;
-
-/// ReadyForQuery, in no transaction.
-const READY: &[u8] = b"Z\0\0\0\x05I";
+type Outcome<T = ()> = Result<T, Box<dyn std::error::Error>>;
+const READY: &[u8] = b"Z\0\0\0\x05I"; // ReadyForQuery, in no transaction
 
 /// One end of a talk: a socket, what came from it, and what goes to it.
 struct Peer {
@@ -57,7 +55,7 @@ impl Peer {
     }
 
     /// Reads until this is there.
-    fn hear<T>(&mut self, what: fn(&[u8]) -> Result<Option<T>, Malformed>) -> Result<T, Failure> {
+    fn hear<T>(&mut self, what: fn(&[u8]) -> Result<Option<T>, Malformed>) -> Outcome<T> {
         loop {
             match what(self.inbox.data())? {
                 Some(heard) => return Ok(heard),
@@ -67,9 +65,8 @@ impl Peer {
     }
 
     /// Whole messages go on, each with the leave of the conversation.
-    fn pass(&mut self, side: Side, to: &mut Peer, talk: &mut Conversation) -> Result<(), Failure> {
+    fn pass(&mut self, side: Side, to: &mut Peer, talk: &mut Conversation) -> Outcome {
         while let Some(message) = frame::whole(side, self.inbox.data())? {
-            let bytes = message.bytes.len();
             let passes = match (side, message.tag) {
                 (Side::Frontend, tag) => match talk.sent(tag, Owner::Client)? {
                     Sent::Full => break, // until there are answers
@@ -81,7 +78,7 @@ impl Peer {
             if passes {
                 to.outbox.extend(message.bytes);
             }
-            self.inbox.consume(bytes);
+            self.inbox.consume(message.bytes.len());
         }
         if let Some(header) = frame::header(side, self.inbox.data())? {
             self.inbox.reserve(header.frame_bytes());
@@ -91,13 +88,13 @@ impl Peer {
 
     /// What is not written yet is not added to.
     fn wants(&self, other: &Peer) -> (&Stream, Interest) {
-        let reads = Interest::READ.when(other.outbox.is_empty());
+        let reads = Interest::READ.when(other.outbox.is_empty() && !self.inbox.is_full());
         (&self.stream, reads | Interest::WRITE.when(!self.outbox.is_empty()))
     }
 }
 
 /// Both directions at once, until all is said and the server is in no transaction.
-fn transaction(client: &mut Peer, server: &mut Peer) -> Result<(), Failure> {
+fn transaction(client: &mut Peer, server: &mut Peer) -> Outcome {
     let mut talk = Conversation::new();
     loop {
         client.pass(Side::Frontend, server, &mut talk)?;
@@ -107,17 +104,17 @@ fn transaction(client: &mut Peer, server: &mut Peer) -> Result<(), Failure> {
             return Ok(());
         }
         wait_any(&[client.wants(server), server.wants(client)], None, Deadline::NEVER)?;
-        if server.outbox.is_empty() {
+        if server.outbox.is_empty() && !client.inbox.is_full() {
             client.stream.try_read_more(&mut client.inbox)?;
         }
-        if client.outbox.is_empty() {
+        if client.outbox.is_empty() && !server.inbox.is_full() {
             server.stream.try_read_more(&mut server.inbox)?;
         }
     }
 }
 
 impl House {
-    fn serve(&self, id: ClientId, client: &mut Peer) -> Result<(), Failure> {
+    fn serve(&self, id: ClientId, client: &mut Peer) -> Outcome {
         loop {
             let (packet, bytes) = client.hear(wire::startup::parse)?;
             client.inbox.consume(bytes);
@@ -127,9 +124,7 @@ impl House {
                 Startup::Cancel(_) => return Err("nobody is cancelled here".into()),
             }
         }
-        self.with_server(id, |Server(_, greeting)| {
-            Ok(client.stream.write_all(greeting, Deadline::NEVER)?)
-        })?;
+        self.with_server(id, |server| Ok(client.stream.write_all(&server.1, Deadline::NEVER)?))?;
         while client.hear(|bytes| frame::header(Side::Frontend, bytes))?.tag != TERMINATE {
             self.with_server(id, |Server(server, _)| transaction(client, server))?;
         }
@@ -137,11 +132,7 @@ impl House {
     }
 
     /// Does something with a server: an idle one, a new one, or the next that is given back.
-    fn with_server(
-        &self,
-        client: ClientId,
-        deed: impl FnOnce(&mut Server) -> Result<(), Failure>,
-    ) -> Result<(), Failure> {
+    fn with_server(&self, client: ClientId, deed: impl FnOnce(&mut Server) -> Outcome) -> Outcome {
         let (slot, server) = match self.granted(client)? {
             Grant::Take(slot, server) => (slot, Ok(server)),
             Grant::Open(slot) => (slot, self.open(slot)),
@@ -157,7 +148,7 @@ impl House {
     }
 
     /// The right to have a server. Who has to wait for it is told when to look again.
-    fn granted(&self, client: ClientId) -> Result<Grant<Server>, Failure> {
+    fn granted(&self, client: ClientId) -> Outcome<Grant<Server>> {
         let (asker, notified) = (Asker { client, machine: 0, last: None }, Notified::new());
         let asked = self.pool.borrow_mut().checkout(asker, || notified.notifier(), machine::now());
         match asked {
@@ -173,7 +164,7 @@ impl House {
         }
     }
 
-    fn open(&self, slot: SlotKey) -> Result<Server, Failure> {
+    fn open(&self, slot: SlotKey) -> Outcome<Server> {
         let stream = Stream::connect(&self.postgres, &StreamOptions::NODELAY, Deadline::NEVER)?;
         let (mut server, mut hello) = (Peer::new(stream), Vec::new());
         startup_message(&mut hello, &[("user", &self.user), ("database", &self.user)], 0);
@@ -185,7 +176,7 @@ impl House {
     }
 }
 
-fn main() -> Result<(), Failure> {
+fn main() -> Outcome {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [listen, postgres, user, servers] = arguments.as_slice() else {
         println!("usage: 12_tiny_pooler LISTEN POSTGRES USER SERVERS");
@@ -197,14 +188,12 @@ fn main() -> Result<(), Failure> {
     let size = Some(servers.parse()?);
     let limits = Limits { size, min: 0, waiters_max: 10_000, ttl: None, lifetime: None };
     machine::run(EngineConfig::default(), move |_engine| {
-        let house =
-            Rc::new(House { postgres, user, pool: RefCell::new(router::Pool::new(limits)) });
-        let ids = Cell::new(0);
+        let (pool, ids) = (RefCell::new(router::Pool::new(limits)), Cell::new(0));
+        let house = Rc::new(House { postgres, user, pool });
         listener.serve("client", move |stream, peer| {
             let id = ClientId(ids.replace(ids.get() + 1));
-            if let Err(failure) = house.serve(id, &mut Peer::new(stream)) {
-                eprintln!("{peer}: {failure}");
-            }
+            let served = house.serve(id, &mut Peer::new(stream));
+            served.unwrap_or_else(|failure| eprintln!("{peer}: {failure}"));
         })
     })??;
     Ok(())

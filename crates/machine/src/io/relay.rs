@@ -186,7 +186,7 @@ impl<'a> Lane<'a> {
     }
 
     fn has_room(&self) -> bool {
-        self.held.as_ref().is_none_or(|held| held.len() < held.capacity())
+        self.held.as_ref().is_none_or(|held| !held.is_full())
     }
 
     /// Moves what can be moved without waiting. Did anything? The first to break is written down.
