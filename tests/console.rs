@@ -2,6 +2,7 @@
 //! That what is told is true is in `numbers`, what the commands do is in `acts`.
 
 mod acts;
+mod drivers;
 mod exporters;
 mod numbers;
 mod shapes;

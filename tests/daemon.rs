@@ -2,7 +2,7 @@
 //! its processors, at its sockets.
 
 use crate::support::pooler::{OPEN, binary};
-use crate::support::process::{self, Watchdog, Watched, free_port, new_dir, run, stat, write};
+use crate::support::process::{self, Leash, Watched, free_port, new_dir, run, stat, write};
 use crate::support::{Client, Login, PATIENCE, Setup, client, until};
 use rustix::process::Signal;
 use std::fs;
@@ -75,12 +75,14 @@ fn title(pid: u32) -> String {
 #[test]
 fn a_daemon_serves_when_its_parent_has_ended() {
     let place = Place::new(&Setup::transaction(1).global("daemonize yes").global("priority 5"));
+    let leash = Leash::new(&place.dir);
     let mut command = binary();
-    command.arg(place.config()).current_dir("/").env("POOLER_TEST_LONG", "x".repeat(200));
+    command.arg(place.config());
+    let mut command = leash.on(&command);
+    command.current_dir("/").env("POOLER_TEST_LONG", "x".repeat(200));
     let (good, out, err) = run(&mut command); // ends when all who can write to `out` have closed it
     assert!(good, "{out}{err}");
     let pid: u32 = place.pid().expect("a pid file").parse().expect("a number and a line's end");
-    let _watchdog = Watchdog::over(pid, &place.dir);
 
     let mut client = place.client();
     assert_eq!(client.scalar("select 1"), "1");
@@ -105,6 +107,21 @@ fn a_daemon_serves_when_its_parent_has_ended() {
     // Who reaps it is nobody's business here.
     until("its end", PATIENCE, || stat(pid, STATE).is_none_or(|it| it == "Z").then_some(()));
     assert!(!place.pid_file().exists() && !place.socket().exists());
+}
+
+/// Against a test that fails before it knows whom to end.
+#[test]
+fn a_daemon_does_not_outlive_its_test() {
+    let place = Place::new(&Setup::transaction(1).global("daemonize yes"));
+    let leash = Leash::new(&place.dir);
+    let mut command = binary();
+    command.arg(place.config());
+    let (good, out, err) = run(&mut leash.on(&command));
+    assert!(good, "{out}{err}");
+    let pid: u32 = place.pid().expect("a pid file").parse().unwrap();
+    drop(leash);
+    assert!(stat(pid, STATE).is_none_or(|state| state == "Z"), "it lives");
+    assert!(!place.dir.exists());
 }
 
 #[test]

@@ -66,7 +66,7 @@ fn directory() -> PathBuf {
 }
 
 /// A program of `tests/drivers`, or one of the system.
-fn command(words: &[&str]) -> Command {
+pub fn command(words: &[&str]) -> Command {
     let beside = directory().join(words[0]);
     let program = if beside.exists() { beside } else { PathBuf::from(words[0]) };
     let mut command = Command::new(program);
@@ -74,12 +74,13 @@ fn command(words: &[&str]) -> Command {
     command
 }
 
-/// Runs a program with the usual PG* variables in front of each kind of server; it ends with a line
-/// `ok`. `ready` shows that its driver is there, or builds it.
-fn passes(driver: &str, ready: &[&str], program: &[&str]) {
-    if std::env::var_os("POOLER_SKIP_DRIVERS").is_some() {
-        return;
-    }
+/// Whoever runs the tests does without drivers.
+pub fn is_skipped() -> bool {
+    std::env::var_os("POOLER_SKIP_DRIVERS").is_some()
+}
+
+/// `ready` shows that a driver is there, or builds its program.
+pub fn shows_up(driver: &str, ready: &[&str]) {
     let probed = command(ready).output();
     let why = match &probed {
         Ok(output) if output.status.success() => None,
@@ -87,6 +88,15 @@ fn passes(driver: &str, ready: &[&str], program: &[&str]) {
         Err(error) => Some(error.to_string()),
     };
     assert!(why.is_none(), "{driver} {HINT}\n{}", why.unwrap_or_default());
+}
+
+/// Runs a program with the usual PG* variables in front of each kind of server; it ends with a line
+/// `ok`. `ready` shows that its driver is there, or builds it.
+fn passes(driver: &str, ready: &[&str], program: &[&str]) {
+    if is_skipped() {
+        return;
+    }
+    shows_up(driver, ready);
     for front in fronts() {
         let mut command = command(program);
         command.env("PGHOST", "127.0.0.1").env("PGPORT", front.port.to_string());

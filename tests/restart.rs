@@ -1,6 +1,10 @@
 //! Online restart: another process takes the place of the old one, and nobody is lost. What is
 //! promised to clients in both processes, and what happens when the new one is no good.
 
+mod no_good;
+mod old_one;
+mod secrets;
+
 use crate::support::client::Address;
 use crate::support::process::{Watchdog, new_dir, signal, stat};
 use crate::support::{Client, Login, PATIENCE, Pooler, Setup, Wire, let_pass, until};

@@ -2,8 +2,9 @@
 
 use super::slapd::{ADMIN, ADMIN_PASSWORD, Slapd};
 use super::{asking, lets_in, refuses, rules};
+use crate::support::postgres::PASSWORD;
 use crate::support::process::{self, free_port};
-use crate::support::{Pooler, Setup};
+use crate::support::{Login, Pooler, Postgres, Setup};
 use rustix::process::Signal;
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
@@ -126,4 +127,91 @@ fn a_server_that_is_dead_or_silent_harms_only_those_who_log_in_by_it() {
     stuck.iter_mut().for_each(|client| drop(client.until_closed()));
     assert!(start.elapsed() < Duration::from_secs(12), "{:?}", start.elapsed());
     pooler.stop();
+}
+
+/// Whom those become whose `description` says so.
+fn granting(extra: &str) -> Setup {
+    let port = Postgres::shared().port;
+    let storage = format!("type \"remote\" host \"localhost\" port {port}");
+    let grant = |name: &str, user: &str| {
+        format!(
+            "ldap_storage_credentials \"{name}\" {{ ldap_storage_username \"{user}\" \
+             ldap_storage_password \"{PASSWORD}\" }}\n"
+        )
+    };
+    let grants = grant("ro", "app_scram") + &grant("rw", "app_md5");
+    let rule = format!(
+        "{extra} storage \"pg\" pool \"transaction\" ldap_endpoint_name \"people\" \
+         ldap_storage_credentials_attr \"Description\" {grants}"
+    );
+    Setup::without_storage().storage("pg", &storage).rule("default", "default", &rule)
+}
+
+fn to(database: &str, user: &str) -> Login {
+    Login::new(user, database).password(&format!("{user} secret"))
+}
+
+/// Each attribute names a host, a database and credentials; the server is asked who it sees.
+#[test]
+fn what_ldap_says_of_a_user_decides_who_it_is_at_the_server() {
+    let slapd = Slapd::start();
+    let port = slapd.port;
+    let between = format!("{BETWEEN} ldapbinddn \"{ADMIN}\" ldapbindpasswd \"{ADMIN_PASSWORD}\"");
+    for entry in [searching(), between] {
+        let people = format!(
+            "ldap_endpoint \"people\" {{ ldapserver \"127.0.0.1\" ldapport {port} {entry} }}"
+        );
+        let setup = granting("authentication \"clear_text\"").also(&people);
+        let pooler = setup.start();
+        let mut reader = pooler.login(&to("postgres", "lea"));
+        let mut writer = pooler.login(&to("other", "lea"));
+        assert_eq!(reader.scalar("select current_user"), "app_scram");
+        assert_eq!(writer.scalar("select current_user"), "app_md5");
+        assert_eq!(reader.scalar("select current_user"), "app_scram", "and stays");
+        let refused = pooler.refused(&to("postgres", "leo"));
+        assert_eq!(refused.whole().1, "3D000", "for another host only");
+        pooler
+            .wait_for_line("user 'postgres.leo' gets no storage credentials: ldap_endpoint 'peop");
+        assert!(!pooler.log().contains("secret"), "{}", pooler.log());
+        pooler.stop_with(vec![reader, writer]);
+    }
+}
+
+/// Fails against a lookup while the client is routed, as Odyssey's: a wrong password then tells who
+/// may become somebody, and each packet of a stranger is a search.
+#[test]
+fn nobody_learns_what_is_granted_before_the_password_is_right() {
+    let slapd = Slapd::start();
+    let people = format!(
+        "ldap_endpoint \"people\" {{ ldapserver \"127.0.0.1\" ldapport {} {} }}",
+        slapd.port,
+        searching()
+    );
+    let pooler = granting("authentication \"clear_text\"").also(&people).start();
+    for user in ["lea", "leo", "nobody"] {
+        refuses(&pooler, user, "wrong");
+    }
+    assert!(!pooler.log().contains("gets no storage credentials"), "{}", pooler.log());
+    pooler.stop();
+}
+
+/// By whatever method a client came in. While the LDAP server is away there is no guess who it is.
+#[test]
+fn who_comes_in_by_scram_is_looked_up_too() {
+    let slapd = Slapd::start();
+    let people = format!(
+        "ldap_endpoint \"people\" {{ ldapserver \"127.0.0.1\" ldapport {} {} }}",
+        slapd.port,
+        searching()
+    );
+    let scram = "authentication \"scram-sha-256\" password \"lea secret\"";
+    let pooler = granting(scram).also(&people).start();
+    let mut client = pooler.login(&to("postgres", "lea"));
+    assert_eq!(client.scalar("select current_user"), "app_scram");
+    drop(slapd);
+    let refused = pooler.refused(&to("postgres", "lea"));
+    let expected = "ldap authentication failed for user \"lea\": no storage credentials";
+    assert_eq!(refused.whole(), ("FATAL", "58000", expected));
+    assert_eq!(client.scalar("select current_user"), "app_scram", "who is in stays in");
+    pooler.stop_with(vec![client]);
 }

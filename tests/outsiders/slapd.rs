@@ -25,6 +25,14 @@ const PEOPLE: [(&str, &str, &str); 4] = [
     ("a*", "star secret", "star@example.org"),
 ];
 
+/// What is said of some of them.
+const GROUPS: [(&str, &str); 4] = [
+    ("lea", "cn=localhost,ou=groups"),
+    ("lea", "cn=localhost_postgres_ro,ou=groups"),
+    ("lea", "cn=localhost_other_rw,ou=groups"),
+    ("leo", "cn=elsewhere_postgres_rw,ou=groups"),
+];
+
 impl Slapd {
     pub fn start() -> Slapd {
         let dir = new_dir("slapd");
@@ -79,8 +87,12 @@ fn people() -> String {
     for (uid, password, mail) in PEOPLE {
         text += &format!(
             "dn: uid={uid},dc=example,dc=org\nobjectClass: inetOrgPerson\nuid: {uid}\ncn: {uid}\n\
-             sn: {uid}\nmail: {mail}\nuserPassword: {password}\n\n"
+             sn: {uid}\nmail: {mail}\nuserPassword: {password}\n"
         );
+        GROUPS.iter().filter(|(of, _)| *of == uid).for_each(|(_, value)| {
+            text += &format!("description: {value}\n");
+        });
+        text.push('\n');
     }
     text
 }

@@ -1,10 +1,12 @@
 //! Processes and directories that outlive no test run, whatever ends it: a shell holds the read end
 //! of a pipe from us; when we are gone, killed or not, it ends the process and removes the
-//! directory.
+//! directory. What a process starts goes with it: its children are of its group, and whoever goes
+//! into the background is on a leash.
 
-use rustix::process::{Pid, Signal};
+use rustix::process::{Pid, Signal, kill_process_group};
 use std::fs;
 use std::io::Write;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -15,7 +17,26 @@ kill -QUIT "$1" 2>/dev/null
 n=0
 while kill -0 "$1" 2>/dev/null && [ "$n" -lt 30 ]; do sleep 0.1; n=$((n + 1)); done
 kill -KILL "$1" 2>/dev/null
+kill -KILL -- "-$1" 2>/dev/null
 rm -rf "$2""#;
+
+/// Whoever holds the leash as its descriptor 9 ends, however the test ends.
+const UNLEASH: &str = r#"trap "" INT TERM HUP
+read -r word
+n=0
+while [ "$n" -lt 30 ]; do
+    left=
+    for held in /proc/[0-9]*/fd/9; do
+        if [ "$(readlink "$held" 2>/dev/null)" = "$1/leash" ]; then
+            left=${held#/proc/}
+            kill -KILL "${left%%/*}" 2>/dev/null
+        fi
+    done
+    [ -n "$left" ] || break
+    sleep 0.1
+    n=$((n + 1))
+done
+rm -rf "$1""#;
 
 /// A child process in a directory of its own.
 pub struct Watched {
@@ -26,6 +47,7 @@ pub struct Watched {
 
 impl Watched {
     pub fn spawn(command: &mut Command, dir: PathBuf) -> Watched {
+        command.process_group(0);
         let child = command.spawn().unwrap_or_else(|e| panic!("cannot start {command:?}: {e}"));
         let _watchdog = Watchdog::over(child.id(), &dir);
         Watched { child, dir, _watchdog }
@@ -40,6 +62,9 @@ impl Drop for Watched {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+        if let Some(group) = Pid::from_raw(self.pid() as i32) {
+            let _ = kill_process_group(group, Signal::KILL); // a successor that nobody has met
+        }
     }
 }
 
@@ -48,14 +73,14 @@ pub struct Watchdog(Child);
 
 impl Watchdog {
     pub fn over(pid: u32, dir: &Path) -> Watchdog {
-        let child = Command::new("sh")
-            .args(["-c", WATCH, "watchdog", &pid.to_string()])
-            .arg(dir)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn();
-        Watchdog(child.expect("sh exists"))
+        let mut command = Command::new("sh");
+        command.args(["-c", WATCH, "watchdog", &pid.to_string()]).arg(dir);
+        Watchdog::by(&mut command)
+    }
+
+    fn by(command: &mut Command) -> Watchdog {
+        let quiet = command.stdout(Stdio::null()).stderr(Stdio::null());
+        Watchdog(quiet.stdin(Stdio::piped()).spawn().expect("sh exists"))
     }
 }
 
@@ -65,6 +90,29 @@ impl Drop for Watchdog {
             let _ = stdin.write_all(b"done\n");
         }
         let _ = self.0.wait();
+    }
+}
+
+/// A directory whose daemons end, and which goes, when this is dropped or we die.
+pub struct Leash {
+    dir: PathBuf,
+    _watchdog: Watchdog,
+}
+
+impl Leash {
+    pub fn new(dir: &Path) -> Leash {
+        fs::write(dir.join("leash"), "").unwrap();
+        let mut watchdog = Command::new("sh");
+        watchdog.args(["-c", UNLEASH, "watchdog"]).arg(dir);
+        Leash { dir: dir.to_owned(), _watchdog: Watchdog::by(&mut watchdog) }
+    }
+
+    /// The same program, on the leash from its first moment on.
+    pub fn on(&self, program: &Command) -> Command {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", r#"exec 9<"$0"; exec "$@""#]).arg(self.dir.join("leash"));
+        shell.arg(program.get_program()).args(program.get_args());
+        shell
     }
 }
 

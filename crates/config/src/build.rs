@@ -13,6 +13,7 @@ mod global;
 mod group;
 mod idle;
 mod ldap;
+mod ldap_credentials;
 mod listen;
 mod proxy;
 mod rule;

@@ -157,7 +157,7 @@ fn global(old: &Global, new: &mut Global, lines: &mut Lines) {
             sequential_routing
             backend_connect_timeout server_login_retry
             cancel_timeout cancel_queue_timeout cancel_max_inflight
-            max_sigterms_to_die graceful_shutdown_timeout;
+            max_sigterms_to_die graceful_shutdown_timeout online_restart_timeout;
         restart:
             workers resolvers coroutine_stack_bytes cache_coroutine
             log_file log_format log_to_stdout log_queue_depth

@@ -50,9 +50,10 @@ pub use in_force::{
 pub use model::{
     AddressSelector, AffinityRule, AuthQuery, Authentication, Checker, Config, ConnDrop,
     ConnectionType, CpuAffinity, Endpoint, Global, GroupQuery, Hba, HbaLine, HbaName, Keepalive,
-    LdapCover, LdapEndpoint, LdapEntry, Listen, Name, PoolMode, PoolRouting, ProxyFrom, Quantile,
-    Role, Rule, SessionAttrs, SessionState, SharedPool, SoftOom, SoftOomDrop, Storage, StorageKind,
-    SyslogFacility, SyslogFormat, SyslogTarget, Tls, TlsMode, TlsVersion, TlsVersions, UserName,
+    LdapCover, LdapCredentials, LdapEndpoint, LdapEntry, LdapGrant, Listen, Name, PoolMode,
+    PoolRouting, ProxyFrom, Quantile, Role, Rule, SessionAttrs, SessionState, SharedPool, SoftOom,
+    SoftOomDrop, Storage, StorageKind, SyslogFacility, SyslogFormat, SyslogTarget, Tls, TlsMode,
+    TlsVersion, TlsVersions, UserName,
 };
 pub use options::{compared as options_compared, page as options_page, schema as yaml_schema};
 pub use secret::Secret;

@@ -19,7 +19,7 @@ use std::time::Duration;
 use crate::watched::Watched;
 
 pub use affinity::{AffinityRule, CpuAffinity};
-pub use checker::{Checker, LdapCover, LdapEndpoint, LdapEntry};
+pub use checker::{Checker, LdapCover, LdapCredentials, LdapEndpoint, LdapEntry, LdapGrant};
 pub use global::Global;
 pub use hba::{Hba, HbaLine, HbaName};
 pub use quantile::Quantile;

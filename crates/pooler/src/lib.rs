@@ -32,6 +32,7 @@ mod permits;
 mod pid_file;
 mod pulse;
 mod random;
+mod rate;
 mod readings;
 mod reload;
 mod restart;

@@ -214,6 +214,7 @@ impl Life {
         }
         match std::mem::replace(&mut self.phase, Phase::Stuck) {
             Phase::Raising(raising, listeners) if raising.process() == Some(sender) => {
+                raising.is_odyssey();
                 return self.give_way(&raising, listeners);
             }
             Phase::Raising(raising, listeners) => {

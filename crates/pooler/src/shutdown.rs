@@ -54,7 +54,7 @@ impl Linger<'_> {
         let deadline = deadline.map_or(Deadline::NEVER, Deadline::after);
         let sigterms_max = config.global.max_sigterms_to_die;
         drop(config); // not to be held over a wait
-        while shared.clients.live() > 0 || is_recovering(shared) {
+        while shared.clients.live() > 0 || is_recovering(shared) || shared.kin.is_in_doubt() {
             let look = Deadline::after(LOOK);
             match signals.wait(look.earliest(deadline)) {
                 Ok(signal) => self.hear(signal),

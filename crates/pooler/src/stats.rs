@@ -11,6 +11,7 @@ use machine::{Deadline, MachineHandle, Notified, Woken};
 use crate::backend::Home;
 use crate::log::Who;
 use crate::metrics::{self, Snapshot};
+use crate::rate::{mean, per_second};
 use crate::shared::Shared;
 use crate::tally::{Times, Totals};
 
@@ -128,9 +129,7 @@ fn print_route(shared: &Shared, home: &Home, since: &Totals, elapsed: Duration) 
     let obsolete = if home.route.is_retired() { " obsolete" } else { "" };
     let label = format!("{}.{}{obsolete}", rule.database, rule.user);
     let counts = home.route.with(|pool| pool.counts());
-    let ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX).max(1);
-    let rate = |total: u64| total.saturating_mul(1000) / ms;
-    let mean = |total: u64, count: u64| total.checked_div(count).unwrap_or(0);
+    let rate = |total: u64| per_second(total, elapsed) as u64;
     shared.log.info(
         "stats",
         &Who::default(),

@@ -71,6 +71,7 @@ fn blank(database: Name, user: UserName) -> Rule {
         authentication: Authentication::None,
         password: None,
         checker: None,
+        ldap_credentials: None,
         common_names: Vec::new(),
         auth_query: None,
         password_passthrough: false,

@@ -89,6 +89,7 @@ pub(super) fn read(fields: Fields<'_>, complaints: &mut Complaints) -> Global {
         cancel_max_inflight: fields.limit("cancel_max_inflight").unwrap_or(workers * 2),
         max_sigterms_to_die: fields.count("max_sigterms_to_die"),
         graceful_shutdown_timeout: fields.time_limit("graceful_shutdown_timeout_ms"),
+        online_restart_timeout: fields.time_limit("online_restart_timeout_ms"),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Known, address, auth_query, group, rule_check, session_attrs};
+use super::{Known, address, auth_query, group, ldap_credentials, rule_check, session_attrs};
 use crate::diagnostic::Complaints;
 use crate::fields::Fields;
 use crate::model::{
@@ -94,13 +94,14 @@ impl Reading<'_> {
             authentication: authentication?,
             password: fields.text("password").map(Secret::new),
             checker: self.checker(known),
+            ldap_credentials: ldap_credentials::read(self, known, storage.as_deref()),
             common_names: self.common_names(),
             auth_query: auth_query::read(self),
             password_passthrough: fields.flag("password_passthrough"),
             role,
             storage: storage?,
             storage_db: fields.string("storage_db"),
-            storage_user: fields.string("storage_user"),
+            storage_user: self.storage_user(),
             storage_password: fields.text("storage_password").map(Secret::new),
             pool: pool?,
             pool_size: fields.limit("pool_size"),
@@ -233,6 +234,12 @@ impl Reading<'_> {
         settings.filter_map(|setting| name(&setting.value)).collect()
     }
 
+    /// Not where LDAP says who clients are.
+    fn storage_user(&self) -> Option<String> {
+        let by_ldap = self.fields.is_set("ldap_storage_credentials_attr");
+        self.fields.string("storage_user").filter(|_| !by_ldap)
+    }
+
     fn role(&mut self, storage: Option<&Storage>) -> Option<Role> {
         let role = match self.fields.text("role") {
             Some("admin") => Some(Role::Admin),
@@ -333,6 +340,11 @@ impl Reading<'_> {
             self.warning(name, "min_pool_size is ignored where the database or user is default");
             return 0;
         }
+        if min > 0 && self.fields.is_set("ldap_storage_credentials_attr") {
+            let message = "min_pool_size is ignored with ldap_storage_credentials_attr";
+            self.warning(name, message);
+            return 0;
+        }
         if min > 0 && self.fields.is_set("shared_pool") {
             self.warning(name, "min_pool_size is ignored with shared_pool");
             return 0;
@@ -354,7 +366,6 @@ impl Reading<'_> {
     ) {
         rule_check::references(self, known);
         rule_check::passwords(self, authentication);
-        rule_check::ldap_credentials(self);
         rule_check::pool(self, pool);
     }
 

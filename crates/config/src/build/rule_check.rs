@@ -1,12 +1,8 @@
 //! What a rule must not say, and in which words Odyssey says so.
 
-use std::collections::HashSet;
-
 use super::Known;
 use super::rule::Reading;
-use crate::fields::Fields;
 use crate::model::{Authentication, PoolMode};
-use crate::options::Scope;
 
 /// Names of other sections.
 pub(super) fn references(reading: &mut Reading<'_>, known: &Known<'_>) {
@@ -20,33 +16,6 @@ pub(super) fn references(reading: &mut Reading<'_>, known: &Known<'_>) {
     if let Some(name) = fields.text("ldap_endpoint_name").filter(unknown_ldap) {
         let place = fields.place("ldap_endpoint_name");
         known.unknown("ldap_endpoint", name, place, reading.complaints);
-    }
-}
-
-/// The passwords that LDAP hands out: not used yet, but mistakes in them are told.
-pub(super) fn ldap_credentials(reading: &mut Reading<'_>) {
-    let fields = reading.fields;
-    if fields.is_set("ldap_storage_credentials_attr") && !fields.is_set("ldap_endpoint_name") {
-        let message = "ldap endpoint is not set, but storage cred attrs is";
-        let place = fields.place("ldap_storage_credentials_attr");
-        reading.complaints.error_with_hint(place, message, "set ldap_endpoint_name too");
-    }
-    let mut names = HashSet::new();
-    for block in fields.block.sections("ldap_storage_credentials") {
-        let (name, place) = (block.title(), &block.place);
-        if name.is_empty() || !names.insert(name) {
-            let what = if name.is_empty() { "empty" } else { "redefined" };
-            let message = format!("ldap_storage_credentials name '{name}' is {what}");
-            reading.complaints.error(place, message);
-        }
-        let inside = Fields::new(Scope::LdapCredentials, block);
-        for option in ["ldap_storage_username", "ldap_storage_password"] {
-            let twin = inside.is_set(&format!("{option}_file"));
-            if !twin && inside.text(option).is_none_or(str::is_empty) {
-                let message = format!("{option} is not set for ldap_storage_credentials '{name}'");
-                reading.complaints.error(inside.place(option), message);
-            }
-        }
     }
 }
 

@@ -117,7 +117,7 @@ fn compare(old: &Rule, new: &Rule, lines: &mut Lines) -> Verdict {
             pool_reset_timeout pool_client_idle_timeout pool_idle_in_transaction_timeout
             client_max client_show_id client_fwd_error log_debug log_query keepalive quantiles;
         ends:
-            storage_db storage_user pool
+            storage_db storage_user ldap_credentials pool
             pool_reserve_prepared_statement pool_session_state pool_pin_on_listen
             server_drop_on_cached_plan_error application_name_add_host maintain_params
             options backend_startup_options;

@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use crate::Secret;
 use crate::model::{
-    AuthQuery, Authentication, Checker, CpuAffinity, Endpoint, GroupQuery, Hba, Keepalive, Name,
-    PoolMode, ProxyFrom, Quantile, Role, SessionAttrs, SessionState, SharedPool, StorageKind,
-    SyslogFacility, SyslogFormat, SyslogTarget, TlsMode, TlsVersions,
+    AuthQuery, Authentication, Checker, CpuAffinity, Endpoint, GroupQuery, Hba, Keepalive,
+    LdapCredentials, LdapGrant, Name, PoolMode, ProxyFrom, Quantile, Role, SessionAttrs,
+    SessionState, SharedPool, StorageKind, SyslogFacility, SyslogFormat, SyslogTarget, TlsMode,
+    TlsVersions,
 };
 
 /// What a file would say, nearly.
@@ -23,6 +24,7 @@ pub(super) fn option(field: &'static str) -> &'static str {
         "hba" => "hba_file",
         "checker" => "ldap_endpoint_name or auth_pam_service",
         "common_names" => "auth_common_name",
+        "ldap_credentials" => "ldap_storage_credentials",
         "stats_interval_s" => "stats_interval",
         "keepalive_s" => "keepalive",
         "keepalive_interval_s" => "keepalive_keep_interval",
@@ -31,6 +33,7 @@ pub(super) fn option(field: &'static str) -> &'static str {
         "cancel_timeout" => "cancel_timeout_ms",
         "cancel_queue_timeout" => "cancel_queue_timeout_ms",
         "graceful_shutdown_timeout" => "graceful_shutdown_timeout_ms",
+        "online_restart_timeout" => "online_restart_timeout_ms",
         "enabled" => "drop_enabled",
         "interval" => "interval_ms",
         "kind" => "type",
@@ -157,6 +160,15 @@ impl Words for Checker {
             Checker::Ldap(endpoint) => format!("LDAP '{}'", endpoint.name),
             Checker::Pam(service) => format!("PAM '{service}'"),
         }
+    }
+}
+
+/// Not the passwords.
+impl Words for LdapCredentials {
+    fn words(&self) -> String {
+        let name = |grant: &LdapGrant| format!("{} as {}", grant.name, grant.user);
+        let names: Vec<String> = self.grants.iter().map(name).collect();
+        format!("'{}' of '{}': {}", self.attribute, self.endpoint.name, names.join(", "))
     }
 }
 

@@ -133,4 +133,6 @@ pub struct Global {
     pub max_sigterms_to_die: usize,
     /// For clients to leave after the first one; None = for ever.
     pub graceful_shutdown_timeout: Option<Duration>,
+    /// For a new program to serve; None = for ever.
+    pub online_restart_timeout: Option<Duration>,
 }

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Checker, Quantile, SessionAttrs, SharedPool, Storage};
+use super::{Checker, LdapCredentials, Quantile, SessionAttrs, SharedPool, Storage};
 use crate::Secret;
 
 /// One `user` or `group` block inside a `database` block.
@@ -40,6 +40,8 @@ pub struct Rule {
     pub password: Option<Secret>,
     /// Whom a password that came in clear is shown; None: it is compared with `password`.
     pub checker: Option<Checker>,
+    /// An LDAP server says who a client is at the server; `storage_user` is None then.
+    pub ldap_credentials: Option<LdapCredentials>,
     /// Who may stand in the client's certificate (`cert`); empty = its user.
     pub common_names: Vec<Name>,
     /// Who tells the secret of a client; it wins over `password`.

@@ -29,11 +29,11 @@ pub(super) const ROWS: &[Row] = &[
     flag("password_passthrough", "no")
         .doc("A password that a client gave in clear text and was let in by logs in to servers, too."),
     text("ldap_endpoint_name").doc("The LDAP server that checks passwords sent in clear."),
-    text("ldap_storage_credentials_attr").later(&[]).doc("Where LDAP keeps servers' passwords."),
+    text("ldap_storage_credentials_attr")
+        .doc("The LDAP attribute of a user that says who it is at the server: host_database_name."),
     section("ldap_storage_credentials", Scope::LdapCredentials, Label::Name)
         .repeats()
-        .later(&[])
-        .doc("A server's user and password for LDAP."),
+        .doc("Who those become whose attribute ends in its name."),
     integer("ldap_pool_size", "").deprecated(),
     integer("ldap_pool_timeout", "").deprecated(),
     integer("ldap_pool_ttl", "").deprecated(),

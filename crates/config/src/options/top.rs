@@ -114,6 +114,10 @@ pub(super) const ROWS: &[Row] = &[
         .doc("TCP_USER_TIMEOUT; 0 = the kernel's, negative = from the three above."),
     flag("bindwith_reuseport", "yes").restart().doc("SO_REUSEPORT on TCP listeners."),
     flag("enable_online_restart", "yes").restart().doc("Replace the program on SIGUSR2."),
+    natural("online_restart_timeout_ms", "60000")
+        .ours()
+        .unit("ms")
+        .doc("For a new program to serve, or it is ended and all stays as it was; 0 = for ever."),
     // limits and timeouts
     integer("client_max", "0").doc("Clients at once; 0 or less = unlimited."),
     natural("client_max_routing", "0").doc("Clients between accept and route; 0 = 64 per worker."),

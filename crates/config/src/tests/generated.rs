@@ -54,8 +54,6 @@ const OWED: &[&str] = &[
     // authentication
     "auth_module",
     "enable_mdb_iamproxy_auth",
-    "ldap_storage_credentials",
-    "ldap_storage_credentials_attr",
     // operation
     "role",
     "enable_online_restart",

@@ -389,3 +389,59 @@ fn a_minimum_is_kept_where_both_names_are_known() {
     assert_eq!((pool, rule.pool_size), (Some(("s", Some(7))), None));
     assert_eq!(rule.pool_notice_after_waiting, Some(std::time::Duration::ZERO));
 }
+
+#[test]
+fn what_ldap_grants() {
+    let rule = |ldap: &str, inside: &str| {
+        format!(
+            "storage \"s\" {{ type \"remote\" host \"h:1\" }} ldap_endpoint \"l\" {{ ldapserver \
+             \"x\" }} database \"d\" {{ user \"u\" {{ storage \"s\" pool \"session\" {ldap}\n\
+             {inside} }} }}"
+        )
+    };
+    let asks = "authentication \"none\" ldap_endpoint_name \"l\" \
+                ldap_storage_credentials_attr \"memberOf\"";
+    let grant = |name: &str, user: &str, password: &str| {
+        format!(
+            "ldap_storage_credentials \"{name}\" {{ ldap_storage_username \"{user}\" \
+             ldap_storage_password \"{password}\" }}\n"
+        )
+    };
+    let both = |a: &str, b: &str| grant("a", "u", a) + &grant("b", "u", b);
+    check(Conf, &rule(asks, &both("1", "1")), "ok");
+    check(
+        Conf,
+        &rule(asks, &both("1", "2")),
+        "f:3:1: ldap_storage_credentials 'b': 'u' has another password in 'a'",
+    );
+    check(
+        Conf,
+        &rule(asks, &(grant("a", "u", "1") + &grant("a", "v", "1"))),
+        "f:3:1: ldap_storage_credentials name 'a' is redefined",
+    );
+    check(
+        Conf,
+        &rule("authentication \"none\"", &grant("a", "u", "1")),
+        "f:2:1: warning: ldap_storage_credentials has no effect without \
+         ldap_storage_credentials_attr",
+    );
+    check(
+        Conf,
+        &rule("authentication \"none\"", "ldap_storage_credentials_attr \"a\""),
+        "f:2:1: ldap endpoint is not set, but storage cred attrs is\n  \
+         hint: set ldap_endpoint_name too",
+    );
+    let with = |option: &str| rule(asks, &format!("{option}\n{}", grant("a", "u", "1")));
+    check(
+        Conf,
+        &with("storage_user \"x\""),
+        "f:2:1: warning: rule 'd.u all': storage_user has no effect with \
+         ldap_storage_credentials_attr",
+    );
+    check(
+        Conf,
+        &with("min_pool_size 1"),
+        "f:2:1: warning: rule 'd.u all': min_pool_size is ignored with \
+         ldap_storage_credentials_attr",
+    );
+}

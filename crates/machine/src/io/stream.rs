@@ -438,6 +438,13 @@ impl Stream {
         socket::peer(self.io.fd).unwrap_or(Address::Unix(PathBuf::new()))
     }
 
+    /// The process that connected; `None` over a network, or when it lives where ours cannot be
+    /// told of it.
+    #[must_use]
+    pub fn peer_process(&self) -> Option<u32> {
+        socket::peer_process(self.io.fd).ok().filter(|process| *process != 0)
+    }
+
     /// This end.
     #[must_use]
     pub fn local(&self) -> Address {

@@ -326,6 +326,17 @@ pub(crate) fn take_error(fd: RawFd) -> io::Result<()> {
     }
 }
 
+/// The process that connected, of a Unix socket; 0 where there is none.
+pub(crate) fn peer_process(fd: RawFd) -> io::Result<u32> {
+    let mut value = libc::ucred { pid: 0, uid: 0, gid: 0 };
+    let mut len = size_of_val(&value) as libc::socklen_t;
+    let pointer = (&raw mut value).cast();
+    let (level, option) = (libc::SOL_SOCKET, libc::SO_PEERCRED);
+    // SAFETY: the kernel writes at most `len` bytes into `value`.
+    check(unsafe { libc::getsockopt(fd, level, option, pointer, &raw mut len) })?;
+    Ok(u32::try_from(value.pid).unwrap_or(0))
+}
+
 /// An option that is an integer.
 pub(crate) fn option(fd: RawFd, level: i32, option: i32) -> io::Result<i32> {
     let mut value: libc::c_int = 0;

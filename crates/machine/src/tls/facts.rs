@@ -29,6 +29,14 @@ pub struct Facts {
     pub end_point: Option<Vec<u8>>,
 }
 
+impl Facts {
+    /// How it is spoken: version and cipher, `TLSv1.3/TLS_AES_256_GCM_SHA384`.
+    #[must_use]
+    pub fn spoken(&self) -> String {
+        format!("{}/{}", self.version, self.cipher)
+    }
+}
+
 /// What a certificate says of its owner.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Peer {

@@ -10,9 +10,9 @@ use wire::auth::{StoredSecret, md5};
 use super::Home;
 use super::open::Reason;
 
-/// What a client showed when it came in as the user that the server knows. Never printed: nothing
-/// here is `Debug`.
-#[derive(Default)]
+/// What a client showed when it came in as the user that the server knows. Never printed: `Debug`
+/// writes asterisks.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Credentials {
     /// The secret that the client's proof fitted, if a server told it (`auth_query`).
     pub told: Option<Secret>,
@@ -52,11 +52,34 @@ impl Home {
         }
     }
 
-    /// Might servers not open but for what a client showed? Another process would not know it.
-    pub fn relies_on_clients(&self) -> bool {
+    /// What a client of this name takes along into another process, which opens servers with it.
+    pub fn shown_by(&self, user: &str) -> Option<Arc<Credentials>> {
+        self.shown.get().filter(|_| self.route.key().user == user)
+    }
+
+    /// A client of this name has come from another process, where this was shown. Who came in here
+    /// knows better.
+    pub fn inherit(&self, user: &str, credentials: &Credentials) {
+        if self.route.key().user != user || self.shown.get().is_some() {
+            return;
+        }
+        let mut credentials = credentials.clone();
+        if !self.route.rule().password_passthrough {
+            credentials.password = None;
+        }
+        self.show(credentials);
+    }
+
+    /// Might servers not open, or be another user's, but for what clients of other names showed, or
+    /// LDAP said? This one would not have it with it in another process.
+    pub fn relies_on_others_than(&self, user: &str) -> bool {
         let rule = self.route.rule();
+        if rule.ldap_credentials.is_some() {
+            return true;
+        }
         let of_rule = [&rule.storage_password, &rule.password];
-        !of_rule.into_iter().flatten().any(is_plain) && self.shown.get().is_some()
+        let has_none = !of_rule.into_iter().flatten().any(is_plain);
+        has_none && self.route.key().user != user && self.shown.get().is_some()
     }
 
     /// For a server that wants to read the password.
@@ -84,8 +107,8 @@ impl Home {
         &self,
         challenge: &Challenge,
     ) -> Result<Result<ClientKeys, Secret>, Reason> {
-        let of_rule = self.route.rule().storage_password.clone().filter(is_plain);
-        if let Some(secret) = of_rule {
+        let of_rule = || self.route.rule().storage_password.clone().filter(is_plain);
+        if let Some(secret) = self.granted_password().or_else(of_rule) {
             return Ok(Err(secret));
         }
         let keys = self.shown.get().and_then(|shown| shown.keys.clone());
@@ -107,6 +130,12 @@ impl Home {
         }
     }
 
+    /// That of the user whom LDAP let the route's clients become.
+    fn granted_password(&self) -> Option<Secret> {
+        let rule = self.route.rule();
+        rule.ldap_credentials.as_ref()?.password_of(&self.route.key().user).cloned()
+    }
+
     /// What there is, the first choice first, each with its name for the operator.
     fn secrets(&self) -> Vec<(&'static str, Secret)> {
         let (rule, shown) = (self.route.rule(), self.shown.get());
@@ -114,6 +143,7 @@ impl Home {
             shown.as_ref().and_then(|shown| get(shown).clone())
         };
         let all = [
+            ("ldap_storage_password", self.granted_password()),
             ("storage_password", rule.storage_password.clone()),
             ("what auth_query told", of_client(|shown| &shown.told)),
             ("the rule's password", rule.password.clone()),

@@ -52,6 +52,8 @@ pub struct Target {
     pub id: Id,
     /// Our end of the connection.
     pub local: Address,
+    /// How its TLS is spoken; None: it is not.
+    pub tls: Option<Box<str>>,
 }
 
 /// A server in somebody's hands on this machine.

@@ -174,9 +174,10 @@ impl Home {
         };
         self.shared.ring_janitor();
         let key = greeting.key.unwrap_or(CancelKey { pid: 0, secret: vec![0; 4] });
+        let (local, tls) = (stream.local(), stream.tls().map(|facts| facts.spoken().into()));
         let core = Core {
             id,
-            target: Arc::new(Target { address, key, secured, id, local: stream.local() }),
+            target: Arc::new(Target { address, key, secured, id, local, tls }),
             conversation: Conversation::new(),
             dying: false,
             holdings: Holdings::new(base, self.number()),

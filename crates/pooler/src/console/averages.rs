@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use crate::rate::{mean, per_second};
 use crate::readings::{SeenTotals, database_totals};
 use crate::shared::Shared;
 
@@ -16,6 +17,7 @@ pub struct Averages(Mutex<Window>);
 struct Window {
     before: Option<(Instant, BTreeMap<String, SeenTotals>)>,
     rates: BTreeMap<String, Rates>,
+    all: Rates,
 }
 
 /// What was done in a second, on average, and how long one of it took.
@@ -53,16 +55,22 @@ impl Averages {
         self.0.lock().expect("nothing panics under this lock").rates.clone()
     }
 
+    /// Of all databases together.
+    pub fn all(&self) -> Rates {
+        self.0.lock().expect("nothing panics under this lock").all
+    }
+
     fn read(&self, now: Instant, totals: BTreeMap<String, SeenTotals>) {
         let mut window = self.0.lock().expect("nothing panics under this lock");
-        if let Some((then, before)) = &window.before {
-            let elapsed = now.saturating_duration_since(*then);
+        if let Some((then, before)) = window.before.take() {
+            let elapsed = now.saturating_duration_since(then);
             let nothing = SeenTotals::default();
             let rates = totals.iter().map(|(name, seen)| {
                 let earlier = before.get(name).unwrap_or(&nothing);
                 (name.clone(), Rates::between(earlier, seen, elapsed))
             });
             window.rates = rates.collect();
+            window.all = Rates::between(&sum(&before), &sum(&totals), elapsed);
         }
         window.before = Some((now, totals));
     }
@@ -70,11 +78,10 @@ impl Averages {
 
 impl Rates {
     fn between(before: &SeenTotals, now: &SeenTotals, elapsed: Duration) -> Rates {
-        let ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX).max(1);
         let more = |of: fn(&SeenTotals) -> u64| of(now).saturating_sub(of(before));
-        let rate = |of: fn(&SeenTotals) -> u64| more(of).saturating_mul(1000) / ms;
+        let rate = |of: fn(&SeenTotals) -> u64| per_second(more(of), elapsed) as u64;
         let mean = |time: fn(&SeenTotals) -> u64, count: fn(&SeenTotals) -> u64| {
-            more(time).checked_div(more(count)).unwrap_or(0)
+            mean(more(time), more(count))
         };
         Rates {
             transactions: rate(|seen| seen.done.transactions),
@@ -91,33 +98,11 @@ impl Rates {
             logins: rate(|seen| seen.logins),
         }
     }
+}
 
-    /// Of all databases together, of which each has so many.
-    #[must_use]
-    pub fn plus(&self, more: &Rates) -> Rates {
-        let mean = |one: u64, count: u64, other: u64, others: u64| {
-            (one * count + other * others).checked_div(count + others).unwrap_or(0)
-        };
-        Rates {
-            transactions: self.transactions + more.transactions,
-            queries: self.queries + more.queries,
-            assignments: self.assignments + more.assignments,
-            received_bytes: self.received_bytes + more.received_bytes,
-            sent_bytes: self.sent_bytes + more.sent_bytes,
-            transaction_us: mean(
-                self.transaction_us,
-                self.transactions,
-                more.transaction_us,
-                more.transactions,
-            ),
-            query_us: mean(self.query_us, self.queries, more.query_us, more.queries),
-            wait_us: self.wait_us.max(more.wait_us),
-            parses: self.parses + more.parses,
-            server_parses: self.server_parses + more.server_parses,
-            binds: self.binds + more.binds,
-            logins: self.logins + more.logins,
-        }
-    }
+/// What was done on all databases.
+pub fn sum(totals: &BTreeMap<String, SeenTotals>) -> SeenTotals {
+    totals.values().fold(SeenTotals::default(), |sum, one| sum.plus(one))
 }
 
 /// Time that clients have waited for servers, in microseconds.

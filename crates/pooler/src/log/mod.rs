@@ -21,6 +21,7 @@ use std::time::{Duration, Instant};
 
 pub use event::{Fact, Level, Who};
 pub use format::Format;
+pub use pen::json;
 pub use syslog::SyslogOptions;
 
 use sink::{LogFile, Sink, Stdout};

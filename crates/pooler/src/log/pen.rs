@@ -68,6 +68,14 @@ impl Write for Pen<'_> {
     }
 }
 
+/// A whole text as a string of JSON, with its quotes.
+pub fn json(text: &str) -> String {
+    let mut line = String::from('"');
+    Pen::new(&mut line, Script::Quoted, usize::MAX).put(text);
+    line.push('"');
+    line
+}
+
 fn is_special(script: Script, c: char) -> bool {
     match script {
         Script::Plain => c.is_control() && c != '\t',

@@ -62,7 +62,7 @@ impl Ledger {
     }
 
     /// How many are made and have not ended.
-    pub(super) fn homes(&self) -> usize {
+    pub fn homes(&self) -> usize {
         self.lock().open
     }
 

@@ -11,16 +11,11 @@ use router::Counts;
 
 use super::ledger::{Books, Label, Mark, OTHER};
 use super::process::Process;
-use crate::backend::Home;
-use crate::readings::{self, RouteReading, SeenTotals};
+use crate::readings::{self, Counted, RouteReading, SeenTotals};
 use crate::reload::Done;
 use crate::shared::Shared;
 use crate::tally::{Times, Totals};
-use crate::turns::Turns;
 use machine::NamesCount;
-
-/// Looks at a set of homes that somebody is leaving at the same time.
-const TRIES_MAX: usize = 100;
 
 /// What is counted, now.
 pub struct Snapshot {
@@ -98,40 +93,19 @@ impl Snapshot {
 
 /// Rows of those that live and those that are gone, and rates by database.
 fn rows(shared: &Shared, now: Instant) -> (Vec<Row>, BTreeMap<String, Rates>) {
-    let homes = all_homes(shared);
-    let archived = shared.archive.all();
-    let mut turns = Turns::default();
+    let Counted { routes, gone } = readings::counted(shared);
     let mut rows = BTreeMap::new();
-    for home in &homes {
-        turns.round();
-        let reading = readings::route(home);
-        if let Some(row) =
-            row_of(shared, &mut rows, &reading.database, &reading.user, &reading.seen)
-        {
-            row.take_in(&reading);
+    for reading in &routes {
+        let RouteReading { database, user, seen, .. } = reading;
+        if let Some(row) = row_of(shared, &mut rows, database, user, seen) {
+            row.take_in(reading);
         }
     }
-    for ((database, user), seen) in &archived {
+    for ((database, user), seen) in &gone {
         row_of(shared, &mut rows, database, user, seen);
     }
-    drop(homes); // none could go to the archive meanwhile, and be counted twice
     let interval = Duration::from_secs(shared.config().global.stats_interval_s);
     rate(&mut shared.ledger.lock(), rows, now, interval)
-}
-
-/// A home that ends is for a moment neither there nor in the archive; not to be missed, as if
-/// counters had gone back.
-fn all_homes(shared: &Shared) -> Vec<Arc<Home>> {
-    let mut homes = shared.homes();
-    for _ in 0..TRIES_MAX {
-        if shared.ledger.homes() == homes.len() {
-            break;
-        }
-        drop(homes);
-        machine::yield_now();
-        homes = shared.homes();
-    }
-    homes
 }
 
 /// The row that has the names of these, with what was done there; None: nothing was.

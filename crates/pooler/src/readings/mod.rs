@@ -9,5 +9,5 @@ mod servers;
 
 pub use archive::Archive;
 pub use clients::{ClientReading, ClientState, accounts, clients};
-pub use routes::{RouteReading, SeenTotals, database_totals, route, routes};
+pub use routes::{Counted, RouteReading, SeenTotals, counted, database_totals, routes};
 pub use servers::{ServerReading, server_state, servers};

@@ -14,6 +14,9 @@ use crate::shared::Shared;
 use crate::tally::{Spans, Times, Totals};
 use crate::turns::Turns;
 
+/// Looks at a set of homes that somebody is leaving at the same time.
+const TRIES_MAX: usize = 100;
+
 /// One route, with its pool.
 pub struct RouteReading {
     /// The rule it follows now.
@@ -91,15 +94,49 @@ impl SeenTotals {
     }
 }
 
+/// All that was counted since the start: nothing is missing, and nothing is there twice.
+pub struct Counted {
+    /// On the routes that anybody uses.
+    pub routes: Vec<RouteReading>,
+    /// On those that are gone, by database and user at the server.
+    pub gone: Vec<((String, String), SeenTotals)>,
+}
+
+/// What was counted, where it was.
+pub fn counted(shared: &Shared) -> Counted {
+    let homes = all_homes(shared);
+    // Homes in our hands cannot go to the archive meanwhile, and be counted twice.
+    let gone = shared.archive.all();
+    Counted { routes: homes.iter().map(in_turn(route)).collect(), gone }
+}
+
 /// The routes that anybody uses.
 pub fn routes(shared: &Shared) -> Vec<RouteReading> {
+    all_homes(shared).iter().map(in_turn(route)).collect()
+}
+
+/// A home that ends is for a moment neither there nor in the archive; not to be missed, as if
+/// counters had gone back.
+fn all_homes(shared: &Shared) -> Vec<Arc<Home>> {
+    let mut homes = shared.homes();
+    for _ in 0..TRIES_MAX {
+        if shared.ledger.homes() == homes.len() {
+            break;
+        }
+        drop(homes);
+        machine::yield_now();
+        homes = shared.homes();
+    }
+    homes
+}
+
+/// A long row of readings keeps nobody else waiting.
+fn in_turn<T>(read: fn(&Arc<Home>) -> T) -> impl FnMut(&Arc<Home>) -> T {
     let mut turns = Turns::default();
-    let homes = shared.homes();
-    let readings = homes.iter().map(|home| {
+    move |home| {
         turns.round();
-        route(home)
-    });
-    readings.collect()
+        read(home)
+    }
 }
 
 /// What was done since the start, by the name of the database at the server.
@@ -109,19 +146,14 @@ pub fn database_totals(shared: &Shared) -> BTreeMap<String, SeenTotals> {
         let entry = totals.entry(database).or_default();
         *entry = entry.plus(seen);
     };
-    // Homes in our hands cannot go to the archive meanwhile, and be counted twice.
-    let homes = shared.homes();
-    let archived = shared.archive.all();
-    for home in &homes {
-        let counters = home.route.with(|pool| *pool.counters());
-        add(home.route.key().database.clone(), &SeenTotals::of(home, &counters));
-    }
-    archived.into_iter().for_each(|((database, _), seen)| add(database, &seen));
+    let Counted { routes, gone } = counted(shared);
+    routes.into_iter().for_each(|route| add(route.database, &route.seen));
+    gone.into_iter().for_each(|((database, _), seen)| add(database, &seen));
     totals
 }
 
 /// One of them.
-pub fn route(home: &Arc<Home>) -> RouteReading {
+fn route(home: &Arc<Home>) -> RouteReading {
     let (key, now) = (home.route.key(), machine::now());
     let (counts, counters, oldest, cancels) = home.route.with(|pool| {
         let cancels = pool.slots().filter(|slot| slot.state != State::Idle);

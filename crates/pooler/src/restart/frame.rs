@@ -1,13 +1,14 @@
 //! Frames: what the old and the new process say to each other, and how that looks in bytes: four
 //! bytes of length, one of kind, the body. Both sides are trusted programs, but not of one version:
-//! `Listeners` and `Serving` stay as they are for ever and tell the version of all else.
+//! `Listeners`, `Serving` and `Lead` stay as they are for ever; the first two tell the version of
+//! all else, and between two versions nothing else is said.
 
 use std::io;
 
 use super::luggage::Reader;
 
 /// Of the frames and of the luggage in them. Between different versions no clients are handed over.
-pub(super) const VERSION: u16 = 1;
+pub(super) const VERSION: u16 = 2;
 
 /// Length and kind.
 pub(super) const HEADER_BYTES: usize = 5;
@@ -39,6 +40,8 @@ pub(super) enum Frame {
     Refused { ticket: u64, reason: String },
     /// From either: a cancel request for a client that is not here.
     Cancel { key: [u8; 8] },
+    /// In another version, or of a kind that ours does not have.
+    Unknown,
 }
 
 const LISTENERS: u8 = 1;
@@ -48,6 +51,7 @@ const CLIENT: u8 = 4;
 const TAKEN: u8 = 5;
 const REFUSED: u8 = 6;
 const CANCEL: u8 = 7;
+const UNKNOWN: u8 = 255; // and all others
 
 impl Frame {
     /// In bytes, with the header.
@@ -82,6 +86,7 @@ impl Frame {
                 bytes.extend(key);
                 CANCEL
             }
+            Frame::Unknown => UNKNOWN,
         };
         let length = u32::try_from(bytes.len() - HEADER_BYTES).expect("luggage is bounded");
         bytes[..4].copy_from_slice(&length.to_be_bytes());
@@ -99,8 +104,11 @@ impl Frame {
         Ok(length)
     }
 
-    /// What is said; more behind it belongs to a later version.
-    pub(super) fn parse(kind: u8, body: &[u8]) -> io::Result<Frame> {
+    /// What is said in this version; more behind it belongs to a later one.
+    pub(super) fn parse(kind: u8, body: &[u8], version: u16) -> io::Result<Frame> {
+        if version != VERSION && ![LISTENERS, SERVING, LEAD].contains(&kind) {
+            return Ok(Frame::Unknown);
+        }
         let broken = || io::Error::other(format!("a frame of kind {kind} that is broken"));
         let mut reader = Reader::new(body);
         let mut read = || {
@@ -116,7 +124,7 @@ impl Frame {
                     Frame::Refused { ticket, reason }
                 }
                 CANCEL => Frame::Cancel { key: reader.array()? },
-                _ => return None,
+                _ => Frame::Unknown,
             })
         };
         read().ok_or_else(broken)
@@ -141,13 +149,23 @@ mod tests {
             let bytes = frame.bytes();
             let header: [u8; HEADER_BYTES] = bytes[..HEADER_BYTES].try_into().unwrap();
             assert_eq!(Frame::body_bytes(header).unwrap(), bytes.len() - HEADER_BYTES);
-            assert_eq!(Frame::parse(header[4], &bytes[HEADER_BYTES..]).unwrap(), frame);
+            assert_eq!(Frame::parse(header[4], &bytes[HEADER_BYTES..], VERSION).unwrap(), frame);
         }
     }
 
     #[test]
     fn nonsense_is_an_error_and_no_allocation() {
         assert!(Frame::body_bytes([255; HEADER_BYTES]).is_err());
-        assert!(Frame::parse(TAKEN, &[0; 7]).is_err() && Frame::parse(99, &[]).is_err());
+        assert!(Frame::parse(TAKEN, &[0; 7], VERSION).is_err());
+    }
+
+    /// Against a process that takes the other one for dead because it is newer.
+    #[test]
+    fn what_a_later_version_says_is_no_error() {
+        assert_eq!(Frame::parse(99, b"whatever", VERSION).unwrap(), Frame::Unknown);
+        assert_eq!(Frame::parse(TAKEN, b"new", 9).unwrap(), Frame::Unknown);
+        let serving = Frame::Serving { version: 9 };
+        assert_eq!(Frame::parse(SERVING, &[0, 9, 1, 2, 3], VERSION).unwrap(), serving);
+        assert_eq!(Frame::parse(LEAD, b"new", 9).unwrap(), Frame::Lead);
     }
 }

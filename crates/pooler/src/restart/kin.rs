@@ -45,6 +45,8 @@ pub struct Kin {
     parent: AtomicU32,
     /// Another process takes our place.
     replaced: AtomicBool,
+    /// The line to it is lost, and nobody knows yet whether it lives.
+    lost: AtomicBool,
 }
 
 /// Where clients go from here.
@@ -87,6 +89,19 @@ impl Kin {
     /// Another process takes our place, or does not any more.
     pub fn set_replaced(&self, replaced: bool) {
         self.replaced.store(replaced, Ordering::Relaxed);
+        if !replaced {
+            self.set_lost(false);
+        }
+    }
+
+    /// Is the process that takes our place about to be gone? Nobody is sent away until that is
+    /// known: the place may be ours again.
+    pub fn is_in_doubt(&self) -> bool {
+        self.is_replaced() && self.lost.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_lost(&self, lost: bool) {
+        self.lost.store(lost, Ordering::Relaxed);
     }
 
     /// Offers a client to the new process. From a coroutine; it waits for the answer.

@@ -113,9 +113,11 @@ fn write(stream: &Stream, letter: &Letter) -> Result<(), machine::Error> {
     stream.write_all_with(&letter.frame.bytes(), &descriptors, deadline)
 }
 
-/// The next frame and the sockets that came with it; None at the end.
+/// The next frame of one who speaks this version, and the sockets that came with it; None at the
+/// end.
 pub(super) fn read(
     stream: &Stream,
+    version: u16,
     deadline: Deadline,
 ) -> Result<Option<(Frame, Vec<OwnedFd>)>, machine::Error> {
     let mut descriptors = Vec::new();
@@ -127,7 +129,7 @@ pub(super) fn read(
     if !fill(stream, &mut body, &mut descriptors, deadline)? {
         return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
     }
-    Ok(Some((Frame::parse(header[4], &body)?, descriptors)))
+    Ok(Some((Frame::parse(header[4], &body, version)?, descriptors)))
 }
 
 /// False when nothing comes any more.

@@ -5,8 +5,13 @@
 use std::net::SocketAddr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
+use std::sync::Arc;
 
+use config::Secret;
 use machine::Address;
+use wire::auth::scram::ClientKeys;
+
+use crate::backend::Credentials;
 
 /// Names and values, texts and names: more than that is no luggage of ours.
 const PAIRS_MAX: u32 = 1 << 20;
@@ -45,6 +50,9 @@ pub struct Luggage {
     pub unnamed: Option<Unnamed>,
     /// Behind each `application_name` of its own.
     pub address_suffix: Option<String>,
+    /// What opens servers for clients of its name, where one of them had to show it. It goes from
+    /// one of our processes to its child over a pair of sockets that nobody else can open.
+    pub shown: Option<Arc<Credentials>>,
     /// What it has said and nobody has looked at.
     pub unread: Vec<u8>,
 }
@@ -90,8 +98,11 @@ impl Luggage {
             out.extend(version.to_be_bytes());
             out.push(u8::from(*remarkable));
         }
-        out.push(u8::from(self.address_suffix.is_some()));
-        put(&mut out, self.address_suffix.as_deref().unwrap_or_default().as_bytes());
+        put_optional(&mut out, self.address_suffix.as_deref());
+        out.push(u8::from(self.shown.is_some()));
+        if let Some(shown) = &self.shown {
+            put_shown(&mut out, shown);
+        }
         put(&mut out, &self.unread);
         out
     }
@@ -113,11 +124,8 @@ impl Luggage {
             told: reader.pairs()?,
             names: reader.pairs()?,
             unnamed: reader.unnamed()?,
-            address_suffix: {
-                let is_there = reader.u8()? != 0;
-                let suffix = reader.text()?;
-                is_there.then_some(suffix)
-            },
+            address_suffix: reader.optional_text()?,
+            shown: reader.shown()?,
             unread: reader.bytes()?.to_vec(),
         };
         reader.rest().is_empty().then_some(luggage)
@@ -128,6 +136,19 @@ fn put(out: &mut Vec<u8>, bytes: &[u8]) {
     let length = u32::try_from(bytes.len()).expect("a client's things are bounded");
     out.extend(length.to_be_bytes());
     out.extend(bytes);
+}
+
+fn put_optional(out: &mut Vec<u8>, bytes: Option<impl AsRef<[u8]>>) {
+    out.push(u8::from(bytes.is_some()));
+    if let Some(bytes) = bytes {
+        put(out, bytes.as_ref());
+    }
+}
+
+fn put_shown(out: &mut Vec<u8>, Credentials { told, keys, password }: &Credentials) {
+    put_optional(out, told.as_ref().map(Secret::reveal));
+    put_optional(out, keys.as_ref().map(ClientKeys::to_bytes));
+    put_optional(out, password.as_ref().map(Secret::reveal));
 }
 
 /// Reads bytes from front to back; None where there are too few.
@@ -194,6 +215,30 @@ impl<'a> Reader<'a> {
         (0..count).map(|_| Some((self.bytes()?.to_vec(), self.bytes()?.to_vec()))).collect()
     }
 
+    fn optional(&mut self) -> Option<Option<&'a [u8]>> {
+        if self.u8()? == 0 { Some(None) } else { self.bytes().map(Some) }
+    }
+
+    fn optional_text(&mut self) -> Option<Option<String>> {
+        match self.optional()? {
+            Some(bytes) => String::from_utf8(bytes.to_vec()).ok().map(Some),
+            None => Some(None),
+        }
+    }
+
+    fn shown(&mut self) -> Option<Option<Arc<Credentials>>> {
+        if self.u8()? == 0 {
+            return Some(None);
+        }
+        let told = self.optional_text()?.map(Secret::new);
+        let keys = match self.optional()? {
+            Some(bytes) => Some(ClientKeys::from_bytes(bytes)?),
+            None => None,
+        };
+        let password = self.optional_text()?.map(Secret::new);
+        Some(Some(Arc::new(Credentials { told, keys, password })))
+    }
+
     fn unnamed(&mut self) -> Option<Option<Unnamed>> {
         if self.u8()? == 0 {
             return Some(None);
@@ -235,6 +280,17 @@ mod tests {
     }
 
     prop_compose! {
+        fn shown()(
+            [told, password] in any::<[Option<String>; 2]>(),
+            keys in proptest::option::of(vec(any::<u8>(), 68..90)),
+        ) -> Arc<Credentials> {
+            let keys = keys.map(|bytes| ClientKeys::from_bytes(&bytes).unwrap());
+            let (told, password) = (told.map(Secret::new), password.map(Secret::new));
+            Arc::new(Credentials { told, keys, password })
+        }
+    }
+
+    prop_compose! {
         fn luggage()(
             (id, key, age_ms) in any::<(u64, [u8; 8], u64)>(),
             (attrs_by_default, attrs_own) in any::<(u8, u8)>(),
@@ -243,11 +299,12 @@ mod tests {
             [startup, wanted, told, names] in [pairs(), pairs(), pairs(), pairs()],
             unnamed in proptest::option::of(unnamed()),
             address_suffix in any::<Option<String>>(),
+            shown in proptest::option::of(shown()),
             unread in bytes(),
         ) -> Luggage {
             Luggage {
                 id, user, database, address, key, age_ms, attrs_by_default, attrs_own, startup,
-                wanted, told, names, unnamed, address_suffix, unread,
+                wanted, told, names, unnamed, address_suffix, shown, unread,
             }
         }
     }
@@ -263,6 +320,14 @@ mod tests {
             prop_assert_eq!(Luggage::parse(&bytes[..cut % bytes.len()]), None);
             let longer = [&bytes[..], &[0]].concat();
             prop_assert_eq!(Luggage::parse(&longer), None);
+        }
+
+        #[test]
+        fn what_opens_servers_is_not_printed(password in "[a-z]{9,20}") {
+            let secret = Some(Secret::new(&*password));
+            let shown = Credentials { told: secret.clone(), keys: None, password: secret };
+            let told = format!("{shown:?}");
+            prop_assert!(!told.contains(&password), "{}", told);
         }
 
         #[test]

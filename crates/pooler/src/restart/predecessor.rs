@@ -43,8 +43,8 @@ pub(crate) struct Inheritance {
 pub(crate) struct Elder {
     parent: Option<u32>,
     line: Option<Line>,
-    /// It says what we understand.
-    is_known: bool,
+    /// Of what it says.
+    version: u16,
 }
 
 impl Inheritance {
@@ -73,7 +73,7 @@ impl Inheritance {
     /// All listening sockets that were left to us, and who left them. On a machine.
     pub(crate) fn receive(self, shared: &Shared) -> (Vec<Listener>, Elder) {
         let mut sockets = self.sockets;
-        let mut elder = Elder { parent: self.parent, line: None, is_known: false };
+        let mut elder = Elder { parent: self.parent, line: None, version: 0 };
         if let Some(line) = self.line {
             match Line::start(line).and_then(|line| elder.listen_to(line)) {
                 Ok(more) => sockets.extend(more),
@@ -97,10 +97,10 @@ impl Elder {
         let deadline = Deadline::after(LISTENERS_TIMEOUT);
         let mut sockets = Vec::new();
         loop {
-            match line::read(&line.reads, deadline)? {
+            match line::read(&line.reads, VERSION, deadline)? {
                 Some((Frame::Listeners { version, more }, came)) => {
                     sockets.extend(came);
-                    self.is_known = version == VERSION;
+                    self.version = version;
                     if !more {
                         self.line = Some(line);
                         return Ok(sockets);
@@ -119,7 +119,7 @@ impl Elder {
 
 /// Clients can come: tells the old process, and does what it says until it is gone.
 pub(crate) fn follow(shared: &Arc<Shared>, machines: &Arc<[MachineHandle]>, elder: Elder) {
-    let Elder { parent, line, is_known } = elder;
+    let Elder { parent, line, version } = elder;
     let Some(parent) = parent else { return };
     shared.kin.set_parent(parent);
     let Some(line) = line else {
@@ -133,8 +133,9 @@ pub(crate) fn follow(shared: &Arc<Shared>, machines: &Arc<[MachineHandle]>, elde
     let (shared, machines) = (Arc::clone(shared), Arc::clone(machines));
     let started = machine::spawn("predecessor", move || {
         let _ = line.outbox.post(Frame::Serving { version: VERSION });
-        shared.kin.set_predecessor(is_known.then(|| Arc::clone(&line.outbox)));
-        let reason = listen(&shared, &machines, &line);
+        let outbox = (version == VERSION).then(|| Arc::clone(&line.outbox));
+        shared.kin.set_predecessor(outbox);
+        let reason = listen(&shared, &machines, &line, version);
         shared.kin.set_predecessor(None);
         shared.kin.set_parent(0);
         say(&shared, &format!("the old process {parent} is gone{reason}"));
@@ -144,9 +145,9 @@ pub(crate) fn follow(shared: &Arc<Shared>, machines: &Arc<[MachineHandle]>, elde
 }
 
 /// Until it is gone: why, if it was not in order.
-fn listen(shared: &Arc<Shared>, machines: &[MachineHandle], line: &Line) -> String {
+fn listen(shared: &Arc<Shared>, machines: &[MachineHandle], line: &Line, version: u16) -> String {
     loop {
-        let (frame, sockets) = match line::read(&line.reads, Deadline::NEVER) {
+        let (frame, sockets) = match line::read(&line.reads, version, Deadline::NEVER) {
             Ok(Some(said)) => said,
             Ok(None) => return String::new(),
             Err(error) => return format!(": {error}"),
@@ -160,7 +161,7 @@ fn listen(shared: &Arc<Shared>, machines: &[MachineHandle], line: &Line) -> Stri
                 let came = Came { shared: Arc::clone(shared), outbox, ticket, luggage, socket };
                 came.send_to(machines);
             }
-            _ => {} // what only the new one says, or a later version
+            _ => {} // what only the new one says
         }
     }
 }

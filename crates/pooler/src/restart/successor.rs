@@ -22,14 +22,15 @@ use super::predecessor::{LINE, PARENT, cancel};
 use crate::log::Who;
 use crate::shared::Shared;
 
-/// From its start to its word that clients can come: it may have to resolve names.
-const SERVING_TIMEOUT: Duration = Duration::from_secs(60);
-
 /// To begin a process.
 const SPAWN_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// What one who was told to end takes.
-const END_TIMEOUT: Duration = Duration::from_secs(10);
+/// One that has no line to us any more is about to end; behind this it is made to, and then
+/// given as long again.
+const END_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Between two looks whether it has ended. Whoever waits for a process blocks a thread.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// Of whoever started us; a new process would take them for its own.
 const NOT_INHERITED: [&str; 4] = ["LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "WATCHDOG_PID"];
@@ -53,6 +54,10 @@ struct State {
     bell: Notifier,
     process: Cell<Option<u32>>,
     outbox: RefCell<Option<Arc<Outbox>>>,
+    /// It is an Odyssey: it will never say a word, and serves.
+    is_odyssey: Cell<bool>,
+    /// It was told to end, perhaps before it was there.
+    is_unwanted: Cell<bool>,
 }
 
 /// The word to a new process that it is the main one.
@@ -85,7 +90,8 @@ impl Raising {
         bell: Notifier,
     ) -> Result<Self, machine::Error> {
         let (news, process) = (RefCell::default(), Cell::new(None));
-        let state = Rc::new(State { news, bell, process, outbox: RefCell::default() });
+        let (outbox, is_odyssey, is_unwanted) = Default::default();
+        let state = Rc::new(State { news, bell, process, outbox, is_odyssey, is_unwanted });
         let raise = Raise { shared: Arc::clone(shared), state: Rc::clone(&state) };
         machine::spawn("successor", move || raise.run(sockets))?;
         Ok(Self(state))
@@ -107,9 +113,22 @@ impl Raising {
         self.process().map(|process| Word { process, outbox })
     }
 
+    /// It has told us to go, by a signal: it serves, and hears only signals.
+    pub(crate) fn is_odyssey(&self) {
+        self.0.is_odyssey.set(true);
+        *self.0.outbox.borrow_mut() = None;
+    }
+
     /// It is not wanted any more.
     pub(crate) fn tell_to_end(&self) {
-        if let Some(process) = self.process() {
+        self.0.is_unwanted.set(true);
+        self.0.end_if_unwanted();
+    }
+}
+
+impl State {
+    fn end_if_unwanted(&self) {
+        if let Some(process) = self.process.get().filter(|_| self.is_unwanted.get()) {
             let _ = process::signal(process, libc::SIGTERM);
         }
     }
@@ -136,32 +155,44 @@ impl Raise {
     fn raise(&self, sockets: Vec<OwnedFd>) -> Result<(), String> {
         let words = self.shared.origin.command().to_vec();
         let started = machine::offload(move || start(&words), Deadline::after(SPAWN_TIMEOUT));
-        let (child, socket) = started
+        let (mut child, socket) = started
             .map_err(io::Error::other)
             .and_then(|started| started)
             .map_err(|error| format!("can't start new binary: {error}"))?;
         let process = child.id();
         self.state.process.set(Some(process));
+        self.state.end_if_unwanted();
         self.say(&format!("new binary pid = {process}"));
         let met = Line::start(socket).and_then(|line| {
             *self.state.outbox.borrow_mut() = Some(Arc::clone(&line.outbox));
             let version = self.meet(&line, sockets)?;
             Ok((line, version))
         });
-        let (line, version) = match met {
-            Ok(met) => met,
+        match met {
+            Ok((line, version)) => self.listen(&line, version),
+            Err(_) if self.state.is_odyssey.get() => {}
             Err(reason) => {
                 *self.state.outbox.borrow_mut() = None;
-                return Err(how_it_ended(child, &reason));
+                return Err(put_to_an_end(&mut child, &reason));
             }
-        };
-        self.listen(&line, version);
-        self.shared.kin.set_successor(None);
-        drop(line);
+        }
         *self.state.outbox.borrow_mut() = None;
-        let reason = how_it_ended(child, &machine::Error::Closed);
-        self.complain(&reason);
+        self.wait_for_its_end(&mut child);
         Ok(())
+    }
+
+    /// As long as it lives it may serve clients, and two must not serve one.
+    fn wait_for_its_end(&self, child: &mut Child) {
+        let mut status = ended(child, Deadline::after(END_TIMEOUT));
+        if status.is_none() {
+            // It does live, without us: clients leave again.
+            self.shared.kin.set_lost(false);
+            self.shared.rosters.iter().for_each(|roster| roster.let_stay());
+            status = ended(child, Deadline::NEVER);
+        }
+        if let Some(status) = status {
+            self.complain(&in_words(status));
+        }
     }
 
     /// Gives it what it is to have, and waits until it serves: which version it is.
@@ -176,7 +207,9 @@ impl Raise {
             }
             sockets = rest;
         }
-        match line::read(&line.reads, Deadline::after(SERVING_TIMEOUT))? {
+        let timeout = self.shared.config().global.online_restart_timeout;
+        let deadline = timeout.map_or(Deadline::NEVER, Deadline::after);
+        match line::read(&line.reads, VERSION, deadline)? {
             Some((Frame::Serving { version }, _)) => Ok(version),
             _ => Err(machine::Error::Closed),
         }
@@ -190,14 +223,16 @@ impl Raise {
             false => self.say("the new binary speaks another version: no clients go there"),
         }
         self.tell(News::Serving);
-        while let Ok(Some((frame, _))) = line::read(&line.reads, Deadline::NEVER) {
+        while let Ok(Some((frame, _))) = line::read(&line.reads, version, Deadline::NEVER) {
             match frame {
                 Frame::Taken { ticket } => desk.answer(ticket, Verdict::Taken),
                 Frame::Refused { ticket, reason } => desk.answer(ticket, Verdict::Refused(reason)),
                 Frame::Cancel { key } => cancel(&self.shared, key),
-                _ => {} // what only the old one says, or a later version
+                _ => {} // what only the old one says
             }
         }
+        self.shared.kin.set_lost(true);
+        self.shared.kin.set_successor(None);
     }
 
     fn tell(&self, news: News) {
@@ -227,21 +262,31 @@ fn start(words: &[OsString]) -> io::Result<(Child, OwnedFd)> {
     Ok((command.spawn()?, ours.into()))
 }
 
-/// It has ended, or ends now.
-fn how_it_ended(mut child: Child, reason: &machine::Error) -> String {
-    let is_hung = matches!(reason, machine::Error::TimedOut);
-    let work = move || {
-        if is_hung {
-            child.kill()?;
+/// One that has not served ends; how.
+fn put_to_an_end(child: &mut Child, reason: &machine::Error) -> String {
+    let is_late = matches!(reason, machine::Error::TimedOut);
+    if !is_late && let Some(status) = ended(child, Deadline::after(END_TIMEOUT)) {
+        return in_words(status);
+    }
+    let _ = child.kill(); // an error means that it has ended
+    let end = ended(child, Deadline::after(END_TIMEOUT));
+    let end = end.map_or_else(|| "new binary does not die".to_owned(), in_words);
+    match is_late {
+        true => format!("new binary did not serve in time, {end}"),
+        false => format!("new binary hung up and did not end, {end}"),
+    }
+}
+
+/// How it ended, if it does in time.
+fn ended(child: &mut Child, deadline: Deadline) -> Option<ExitStatus> {
+    loop {
+        if let Some(status) = child.try_wait().ok()? {
+            return Some(status);
         }
-        child.wait()
-    };
-    let process = match machine::offload(work, Deadline::after(END_TIMEOUT)) {
-        Ok(Ok(status)) => in_words(status),
-        Ok(Err(error)) => format!("new binary ended: {error}"),
-        Err(_) => "new binary hung up".to_owned(),
-    };
-    if is_hung { format!("new binary did not serve in time, {process}") } else { process }
+        if deadline.is_past(machine::now()) || machine::sleep(LOOK).is_err() {
+            return None;
+        }
+    }
 }
 
 /// In Odyssey's.

@@ -46,8 +46,8 @@ impl Login<'_> {
         // What is broken there means nothing here.
         let wanted = wire::startup::settings_of(&negotiated.message).unwrap_or_default();
         let wanted = self.shared.settings.intern(Arc::new(wanted));
-        let notified = Notified::new();
-        let standing = self.standing(None, &notified, Arc::clone(&wanted));
+        let (notified, channel) = (Notified::new(), negotiated.channel.as_ref());
+        let standing = self.standing(None, channel, &notified, Arc::clone(&wanted));
         let machine = standing.person.machine;
         let entry = self.shared.rosters[machine].enter(Arc::clone(&standing));
         let holder = KeyHolder::Console(Arc::clone(&standing));

@@ -1,6 +1,7 @@
 //! Logins: from an accepted socket to a session, as straight-line code under one deadline
 //! (`client_login_timeout`): negotiation, route, proof, and what a server would tell its client.
 
+mod granted;
 mod negotiate;
 
 use std::sync::Arc;
@@ -24,6 +25,7 @@ use super::at_console::Arrived;
 use super::attrs::{self, Attrs};
 use super::auth::{self, Candidate, Proof};
 use super::belongings::{Belongings, shown, with_suffix};
+use super::channel::Channel;
 use super::idle::Idleness;
 use super::replication::Pipe;
 use super::{Person, Places, Session, Standing, Voice, farewell, proxied, routing};
@@ -107,6 +109,9 @@ struct Admitted {
     lease: Option<Lease>,
 }
 
+/// What a client showed, and what it sent behind it.
+pub(super) type Proven = (Proof, Buffer);
+
 /// Who came in.
 enum Entrance {
     /// A client of servers.
@@ -149,8 +154,7 @@ impl Login<'_> {
             return Ok(Some(Entrance::Console(console)));
         }
         let process = admission.map_err(|refusal| Ending::Refused(refusal, Asked::default()))?;
-        let home = self.route(&rule, &asked, replication)?;
-        drop(permit);
+        let (home, proven) = self.reach(&rule, &asked, &negotiated, permit)?;
         if let Some(channel) = &negotiated.channel {
             home.tally.took(Span::Handshake, channel.handshake);
         }
@@ -159,7 +163,7 @@ impl Login<'_> {
             Replication::No => self.settings(&home, &negotiated.message)?,
             _ => Default::default(), // its server reads them
         };
-        let (rest, owed) = match self.authenticate(&home, &asked, &negotiated) {
+        let (rest, owed) = match self.authenticate(&home, &asked, &negotiated, proven) {
             Ok(proven) => proven,
             Err(ending) => {
                 drop(route); // others may have it during the pause
@@ -173,7 +177,12 @@ impl Login<'_> {
         if home.route.rule().application_name_add_host {
             own.suffix_application_name(self.host_suffix().into());
         }
-        let standing = self.standing(Some(&home), &notified, Arc::clone(&own.wanted));
+        let standing = self.standing(
+            Some(&home),
+            negotiated.channel.as_ref(),
+            &notified,
+            Arc::clone(&own.wanted),
+        );
         let machine = standing.person.machine;
         let entry = self.shared.rosters[machine].enter(Arc::clone(&standing));
         let holder = KeyHolder::Client(Arc::clone(&home));
@@ -194,6 +203,7 @@ impl Login<'_> {
     pub(super) fn standing(
         &self,
         home: Option<&Arc<Home>>,
+        channel: Option<&Channel>,
         notified: &Notified,
         wanted: Arc<Settings>,
     ) -> Arc<Standing> {
@@ -206,6 +216,8 @@ impl Login<'_> {
             local: self.client.local(),
             since: self.since,
             machine: machine::current().expect("logins run on machines"),
+            process: Person::process(&self.client, address),
+            tls: channel.map(|channel| channel.spoken.clone()),
             home: home.map(Arc::clone),
         };
         Arc::new(Standing::new(person, notified.notifier(), wanted))
@@ -328,15 +340,20 @@ impl Login<'_> {
         format!(" - {}", self.voice.address)
     }
 
-    /// The proof. Returns what the client sent behind it, and what it is to hear first.
+    /// The proof, unless there is one. Returns what the client sent behind it, and what it is to
+    /// hear first.
     fn authenticate(
         &self,
         home: &Home,
         asked: &Asked,
         negotiated: &Negotiated,
+        proven: Option<Proven>,
     ) -> Result<(Buffer, Vec<u8>), Ending> {
         let (rule, key) = (Arc::clone(&home.route.rule()), home.route.key());
-        let (proof, rest) = self.prove(&rule, key.replication, asked, negotiated)?;
+        let (proof, rest) = match proven {
+            Some(proven) => proven,
+            None => self.prove(&rule, key.replication, asked, negotiated)?,
+        };
         let Proof { password, keys, told, owed } = proof;
         // What proves to be one user is nothing to show for another.
         if key.user == asked.user {
@@ -353,7 +370,7 @@ impl Login<'_> {
         replication: Replication,
         asked: &Asked,
         negotiated: &Negotiated,
-    ) -> Result<(Proof, Buffer), Ending> {
+    ) -> Result<Proven, Ending> {
         let mut dialog = self.dialog();
         dialog.raw().extend(negotiated.rest.data());
         let StartupMessage { minor, unknown_options, .. } = &negotiated.message;
@@ -364,7 +381,19 @@ impl Login<'_> {
             encode::negotiate_protocol_version(&mut bytes, spoken, unknown_options);
             dialog.send(&bytes)?;
         }
-        let candidate = Candidate {
+        let candidate = self.candidate(rule, replication, asked, negotiated);
+        let proof = candidate.come_in(&mut dialog)?;
+        Ok((proof, dialog.finish()))
+    }
+
+    fn candidate<'a>(
+        &'a self,
+        rule: &'a Rule,
+        replication: Replication,
+        asked: &'a Asked,
+        negotiated: &'a Negotiated,
+    ) -> Candidate<'a> {
+        Candidate {
             shared: self.shared,
             rule,
             asked,
@@ -372,9 +401,7 @@ impl Login<'_> {
             channel: negotiated.channel.as_ref(),
             replication,
             deadline: self.deadline,
-        };
-        let proof = candidate.come_in(&mut dialog)?;
-        Ok((proof, dialog.finish()))
+        }
     }
 
     /// AuthenticationOk and all that a server tells its client, in one write. Returns the server if

@@ -1,8 +1,8 @@
 //! Moving: a client goes from one process to the other while it says nothing (online restart). Its
 //! socket and its belongings travel; no server does. It moves only where it could be parked: no
 //! server in its hands, nothing owed, no BEGIN that nobody has heard. Replication clients, those
-//! that are pinned, those of a session pool that have their server, those under TLS and those
-//! whose own secrets open their servers stay until they leave.
+//! that are pinned, those of a session pool that have their server, those under TLS and those whose
+//! servers open by what somebody else showed stay until they leave.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -38,7 +38,8 @@ impl Session {
             return Ok(());
         }
         let shared = Arc::clone(self.voice.shared());
-        let stays = self.own.begun || self.client.tls().is_some() || self.home.relies_on_clients();
+        let needs_others = self.home.relies_on_others_than(&self.voice.user);
+        let stays = self.own.begun || self.client.tls().is_some() || needs_others;
         if stays || !shared.kin.has_successor() {
             return Ok(());
         }
@@ -70,6 +71,7 @@ impl Session {
             age_ms: u64::try_from(self.since.elapsed().as_millis()).unwrap_or(u64::MAX),
             attrs_by_default: number(by_default),
             attrs_own: own.map_or(0, |own| number(own) + 1),
+            shown: self.home.shown_by(user),
             unread: unread.to_vec(),
             ..self.own.pack()
         }
@@ -105,6 +107,9 @@ pub fn move_in(
     let route = home.admit().map_err(|refusal| refusal.to_string())?;
     let client = ClientId(id.number());
     let key = shared.same_key(&home, client, key).ok_or("its cancel key is taken")?;
+    if let Some(shown) = &luggage.shown {
+        home.inherit(user, shown);
+    }
     let mut own = Box::new(unpack(shared, &rule, client, &luggage)?);
     own.attrs = attrs(&luggage);
     let stream = parcel.unfold().map_err(|error| error.to_string())?;
@@ -121,6 +126,8 @@ pub fn move_in(
         local: stream.local(),
         since: since(luggage.age_ms),
         machine,
+        process: Person::process(&stream, address),
+        tls: None,
         home: Some(Arc::clone(&home)),
     };
     let wanted = Arc::clone(&own.wanted);
@@ -149,6 +156,9 @@ pub fn move_in(
 fn unfit(rule: &Rule) -> Option<&'static str> {
     if rule.authentication == Authentication::Block {
         return Some("its rule lets nobody in");
+    }
+    if rule.ldap_credentials.is_some() {
+        return Some("its rule asks LDAP who it is at the server");
     }
     (rule.storage.kind != StorageKind::Remote).then_some("its rule leads to the console")
 }

@@ -248,7 +248,9 @@ impl Session {
         match () {
             () if asked.dies() => Err(Ending::Killed),
             () if is_busy => Ok(()),
-            () if asked.leaves() => Err(self.voice.told_to_leave()),
+            () if asked.leaves() && !self.voice.shared().kin.is_in_doubt() => {
+                Err(self.voice.told_to_leave())
+            }
             () if asked.yields() && self.lease.is_some() => Err(Ending::Paused),
             () => Ok(()),
         }

@@ -41,7 +41,9 @@ impl Pipe {
             let asked = standing.asked();
             match () {
                 () if asked.dies() => break Ending::Killed,
-                () if asked.leaves() => break voice.told_to_leave(),
+                () if asked.leaves() && !voice.shared().kin.is_in_doubt() => {
+                    break voice.told_to_leave();
+                }
                 () if asked.yields() => break Ending::Paused,
                 () => {}
             }

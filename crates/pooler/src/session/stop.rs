@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Instant;
 
-use machine::{Address, Notifier};
+use machine::{Address, Notifier, Stream};
 use router::{ClientId, Interned};
 use wire::settings::Settings;
 
@@ -43,8 +43,19 @@ pub struct Person {
     pub since: Instant,
     /// Its machine.
     pub machine: usize,
+    /// Its process, where the system knows it: of a unix socket.
+    pub process: Option<u32>,
+    /// How its TLS is spoken; None: it is not.
+    pub tls: Option<Box<str>>,
     /// Its route; None for a client of the console.
     pub home: Option<Arc<Home>>,
+}
+
+impl Person {
+    /// The process at the other end. Behind a proxy the client is elsewhere, and is not that one.
+    pub fn process(client: &Stream, address: &Address) -> Option<u32> {
+        matches!(address, Address::Unix(_)).then(|| client.peer_process()).flatten()
+    }
 }
 
 /// What others know of a client and may ask of it.

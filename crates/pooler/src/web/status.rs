@@ -4,6 +4,7 @@
 use std::fmt::Write as _;
 
 use crate::durations::BOUNDS_US;
+use crate::log::json as quoted;
 use crate::metrics::{Row, Snapshot};
 use crate::tally::Span;
 
@@ -12,9 +13,9 @@ pub(super) fn json(snapshot: &Snapshot) -> String {
     let mut json = format!(
         "{{\"version\":{},\"uptime_s\":{:.3},\"unready\":{},\"clients\":{},\"client_max\":{},\
          \"resident_bytes\":{},\"turns\":{:?},\"bounds_us\":{BOUNDS_US:?},\"pools\":[",
-        text(env!("CARGO_PKG_VERSION")),
+        quoted(env!("CARGO_PKG_VERSION")),
         whole.uptime.as_secs_f64(),
-        whole.unready.map_or_else(|| "null".to_owned(), text),
+        whole.unready.map_or_else(|| "null".to_owned(), quoted),
         whole.clients,
         number(whole.client_max),
         number(whole.resident_bytes),
@@ -35,9 +36,9 @@ fn pool(json: &mut String, row: &Row) {
         json,
         "{{\"database\":{},\"user\":{},\"mode\":{},\
          \"active\":{},\"waiting\":{},\"idle\":{},\"longest_wait_s\":{:.3},",
-        text(&row.database),
-        text(&row.user),
-        row.mode.map_or_else(|| "null".to_owned(), text),
+        quoted(&row.database),
+        quoted(&row.user),
+        row.mode.map_or_else(|| "null".to_owned(), quoted),
         row.clients_active(),
         counts.waiting,
         row.clients_idle(),
@@ -70,29 +71,4 @@ fn pool(json: &mut String, row: &Row) {
 
 fn number<N: ToString>(number: Option<N>) -> String {
     number.map_or_else(|| "null".to_owned(), |number| number.to_string())
-}
-
-/// A string of JSON.
-fn text(text: &str) -> String {
-    let mut quoted = String::from('"');
-    for letter in text.chars() {
-        match letter {
-            '"' | '\\' => quoted.extend(['\\', letter]),
-            // Writing to a String cannot fail.
-            '\0'..' ' => _ = write!(quoted, "\\u{:04x}", u32::from(letter)),
-            other => quoted.push(other),
-        }
-    }
-    quoted.push('"');
-    quoted
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_are_quoted() {
-        assert_eq!(text("a\"b\\c\n\u{7}é"), "\"a\\\"b\\\\c\\u000a\\u0007é\"");
-    }
 }

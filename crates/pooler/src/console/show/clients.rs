@@ -7,7 +7,7 @@ use router::{Census, ClientId};
 
 use super::super::call::{Call, Reply, Stop};
 use super::super::row::{Cell, Column, Row, int, long, text};
-use super::{micros, moment, place, seconds};
+use super::{micros, moment, place, replication, seconds};
 use crate::backend::Home;
 use crate::id::Id;
 use crate::readings::{self, ClientReading, ClientState};
@@ -31,8 +31,8 @@ pub const CLIENTS: &[Column] = &[
     text("id", "for KILL_CLIENT, and in every line of the log"),
     text("ptr", "the same id: nothing else names a client for its whole life"),
     int("coro", "the number of its machine"),
-    int("remote_pid", "always 0: nobody asks for it"),
-    text("tls", "how the connection is encrypted; empty if it is not"),
+    int("remote_pid", "its process, on a unix socket; else 0"),
+    text("tls", "version and cipher; empty without TLS"),
     text("application_name", "what the client calls itself"),
     text("link", "the id of the server that it holds; empty if there is none"),
     text("replication", "none, logical or physical"),
@@ -115,20 +115,12 @@ fn client_row(client: &ClientReading) -> Row {
         person.id.to_string().into(),
         person.id.to_string().into(),
         person.machine.into(),
-        Cell::Int(0),
-        "".into(),
+        person.process.map_or(0, u64::from).into(),
+        person.tls.as_deref().unwrap_or_default().to_owned().into(),
         client.application_name().into(),
         server.map_or(String::new(), |id| id.to_string()).into(),
         key.map_or("none", |key| replication(key.replication)).into(),
     ]
-}
-
-fn replication(kind: wire::startup::Replication) -> &'static str {
-    match kind {
-        wire::startup::Replication::No => "none",
-        wire::startup::Replication::Logical => "logical",
-        wire::startup::Replication::Physical => "physical",
-    }
 }
 
 /// Who it is and where, as far as all tables say it alike.

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use super::super::call::{Call, Reply, Stop};
 use super::super::row::{Column, Row, long, text};
 use crate::errors::NAMES;
-use crate::readings::SeenTotals;
+use crate::readings::{Counted, SeenTotals, counted};
 
 /// `SHOW ERRORS`
 pub const ERRORS: &[Column] = &[
@@ -36,8 +36,8 @@ pub fn errors_per_route(call: &Call<'_>) -> Result<Reply, Stop> {
         let entry = found.entry(names).or_default();
         *entry = entry.plus(seen);
     };
-    let routes = crate::readings::routes(call.shared);
-    call.shared.archive.all().into_iter().for_each(|(names, seen)| add(names, &seen));
+    let Counted { routes, gone } = counted(call.shared);
+    gone.into_iter().for_each(|(names, seen)| add(names, &seen));
     routes.into_iter().for_each(|route| add((route.database, route.user), &route.seen));
     let mut rows = Vec::new();
     for ((database, user), seen) in found {

@@ -13,6 +13,7 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant, SystemTime};
 
 use machine::Address;
+use wire::startup::Replication;
 
 use super::row::Cell;
 
@@ -24,6 +25,15 @@ fn place(address: &Address) -> [Cell; 2] {
             [ip.to_string().into(), Cell::Int(tcp.port().into())]
         }
         Address::Unix(_) => [address.to_string().into(), Cell::Int(-1)],
+    }
+}
+
+/// The word for what a client replicates, or its server.
+fn replication(kind: Replication) -> &'static str {
+    match kind {
+        Replication::No => "none",
+        Replication::Logical => "logical",
+        Replication::Physical => "physical",
     }
 }
 

@@ -12,24 +12,33 @@ use super::super::call::{Call, Reply, Stop};
 use super::super::row::{Cell, Column, Row, Type, long, text};
 use super::seconds;
 use crate::histogram::Counts as Histogram;
-use crate::readings::{RouteReading, routes};
+use crate::readings::{Counted, RouteReading, counted, routes};
 use crate::shared::Shared;
 use crate::tally::Times;
 
-/// `SHOW POOLS`, in Odyssey's order, then what PgBouncer has more.
-pub const POOLS: &[Column] = &[
-    text("database", "its name at the server"),
-    text("user", "its name at the server"),
-    long("cl_active", "clients that hold a server"),
-    long("cl_waiting", "clients that wait for a server"),
-    long("sv_active", "servers in clients' hands"),
-    long("sv_idle", "servers that are free"),
-    long("sv_used", "always 0: no server has to be checked before its use"),
-    long("sv_tested", "servers that are being reset"),
-    long("sv_login", "servers that are being connected"),
-    long("maxwait", "how long the oldest waiting client has waited, in s"),
-    long("maxwait_us", "the µs beyond"),
-    text("pool_mode", "session, transaction or statement"),
+/// What all tables of pools begin with, in Odyssey's order, and then more.
+macro_rules! pools_with {
+    ($($more:expr),* $(,)?) => {
+        &[
+            text("database", "its name at the server"),
+            text("user", "its name at the server"),
+            long("cl_active", "clients that hold a server"),
+            long("cl_waiting", "clients that wait for a server"),
+            long("sv_active", "servers in clients' hands"),
+            long("sv_idle", "servers that are free"),
+            long("sv_used", "always 0: no server has to be checked before its use"),
+            long("sv_tested", "servers that are being reset"),
+            long("sv_login", "servers that are being connected"),
+            long("maxwait", "how long the oldest waiting client has waited, in s"),
+            long("maxwait_us", "the µs beyond"),
+            text("pool_mode", "session, transaction or statement"),
+            $($more),*
+        ]
+    };
+}
+
+/// `SHOW POOLS`: then what PgBouncer has more.
+pub const POOLS: &[Column] = pools_with![
     long("cl_idle", "clients that have nothing to do"),
     long("cl_active_cancel_req", "cancels on their way to servers"),
     long("cl_waiting_cancel_req", "always 0: cancels wait for no server"),
@@ -38,20 +47,8 @@ pub const POOLS: &[Column] = &[
     long("paused", "1 if it is paused"),
 ];
 
-/// `SHOW POOLS_EXTENDED`: Odyssey's columns, two for each quantile behind them.
-pub const POOLS_EXTENDED: &[Column] = &[
-    text("database", "its name at the server"),
-    text("user", "its name at the server"),
-    long("cl_active", "clients that hold a server"),
-    long("cl_waiting", "clients that wait for a server"),
-    long("sv_active", "servers in clients' hands"),
-    long("sv_idle", "servers that are free"),
-    long("sv_used", "always 0: no server has to be checked before its use"),
-    long("sv_tested", "servers that are being reset"),
-    long("sv_login", "servers that are being connected"),
-    long("maxwait", "how long the oldest waiting client has waited, in s"),
-    long("maxwait_us", "the µs beyond"),
-    text("pool_mode", "session, transaction or statement"),
+/// `SHOW POOLS_EXTENDED`: then Odyssey's, and two for each quantile behind them.
+pub const POOLS_EXTENDED: &[Column] = pools_with![
     long("bytes_received", "bytes from clients"),
     long("bytes_sent", "bytes to clients"),
     long("tcp_conn_count", "clients that came"),
@@ -106,13 +103,7 @@ struct Pool {
 
 impl Pool {
     fn add(&mut self, route: &RouteReading) {
-        let (sum, counts) = (&mut self.counts, &route.counts);
-        sum.opening += counts.opening;
-        sum.idle += counts.idle;
-        sum.leased += counts.leased;
-        sum.resetting += counts.resetting;
-        sum.quarantined += counts.quarantined;
-        sum.waiting += counts.waiting;
+        self.counts = self.counts.plus(&route.counts);
         self.clients += route.clients;
         self.cancels += route.cancels;
         self.oldest_wait = self.oldest_wait.max(route.oldest_wait);
@@ -161,9 +152,9 @@ impl Pool {
 }
 
 /// By database and user at the server.
-fn pools_by_name(shared: &Shared) -> BTreeMap<(String, String), Pool> {
+fn by_name(routes: Vec<RouteReading>) -> BTreeMap<(String, String), Pool> {
     let mut pools: BTreeMap<(String, String), Pool> = BTreeMap::new();
-    for route in routes(shared) {
+    for route in routes {
         pools.entry((route.database.clone(), route.user.clone())).or_default().add(&route);
     }
     pools
@@ -171,7 +162,7 @@ fn pools_by_name(shared: &Shared) -> BTreeMap<(String, String), Pool> {
 
 /// `SHOW POOLS`
 pub fn pools(call: &Call<'_>) -> Result<Reply, Stop> {
-    let rows = pools_by_name(call.shared).into_iter().map(|((database, user), pool)| {
+    let rows = by_name(routes(call.shared)).into_iter().map(|((database, user), pool)| {
         let mut row: Row = vec![database.into(), user.into()];
         row.extend(pool.cells());
         row.extend(pool.more());
@@ -184,10 +175,11 @@ pub fn pools(call: &Call<'_>) -> Result<Reply, Stop> {
 pub fn pools_extended(call: &Call<'_>) -> Result<Reply, Stop> {
     let quantiles = all_quantiles(call.shared);
     // Traffic that is counted since the start, also of routes that are gone and came again.
-    let archived: BTreeMap<_, _> = call.shared.archive.all().into_iter().collect();
+    let Counted { routes, gone } = counted(call.shared);
+    let gone: BTreeMap<_, _> = gone.into_iter().collect();
     let (mut rows, mut all) = (Vec::new(), None::<Times>);
-    for (names, pool) in pools_by_name(call.shared) {
-        let gone = archived.get(&names).copied().unwrap_or_default();
+    for (names, pool) in by_name(routes) {
+        let gone = gone.get(&names).copied().unwrap_or_default();
         let (database, user) = names;
         let mut row: Row = vec![database.into(), user.into()];
         row.extend(pool.cells());

@@ -7,7 +7,7 @@ use router::{ClientId, Interned, State};
 use super::super::call::{Call, Reply, Stop};
 use super::super::row::{Cell, Column, Row, int, text};
 use super::clients::prepared_by_holders;
-use super::{moment, place, seconds};
+use super::{moment, place, replication, seconds};
 use crate::id::Id;
 use crate::readings::{self, ServerReading, server_state};
 use crate::turns::Turns;
@@ -35,7 +35,7 @@ pub const SERVERS: &[Column] = &[
     text("ptr", "its id, in every line of the log"),
     text("link", "the id of the client that has it; empty if nobody has it"),
     int("remote_pid", "its process at PostgreSQL"),
-    text("tls", "how the connection is encrypted; empty if it is not"),
+    text("tls", "version and cipher; empty without TLS"),
     text("offline", "1: it is closed when nobody uses it"),
     text("id", "as ptr"),
     text("replication", "none, logical or physical"),
@@ -87,15 +87,10 @@ fn server_row(server: &ServerReading) -> Row {
         target.id.to_string().into(),
         slot.holder.map_or(String::new(), |client| Id::of_client(client.0).to_string()).into(),
         u64::from(target.key.pid).into(),
-        "".into(),
+        target.tls.as_deref().unwrap_or_default().to_owned().into(),
         if slot.is_closing { "1" } else { "0" }.into(),
         target.id.to_string().into(),
-        match key.replication {
-            wire::startup::Replication::No => "none",
-            wire::startup::Replication::Logical => "logical",
-            wire::startup::Replication::Physical => "physical",
-        }
-        .into(),
+        replication(key.replication).into(),
     ]
 }
 

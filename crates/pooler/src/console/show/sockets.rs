@@ -22,8 +22,8 @@ pub const SOCKETS: &[Column] = &[
     int("wait_us", "the µs beyond"),
     text("ptr", "the id"),
     text("link", "the id of the other, if the two are together"),
-    int("remote_pid", "the process at PostgreSQL; 0 of a client"),
-    text("tls", "how the connection is encrypted; empty if it is not"),
+    int("remote_pid", "as in SHOW CLIENTS and SHOW SERVERS"),
+    text("tls", "version and cipher; empty without TLS"),
     text("application_name", "what a client calls itself; empty of a server"),
     text("id", "as ptr"),
 ];

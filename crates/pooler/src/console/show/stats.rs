@@ -1,6 +1,6 @@
 //! What was done on each database: totals since the start, averages of the last interval.
 
-use super::super::averages::{Rates, wait_us};
+use super::super::averages::{Rates, sum, wait_us};
 use super::super::call::{Call, Reply, Stop};
 use super::super::row::{Cell, Column, Row, long, text};
 use crate::readings::{SeenTotals, database_totals};
@@ -31,6 +31,7 @@ pub const STATS: &[Column] = &[
     long("total_server_parse_count", "as total_parse_count"),
     long("total_bind_count", "Bind messages of clients"),
     long("total_client_login_count", "clients that came"),
+    long("total_requests", "as total_query_count: its name before PgBouncer 1.8"),
 ];
 
 /// `SHOW STATS_TOTALS`
@@ -114,6 +115,7 @@ fn stats_row(database: String, seen: &SeenTotals, lately: &Rates) -> Row {
         done.server_parses,
         done.binds,
         *logins,
+        done.queries,
     ]));
     row
 }
@@ -142,10 +144,8 @@ pub fn stats_averages(call: &Call<'_>) -> Result<Reply, Stop> {
 
 /// `SHOW TOTALS`
 pub fn totals(call: &Call<'_>) -> Result<Reply, Stop> {
-    let all = database_totals(call.shared).into_values();
-    let seen = all.fold(SeenTotals::default(), |sum, one| sum.plus(&one));
-    let rates = call.shared.averages.rates().into_values();
-    let lately = rates.fold(Rates::default(), |sum, one| sum.plus(&one));
+    let seen = sum(&database_totals(call.shared));
+    let lately = call.shared.averages.all();
     let names = || STATS_TOTALS.iter().skip(1).map(|column| &column.name);
     let row = |prefix: &str, name: &str, value: u64| -> Row {
         vec![format!("{prefix}{name}").into(), value.into()]

@@ -6,6 +6,7 @@ use super::{Family, counter, gauge, histogram, summary};
 use crate::durations::{BOUNDS_US, Distribution};
 use crate::metrics::snapshot::{Rates, Row, Snapshot};
 use crate::metrics::text::{Samples, Steps};
+use crate::rate::{mean, per_second};
 use crate::tally::Span;
 
 pub(super) const FAMILIES: &[Family] = &[
@@ -293,7 +294,7 @@ fn quantiles(
 }
 
 fn mean_us(total_us: u64, count: u64) -> f64 {
-    seconds(total_us.checked_div(count).unwrap_or(0))
+    seconds(mean(total_us, count))
 }
 
 fn seconds(us: u64) -> f64 {
@@ -302,9 +303,6 @@ fn seconds(us: u64) -> f64 {
 
 impl Rates {
     fn per_second(&self, n: u64) -> f64 {
-        match self.elapsed.as_secs_f64() {
-            0.0 => 0.0,
-            s => n as f64 / s,
-        }
+        per_second(n, self.elapsed)
     }
 }

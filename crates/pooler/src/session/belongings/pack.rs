@@ -36,6 +36,7 @@ impl Belongings {
             age_ms: 0,
             attrs_by_default: 0,
             attrs_own: 0,
+            shown: None,
             unread: Vec::new(),
         }
     }

@@ -165,6 +165,25 @@ impl ClientKeys {
         self.salt == salt && self.iterations == iterations
     }
 
+    /// Everything, for another process of ours; as secret as a password.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let iterations = self.iterations.to_be_bytes();
+        [&self.client_key[..], &self.server_key, &iterations, &self.salt].concat()
+    }
+
+    /// What another process of ours had.
+    pub fn from_bytes(bytes: &[u8]) -> Option<ClientKeys> {
+        let (client_key, rest) = bytes.split_first_chunk()?;
+        let (server_key, rest) = rest.split_first_chunk()?;
+        let (iterations, salt) = rest.split_first_chunk()?;
+        Some(ClientKeys {
+            salt: salt.to_vec(),
+            iterations: u32::from_be_bytes(*iterations),
+            client_key: *client_key,
+            server_key: *server_key,
+        })
+    }
+
     /// What a server stores for them.
     pub fn verifier(&self) -> ScramVerifier {
         ScramVerifier {

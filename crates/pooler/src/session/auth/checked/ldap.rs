@@ -1,13 +1,14 @@
 //! LDAP: the password is right if the user's entry can be bound to with it. Which entry that is
-//! comes of the user's name alone, or of a search.
+//! comes of the user's name alone, or of a search. What else stands in it is read as nobody in
+//! particular or as `ldapbinddn`, never as the user.
+
+mod filter;
 
 use std::fs;
 use std::time::{Duration, Instant};
 
 use config::{LdapCover, LdapEndpoint, LdapEntry};
-use ldap3::{
-    LdapConn, LdapConnSettings, Scope, SearchEntry, SearchOptions, dn_escape, ldap_escape,
-};
+use ldap3::{LdapConn, LdapConnSettings, Scope, SearchEntry, SearchOptions};
 use machine::Deadline;
 use native_tls::{Certificate, TlsConnector};
 
@@ -17,8 +18,10 @@ use super::Question;
 const ANSWER_MAX: Duration = Duration::from_secs(5);
 /// One is what we want; two are enough to know that it is not the only one.
 const ENTRIES_MAX: i32 = 2;
-/// The attribute list that asks for none (RFC 4511, 4.5.1.8).
-const NO_ATTRIBUTES: [&str; 1] = ["1.1"];
+/// What asks for no attribute (RFC 4511, 4.5.1.8).
+const NO_ATTRIBUTE: &str = "1.1";
+/// What each entry fits.
+const ANY_ENTRY: &str = "(objectClass=*)";
 
 /// Blocks. Err says why not, to the operator.
 pub(super) fn knows(endpoint: &LdapEndpoint, question: &Question) -> Result<(), String> {
@@ -62,52 +65,95 @@ fn trusting(pem: &[u8]) -> Result<TlsConnector, native_tls::Error> {
     builder.build()
 }
 
+/// The values of an attribute of the user's entry. Blocks. Err says why there are none, to the
+/// operator.
+pub(super) fn values(
+    endpoint: &LdapEndpoint,
+    attribute: &str,
+    user: &str,
+    deadline: Deadline,
+) -> Result<Vec<String>, String> {
+    let mut server = connect(endpoint, deadline)?;
+    let entry = bind_to_search(&mut server, endpoint, deadline).and_then(|()| {
+        search(&mut server, &Sought::of(&endpoint.entry, user), attribute, deadline)
+    });
+    let _ = server.unbind();
+    // Servers write the name as their schema does.
+    let is_it = |name: &str| name.eq_ignore_ascii_case(attribute);
+    let mut attributes = entry?.attrs.into_iter();
+    Ok(attributes.find(|(name, _)| is_it(name)).map(|(_, values)| values).unwrap_or_default())
+}
+
 fn bind(server: &mut LdapConn, endpoint: &LdapEndpoint, question: &Question) -> Result<(), String> {
     let Question { user, password, deadline, .. } = question;
-    let dn = match &endpoint.entry {
-        LdapEntry::Between { prefix, suffix } => format!("{prefix}{}{suffix}", dn_escape(user)),
-        LdapEntry::Search { base, attribute, filter } => {
-            if let Some((dn, password)) = &endpoint.bind {
-                let bound = server.with_timeout(patience(*deadline)?);
-                let bound = bound.simple_bind(dn, password.reveal()).and_then(|it| it.success());
-                bound.map_err(|error| format!("ldapbinddn: {error}"))?;
-            }
-            let filter = filter_for(attribute, user, filter.as_deref());
-            search(server, base, &filter, *deadline)?
+    let dn = match Sought::of(&endpoint.entry, user) {
+        Sought::Named(dn) => dn,
+        below @ Sought::Below { .. } => {
+            bind_to_search(server, endpoint, *deadline)?;
+            search(server, &below, NO_ATTRIBUTE, *deadline)?.dn
         }
     };
     let bound = server.with_timeout(patience(*deadline)?).simple_bind(&dn, password);
     bound.and_then(|it| it.success()).map(|_| ()).map_err(|error| error.to_string())
 }
 
-/// The name of the only entry that fits.
+/// As who searches.
+fn bind_to_search(
+    server: &mut LdapConn,
+    endpoint: &LdapEndpoint,
+    deadline: Deadline,
+) -> Result<(), String> {
+    let Some((dn, password)) = &endpoint.bind else { return Ok(()) };
+    let bound = server.with_timeout(patience(deadline)?).simple_bind(dn, password.reveal());
+    let bound = bound.and_then(|it| it.success());
+    bound.map(|_| ()).map_err(|error| format!("ldapbinddn: {error}"))
+}
+
+/// The entry of a user.
+enum Sought {
+    /// It has this name.
+    Named(String),
+    /// It is the only one below a place that fits.
+    Below { base: String, filter: String },
+}
+
+impl Sought {
+    fn of(entry: &LdapEntry, user: &str) -> Sought {
+        match entry {
+            LdapEntry::Between { prefix, suffix } => {
+                Sought::Named(filter::name_between(prefix, user, suffix))
+            }
+            LdapEntry::Search { base, attribute, filter } => {
+                let filter = filter::filter_for(attribute, user, filter.as_deref());
+                Sought::Below { base: base.clone(), filter }
+            }
+        }
+    }
+}
+
+/// The only entry that fits, with that attribute of it.
 fn search(
     server: &mut LdapConn,
-    base: &str,
-    filter: &str,
+    sought: &Sought,
+    attribute: &str,
     deadline: Deadline,
-) -> Result<String, String> {
+) -> Result<SearchEntry, String> {
+    let (base, scope, filter) = match sought {
+        Sought::Named(dn) => (dn, Scope::Base, ANY_ENTRY),
+        Sought::Below { base, filter } => (base, Scope::Subtree, filter.as_str()),
+    };
     let seconds = i32::try_from(ANSWER_MAX.as_secs()).unwrap_or(i32::MAX);
     let options = SearchOptions::new().sizelimit(ENTRIES_MAX).timelimit(seconds);
     let server = server.with_search_options(options).with_timeout(patience(deadline)?);
-    let found = server.search(base, Scope::Subtree, filter, NO_ATTRIBUTES);
+    let found = server.search(base, scope, filter, [attribute]);
     let (entries, _) =
         found.and_then(ldap3::SearchResult::success).map_err(|error| format!("search: {error}"))?;
     let mut entries =
         entries.into_iter().filter(|entry| !entry.is_ref() && !entry.is_intermediate());
     match (entries.next(), entries.next()) {
-        (Some(only), None) => Ok(SearchEntry::construct(only).dn),
+        (Some(only), None) => Ok(SearchEntry::construct(only)),
         (None, _) => Err("no entry has this user".to_owned()),
         (Some(_), Some(_)) => Err("several entries have this user".to_owned()),
-    }
-}
-
-/// Whatever the name holds, it is compared and never read as a filter (RFC 4515).
-fn filter_for(attribute: &str, user: &str, further: Option<&str>) -> String {
-    let user = ldap_escape(user);
-    match further {
-        None => format!("({attribute}={user})"),
-        Some(further) => format!("(&({attribute}={user}){further})"),
     }
 }
 
@@ -115,51 +161,4 @@ fn filter_for(attribute: &str, user: &str, further: Option<&str>) -> String {
 fn patience(deadline: Deadline) -> Result<Duration, String> {
     let left = deadline.remaining(Instant::now()).unwrap_or(ANSWER_MAX).min(ANSWER_MAX);
     if left.is_zero() { Err("no time left".to_owned()) } else { Ok(left) }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_name_stays_a_name() {
-        let check = |user, expected: &str| assert_eq!(filter_for("uid", user, None), expected);
-        check("joe", "(uid=joe)");
-        check("*", "(uid=\\2a)");
-        check("a)(uid=*", "(uid=a\\29\\28uid=\\2a)");
-        check("a\\b", "(uid=a\\5cb)");
-        assert_eq!(filter_for("cn", "j", Some("(a=b)")), "(&(cn=j)(a=b))");
-    }
-
-    proptest::proptest! {
-        /// Parentheses, stars and backslashes of a name never reach the filter as such, and what is
-        /// built can be read. Fails against a filter that takes the name as it is.
-        #[test]
-        fn any_name_makes_one_comparison(user in "[^\\x00]{1,60}") {
-            let filter = filter_for("uid", &user, None);
-            let inside = filter.strip_prefix("(uid=").and_then(|it| it.strip_suffix(')'));
-            let inside = inside.expect("one comparison");
-            proptest::prop_assert!(!inside.contains(['(', ')', '*']), "{}", filter);
-            proptest::prop_assert_eq!(unescaped(inside), user.as_bytes());
-            proptest::prop_assert!(ldap3::parse_filter(&filter).is_ok(), "{}", filter);
-        }
-    }
-
-    fn unescaped(text: &str) -> Vec<u8> {
-        let (mut bytes, mut rest) = (Vec::new(), text.as_bytes());
-        while let Some((&byte, behind)) = rest.split_first() {
-            match byte {
-                b'\\' => {
-                    let digits = std::str::from_utf8(&behind[..2]).unwrap();
-                    bytes.push(u8::from_str_radix(digits, 16).unwrap());
-                    rest = &behind[2..];
-                }
-                _ => {
-                    bytes.push(byte);
-                    rest = behind;
-                }
-            }
-        }
-        bytes
-    }
 }
