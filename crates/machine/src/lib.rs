@@ -41,6 +41,7 @@ mod census;
 pub mod channel;
 mod clock;
 mod coroutine;
+mod dump;
 mod engine;
 mod error;
 mod io;
