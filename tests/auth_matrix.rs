@@ -1,6 +1,8 @@
 //! The matrix of docs/authentication.md: each method of clients, each kind of secret, each method
-//! of servers, with PostgreSQL and its psql. The page says what comes of it, and is compared.
+//! of servers, with PostgreSQL, its psql and psycopg. The page says what comes of it, and is
+//! compared.
 
+use crate::drivers::Psycopg;
 use crate::support::postgres::PASSWORD;
 use crate::support::{Pooler, Postgres, Setup};
 use crate::tools::program_at;
@@ -115,53 +117,79 @@ fn pooler(rows: &[Row]) -> Pooler {
     setup.start()
 }
 
-/// What psql says to it: nothing, that the client was refused, or that no server was got.
-fn attempt(pooler: &Pooler, database: &str, role: &str) -> Result<(), &'static str> {
-    let mut psql = program_at(pooler.port, "psql");
-    psql.env("PGPASSWORD", PASSWORD).args(["-U", role, "-d", database]);
-    let (good, out, err) =
-        crate::support::process::run(psql.args(["-w", "-Atc", "select current_user"]));
-    match (good, err.contains("failed to connect to remote server")) {
-        (true, _) => {
-            assert_eq!(out.trim(), role);
+/// Who tries: psql, and psycopg where there is one. They have to agree.
+struct Clients<'a> {
+    pooler: &'a Pooler,
+    psycopg: Option<Psycopg>,
+}
+
+/// What is said to a client: nothing, that it was refused, or that no server was got.
+type Said = Result<(), &'static str>;
+
+impl Clients<'_> {
+    fn attempt(&mut self, database: &str, role: &str) -> Said {
+        let mut psql = program_at(self.pooler.port, "psql");
+        psql.env("PGPASSWORD", PASSWORD).args(["-U", role, "-d", database]);
+        let (good, out, err) =
+            crate::support::process::run(psql.args(["-w", "-Atc", "select current_user"]));
+        let said = if good { Ok(out.trim().to_owned()) } else { Err(err) };
+        let said = judge(&said, database, role);
+        if let Some(psycopg) = &mut self.psycopg {
+            let (port, password) = (self.pooler.port, PASSWORD.replace('\'', "\\'"));
+            let target = format!(
+                "host=127.0.0.1 port={port} user={role} dbname={database} password='{password}'"
+            );
+            let theirs = judge(&psycopg.login(&target), database, role);
+            assert_eq!(theirs, said, "psycopg and psql in {database} as {role}");
+        }
+        said
+    }
+
+    fn cell(&mut self, row: usize, role: &str) -> &'static str {
+        for (help, (name, _)) in HELPS.iter().enumerate() {
+            match self.attempt(&database(row, help), role) {
+                Ok(()) => return name,
+                Err("client") => return "—",
+                Err(_) => {}
+            }
+        }
+        panic!("{row} {role}: not even with storage_password");
+    }
+}
+
+fn judge(said: &Result<String, String>, database: &str, role: &str) -> Said {
+    match said {
+        Ok(user) => {
+            assert_eq!(user, role);
             Ok(())
         }
-        (_, true) => Err("server"),
-        (_, false) => {
+        Err(error) if error.contains("failed to connect to remote server") => Err("server"),
+        Err(error) => {
             let refusals = ["password authentication failed for user", "check your config"];
-            assert!(refusals.iter().any(|words| err.contains(words)), "{database} {role}: {err}");
+            let is_refusal = refusals.iter().any(|words| error.contains(words));
+            assert!(is_refusal, "{database} {role}: {error}");
             Err("client")
         }
     }
 }
 
-fn cell(pooler: &Pooler, row: usize, role: &str) -> &'static str {
-    for (help, (name, _)) in HELPS.iter().enumerate() {
-        match attempt(pooler, &database(row, help), role) {
-            Ok(()) => return name,
-            Err("client") => return "—",
-            Err(_) => {}
-        }
-    }
-    panic!("{row} {role}: not even with storage_password");
-}
-
 fn matrix() -> String {
     let rows = rows();
     let pooler = pooler(&rows);
+    let mut clients = Clients { pooler: &pooler, psycopg: Psycopg::start() };
     let mut table = "| clients | their secret |".to_owned();
     SERVERS.iter().for_each(|(server, _)| table += &format!(" server: {server} |"));
     table += "\n|---|---|---|---|---|---|\n";
     for (at, Row { method, secret }) in rows.iter().enumerate() {
         table += &format!("| {method} | {} |", secret.map_or("", |(_, words)| words));
-        SERVERS.iter().for_each(|(_, role)| table += &format!(" {} |", cell(&pooler, at, role)));
+        SERVERS.iter().for_each(|(_, role)| table += &format!(" {} |", clients.cell(at, role)));
         table.push('\n');
     }
     pooler.stop();
     table
 }
 
-/// The page is what psql was seen to do.
+/// The page is what psql and psycopg were seen to do.
 #[test]
 fn every_method_with_every_secret_and_every_server() {
     let role = format!("create role matrix_trust login password $p${PASSWORD}$p$");

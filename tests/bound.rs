@@ -1,6 +1,8 @@
 //! Logins that lean on TLS: SCRAM bound to the channel, and certificates for a proof. By libpq, and
 //! by hand where somebody cheats.
 
+mod servers;
+
 use crate::support::message::cstr;
 use crate::support::papers::{Greeting, secure_client};
 use crate::support::process::run;

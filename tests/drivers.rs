@@ -4,8 +4,11 @@
 //! with what is special about its driver at its head; they end with 16 clients at a time.
 //! `scripts/test` installs and builds what they need.
 
+mod logins;
 mod on_the_wire;
 mod rust_postgres;
+
+pub use logins::Psycopg;
 
 use crate::support::postgres::PASSWORD;
 use crate::support::process::run;

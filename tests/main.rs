@@ -6,6 +6,7 @@ mod auth_matrix;
 mod auth_query;
 mod bound;
 mod broken_files;
+mod certificates;
 mod command_line;
 mod console;
 mod contract;

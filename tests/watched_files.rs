@@ -130,3 +130,32 @@ fn guarded_by(dir: &Path) -> Setup {
     );
     Setup::new().rule("postgres", "app", &rule)
 }
+
+/// As Kubernetes mounts secrets: the file is a link into `..data`, a link to a directory, and that
+/// is turned round by a rename. And as editors and deployments write: a new file in its place.
+#[test]
+fn a_file_counts_however_it_is_replaced() {
+    use std::os::unix::fs::symlink;
+    let dir = new_dir("pooler-test-watched");
+    let version = |name: &str, text: &str| {
+        std::fs::create_dir(dir.join(name)).unwrap();
+        put(&dir.join(name), "secret", text);
+        symlink(name, dir.join("..new")).unwrap();
+        std::fs::rename(dir.join("..new"), dir.join("..data")).unwrap();
+    };
+    version("..1", "mounted\n");
+    symlink("..data/secret", dir.join("secret")).unwrap();
+    let pooler = guarded_by(&dir).start();
+    drop(pooler.login(&app("mounted")));
+    version("..2", "mounted again\n");
+    lets_in(&pooler, "mounted again");
+    // The old one went away, as kubelet does it.
+    std::fs::remove_dir_all(dir.join("..1")).unwrap();
+    put(&dir, "beside", "renamed\n");
+    std::fs::rename(dir.join("beside"), dir.join("secret")).unwrap();
+    lets_in(&pooler, "renamed");
+    put(&dir, "secret", "written in place\n");
+    lets_in(&pooler, "written in place");
+    pooler.stop();
+    std::fs::remove_dir_all(&dir).unwrap();
+}

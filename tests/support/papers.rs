@@ -75,6 +75,11 @@ pub struct Greeting<'a> {
 
 /// A raw client with TLS; None if the handshake fails.
 pub fn secure_client(port: u16, greeting: &Greeting<'_>) -> Option<Client> {
+    secure_client_behind(b"", port, greeting)
+}
+
+/// Likewise, behind what a proxy sends first.
+pub fn secure_client_behind(header: &[u8], port: u16, greeting: &Greeting<'_>) -> Option<Client> {
     use std::io::{Read, Write};
     let mut builder = SslConnector::builder(SslMethod::tls()).unwrap();
     builder.set_verify(SslVerifyMode::NONE);
@@ -84,6 +89,7 @@ pub fn secure_client(port: u16, greeting: &Greeting<'_>) -> Option<Client> {
     let mut stream = std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
     stream.set_nodelay(true).unwrap();
     stream.set_read_timeout(Some(super::PATIENCE)).unwrap();
+    stream.write_all(header).unwrap();
     if !greeting.direct {
         stream.write_all(&[0, 0, 0, 8, 4, 210, 22, 47]).unwrap();
         let mut answer = [0];

@@ -121,9 +121,8 @@ impl Login<'_> {
     fn next(&self, dialog: &mut Dialog<'_>) -> Result<Startup, Ending> {
         loop {
             let data = dialog.raw();
-            let parsed = wire::startup::parse(data.data()).map_err(|error| {
-                proxied::unexpected(data.data(), &self.listen).unwrap_or_else(|| silent(error))
-            })?;
+            let parsed = wire::startup::parse(data.data())
+                .map_err(|error| self.taken_for(data.data()).unwrap_or_else(|| silent(error)))?;
             if let Some((packet, bytes)) = parsed {
                 data.consume(bytes);
                 return Ok(packet);
@@ -131,5 +130,14 @@ impl Login<'_> {
             data.reserve(wire::startup::PACKET_BYTES_MAX as usize);
             dialog.fill()?;
         }
+    }
+
+    /// Bytes that are no packet, and what they look like.
+    fn taken_for(&self, data: &[u8]) -> Option<Ending> {
+        if self.listen.tls.is_none() && data.first() == Some(&HANDSHAKE) {
+            let text = "direct TLS, and the listen section offers no TLS";
+            return Some(Ending::Silent(text.into()));
+        }
+        proxied::unexpected(data, &self.listen)
     }
 }
