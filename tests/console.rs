@@ -1,11 +1,12 @@
 //! The admin console: what tools ask and what they are told, over both protocols, and who may ask.
-//! That what is told is true is in `numbers`, what the commands do is in `acts`.
+//! That what is told is true is in `numbers` and `truth`, what the commands do is in `acts`.
 
 mod acts;
 mod drivers;
 mod exporters;
 mod numbers;
 mod shapes;
+mod truth;
 
 use crate::support::process::run;
 use crate::support::{
@@ -185,4 +186,25 @@ fn psql_is_at_home() {
     assert!(well, "{errors}");
     assert!(out.starts_with("odyssey ") && out.contains("\nf\nactive|yes\n"), "{out}");
     pooler.stop();
+}
+
+/// Against one limit for all: monitoring that forgets to hang up would keep the operator out.
+#[test]
+fn an_operator_gets_in_when_onlookers_have_taken_all_places() {
+    const ONLOOKERS_MAX: usize = 112;
+    let pooler = with_console(Setup::transaction(1)).start();
+    let onlooker = Login::new("stat", "console");
+    let mut clients: Vec<Client> = (0..ONLOOKERS_MAX).map(|_| pooler.login(&onlooker)).collect();
+    let text = "too many client tcp connections (client_max for user console.stat 112)";
+    let error = pooler.refused(&onlooker);
+    assert_eq!(whole(&error), ("ERROR", "53300", text));
+    let mut admin = console(&pooler);
+    assert_eq!(table(&mut admin, "show clients").len(), ONLOOKERS_MAX + 1);
+    clients.pop().unwrap().leave();
+    until("a place to be free", PATIENCE, || {
+        (table(&mut admin, "show clients").len() == ONLOOKERS_MAX).then_some(())
+    });
+    clients.push(pooler.login(&onlooker));
+    clients.push(admin);
+    pooler.stop_with(clients);
 }

@@ -4,6 +4,7 @@
 mod page;
 pub mod scrape;
 
+use crate::console::{console, with_console};
 use crate::support::fake::one_row;
 use crate::support::process::{self, free_port};
 use crate::support::{Client, FakeServer, Login, PATIENCE, Pooler, Setup, Wire, until};
@@ -297,6 +298,34 @@ fn readyz_says_no_while_the_process_drains() {
     client.query("commit");
     drop(client);
     assert!(pooler.wait_for_exit(PATIENCE).success());
+}
+
+/// PAUSE is for all poolers at once, while PostgreSQL restarts. If each of them said that it is not
+/// ready, a balancer had nobody left, and turned away clients that would only have had to wait.
+#[test]
+fn readyz_says_yes_under_pause_suspend_and_disable() {
+    let (pooler, port) = start(&with_console(Setup::transaction(1)));
+    let mut admin = console(&pooler);
+    let mut client = pooler.client();
+    let ready = |say: &str| {
+        let answer = get(port, "/readyz");
+        assert_eq!((answer.status, answer.body.as_str()), (200, say));
+        scrape(port).value("odyssey_is_paused")
+    };
+    for (begin, end) in [("pause", "resume"), ("suspend", "resume")] {
+        assert_eq!(admin.query(begin).error(), None);
+        assert_eq!(ready("ready, and paused: clients wait for RESUME\n"), 1.0);
+        client.send(&Wire::new().query("select 'waited'"));
+        assert_eq!(admin.query(end).error(), None);
+        assert_eq!(client.until_ready().column(), ["waited"]);
+        assert_eq!(ready("ready\n"), 0.0);
+    }
+    for one_of_many in ["disable postgres", "enable postgres", "pause postgres"] {
+        assert_eq!(admin.query(one_of_many).error(), None);
+        assert_eq!(ready("ready\n"), 0.0, "{one_of_many}");
+    }
+    admin.query("resume");
+    pooler.stop_with(vec![client, admin]);
 }
 
 #[test]

@@ -2,10 +2,11 @@
 //! that are at hand.
 
 use crate::support::pooler::binary;
-use crate::support::process::new_dir;
+use crate::support::process::{free_port, new_dir, write};
+use crate::support::{Login, Pooler, Postgres};
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
@@ -141,4 +142,32 @@ fn manifests_probe_what_is_served() {
     assert_eq!(manifest.matches("path: /livez").count(), 1);
     assert_eq!(manifest.matches("path: /readyz").count(), 2);
     assert!(!manifest.contains('\t') && manifest.matches("\n---\n").count() == 2);
+}
+
+/// The script of the image, not only its configuration: it becomes the pooler, which serves, and
+/// ends at the container's SIGTERM.
+#[test]
+fn the_image_serves_with_a_configuration_of_its_variables() {
+    let (dir, port) = (new_dir("packaging-test-image"), free_port());
+    let sockets = format!(
+        "unix_socket_dir \"{0}\"\nunix_socket_mode \"0777\"\nlisten {{ port {port} }}\n",
+        dir.display()
+    );
+    let include = write(&dir, "sockets.conf", &sockets);
+    let mut command = Command::new("sh");
+    command.arg(root().join("packaging/docker/entrypoint.sh")).stdin(Stdio::null());
+    command.env("CONFIG_FILE", dir.join("made.conf")).env("PRE_INCLUDE_PATH", include);
+    command.env("PROGRAM", env!("CARGO_BIN_EXE_pooler")).env("RUN_MODE", "test");
+    command.env("PG_PORT", Postgres::shared().port.to_string());
+    command.env("LISTEN_HOST", "127.0.0.1").env("LISTEN_PORT", port.to_string());
+    command.env("USER_AUTH_TYPE", "scram-sha-256").env("USER_PASSWORD", "a 'word'");
+    command.env("POOL_TYPE", "transaction").env("POOL_RESERVE_PREPARED_STATEMENT", "yes");
+    let out = fs::File::create(dir.join("log")).unwrap();
+    let pooler = Pooler::by(command, dir, port, out.into());
+    let mut client = pooler.login(&Login::new("app", "postgres").password("a 'word'"));
+    assert_eq!(client.scalar("select current_user"), "app");
+    assert_eq!(pooler.refused(&Login::new("app", "postgres").password("b")).code, "28P01");
+    let mut console = pooler.login(&Login::new("console", "console"));
+    assert_eq!(console.query("show version").error(), None);
+    pooler.stop_with(vec![client, console]);
 }

@@ -328,3 +328,75 @@ fn five_restarts_under_pgbench_fail_nothing() {
     let mut pooler = pooler;
     pooler.wait_for_exit(PATIENCE);
 }
+
+/// What an application's driver holds on to: prepared statements by its own names, settings, the
+/// key for cancels it was given by a process that is gone.
+#[test]
+fn a_driver_does_not_notice_that_its_process_changed_twice() {
+    let pooler = restarting(Setup::transaction(3)).start();
+    let url = format!("host=127.0.0.1 port={} user=app dbname=postgres", pooler.port);
+    let url = format!("{url} application_name=traveller");
+    let mut driver = postgres::Client::connect(&url, postgres::NoTls).unwrap();
+    let add = driver.prepare("select $1::int4 + $2::int4").unwrap();
+    driver.batch_execute("set statement_timeout to '77s'; set search_path to pg_catalog").unwrap();
+    let mut last: Option<Successor> = None;
+    for round in 0..2_i32 {
+        let old = in_place(&pooler);
+        let new = restart(&pooler);
+        wait_until_gone(old);
+        let sum: i32 = driver.query_one(&add, &[&40, &round]).unwrap().get(0);
+        assert_eq!(sum, 40 + round);
+        for (name, value) in [
+            ("statement_timeout", "77s"),
+            ("search_path", "pg_catalog"),
+            ("application_name", "traveller"),
+        ] {
+            let shown: String = driver.query_one(&format!("show {name}"), &[]).unwrap().get(0);
+            assert_eq!(shown, value, "{name}");
+        }
+        let another = driver.prepare("select $1::text || 'new'").unwrap();
+        let text: String = driver.query_one(&another, &[&"a "]).unwrap().get(0);
+        assert_eq!(text, "a new");
+        let token = driver.cancel_token();
+        let sleeper = std::thread::spawn(move || {
+            let error = driver.batch_execute("select pg_sleep(30)").expect_err("it is cancelled");
+            (driver, error.code().cloned())
+        });
+        until("the query to be cancelled", PATIENCE, || {
+            let _ = token.cancel_query(postgres::NoTls);
+            let_pass(Duration::from_millis(50));
+            sleeper.is_finished().then_some(())
+        });
+        let (back, code) = sleeper.join().unwrap();
+        assert_eq!(code, Some(postgres::error::SqlState::QUERY_CANCELED));
+        driver = back;
+        last = Some(new);
+    }
+    drop(driver);
+    last.expect("two of them").stop();
+    let mut pooler = pooler;
+    pooler.wait_for_exit(PATIENCE);
+}
+
+/// What it listens to is in its server, which moves nowhere. Against one who moves it and lets it
+/// wait for ever.
+#[test]
+fn a_client_that_listens_stays_with_its_server() {
+    let setup = restarting(Setup::transaction(3));
+    let mut pooler = setup.global("conn_drop_options { drop_enabled no }").start();
+    let mut listens = pooler.client();
+    let mut goes = pooler.client();
+    assert_eq!(listens.query("listen news").commands(), ["LISTEN"]);
+    let new = restart(&pooler);
+    pooler.wait_for_line("taken over from the old process");
+    assert_eq!(goes.query("notify news, 'from the new process'").commands(), ["NOTIFY"]);
+    let heard = listens.until_tag(b'A');
+    let text = String::from_utf8_lossy(&heard.0.last().unwrap().body).into_owned();
+    assert!(text.contains("from the new process"), "{text:?}");
+    assert!(pooler.is_alive(), "as long as it listens");
+    assert_eq!(listens.query("unlisten *").commands(), ["UNLISTEN"]);
+    assert!(pooler.wait_for_exit(PATIENCE).success(), "{}", pooler.log());
+    assert_eq!(listens.scalar("select 'moved then'"), "moved then");
+    drop((listens, goes));
+    new.stop();
+}

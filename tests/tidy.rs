@@ -3,6 +3,9 @@
 //! the lints is a wish.
 #![allow(clippy::unwrap_used, reason = "a test says what it expects by failing")]
 
+#[path = "tidy/licences.rs"]
+mod licences;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use config::{Config, Format, Loaded, Secrets, dump};
 use crossbeam_channel::{Sender, bounded};
 use machine::process::{self, Title};
-use machine::{Engine, EngineConfig, Listener, MachineHandle, Signals};
+use machine::{Engine, EngineConfig, Listener, MachineHandle, Notified, Signals};
 
 use crate::console::averages;
 use crate::daemon::{self, Role};
@@ -258,8 +258,10 @@ impl System {
             return Exit::Failed;
         };
         self.open_web();
-        self.shared.tell(Stage::Listening { succeeds: elder.is_there() });
-        restart::follow(&self.shared, &self.machines, elder);
+        let shown = Notified::new();
+        let succeeds = elder.is_there().then(|| shown.notifier());
+        self.shared.tell(Stage::Listening { succeeds });
+        restart::follow(&self.shared, &self.machines, elder, shown);
         life.run()
     }
 

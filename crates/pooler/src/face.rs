@@ -5,8 +5,8 @@
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError};
-use machine::MachineHandle;
 use machine::process::Title;
+use machine::{MachineHandle, Notifier};
 
 use crate::boot::Exit;
 use crate::daemon::Word;
@@ -27,8 +27,8 @@ const STATUS_INTERVAL: Duration = Duration::from_secs(5);
 pub enum Stage {
     /// Clients can come. One that takes the place of another is not ready before that one says so.
     Listening {
-        /// It takes the place of another.
-        succeeds: bool,
+        /// It takes the place of another, who may go when this has rung: the pid file is ours then.
+        succeeds: Option<Notifier>,
     },
     /// We are the main process.
     Leading,
@@ -121,8 +121,9 @@ impl Face {
         match stage {
             Stage::Listening { succeeds } => {
                 self.present(shared)?;
-                if !succeeds {
-                    self.supervisor.ready();
+                match succeeds {
+                    Some(bell) => bell.notify(),
+                    None => self.supervisor.ready(),
                 }
             }
             Stage::Leading | Stage::Reloaded | Stage::Staying => self.supervisor.ready(),

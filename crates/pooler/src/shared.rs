@@ -16,8 +16,8 @@ use wire::settings::Settings;
 use crate::auth_query::AuthQueries;
 use crate::backend::{Home, Route, Routes, Shown};
 use crate::checkers::Checkers;
-use crate::console::CONSOLES_MAX;
 use crate::console::averages::Averages;
+use crate::console::{CONSOLES_MAX, ONLOOKERS_MAX};
 use crate::ending::Ending;
 use crate::errors::Errors;
 use crate::face::Stage;
@@ -97,6 +97,8 @@ pub struct Shared {
     pub archive: Archive,
     /// Clients of the console.
     pub consoles: ClientLimit,
+    /// Those of them who may only look.
+    pub onlookers: ClientLimit,
     /// What was done lately.
     pub averages: Averages,
     /// The machines; none before they run.
@@ -170,6 +172,7 @@ impl Shared {
             errors: Errors::default(),
             archive: Archive::default(),
             consoles: ClientLimit::new(Scope::Route, Some(CONSOLES_MAX)),
+            onlookers: ClientLimit::new(Scope::Route, Some(ONLOOKERS_MAX)),
             averages: Averages::default(),
             machines: OnceLock::new(),
             roll: Semaphore::new(1),

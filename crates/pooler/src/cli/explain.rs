@@ -53,8 +53,14 @@ fn explained(client: &Client, loaded: &Loaded) -> Result<(String, bool), String>
         let _ = writeln!(text, "{number:4}. {title:wide$}  {}  {verdict}", place(rule));
     }
     let found = verdicts.iter().find(|(_, verdict)| *verdict == Verdict::Matched);
+    let alias = found.is_none().then(|| rules.find(&client.ask())).flatten();
+    if let Some(rule) = alias {
+        let (database, name) = (&client.database, &rule.database);
+        let _ = writeln!(text, "'{database}' is another name of the console '{name}'.");
+    }
+    let found = found.map(|(rule, _)| *rule).or(alias);
     match found {
-        Some((rule, _)) => settings(&mut text, rule, loaded),
+        Some(rule) => settings(&mut text, rule, loaded),
         None => text.push_str("No rule is for this client: it is refused.\n"),
     }
     Ok((text, found.is_some()))
@@ -213,6 +219,23 @@ database default { user "root" { authentication "block" storage "pg" pool "sessi
         );
         says(&client("app", "shop", Some("10.1.2.3"), false), &["another kind of connection"]);
         says(&client("me", "other", None, false), &["No rule is for this client: it is refused."]);
+    }
+
+    /// As long as only rules were asked, it said of every exporter that it is refused.
+    #[test]
+    fn the_console_is_found_by_its_other_names() {
+        let console = r#"storage "here" { type "local" }
+database "admin" { user "stat" { authentication "none" storage "here" pool "session" } }
+"#;
+        let text = format!("{FILE}{console}");
+        let loaded = config::parse("o.conf", &text, config::Format::Conf).expect("it is right");
+        let told = |user, database| {
+            explained(&client(user, database, None, false), &loaded).expect("it is understood")
+        };
+        let (text, found) = told("stat", "pgbouncer");
+        assert!(found && text.contains("'pgbouncer' is another name of the console 'admin'."));
+        assert!(text.contains("Rule admin.stat all at o.conf:16:"), "{text}");
+        assert!(!told("somebody", "pgbouncer").1);
     }
 
     #[test]

@@ -37,6 +37,23 @@ Lets transactions finish, then ends.
 Enough of them
 .RB ( max_sigterms_to_die )
 end it at once.
+.TP
+.B SIGHUP
+Reads the configuration again; a bad one changes nothing.
+.TP
+.B SIGUSR1
+Opens
+.B log_file
+anew, after it was moved away.
+.TP
+.B SIGUSR2
+Starts the program that stands in the place of this one and hands it the listening sockets and the
+idle clients, if
+.B enable_online_restart
+says so.
+One that does not serve within
+.B online_restart_timeout_ms
+is ended, and nothing has happened.
 .SH EXIT STATUS
 .TP
 .B 0
@@ -114,6 +131,9 @@ mod tests {
             for flag in command.flags {
                 assert!(text.contains(&escaped(&flag.title())), "{}", flag.long);
             }
+        }
+        for signal in ["SIGTERM", "SIGINT", "SIGHUP", "SIGUSR1", "SIGUSR2"] {
+            assert!(text.contains(signal), "{signal}");
         }
         assert!(text.is_ascii());
     }

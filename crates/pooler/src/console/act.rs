@@ -82,14 +82,19 @@ pub fn kill(call: &Call<'_>) -> Result<Reply, Stop> {
 
 /// `KILL_CLIENT`
 pub fn kill_client(call: &Call<'_>) -> Result<Reply, Stop> {
-    let malformed = || Notice::error("42601", "console command error: an id of SHOW CLIENTS");
+    const IDS: &str = "SHOW CLIENTS lists the ids";
+    let malformed = || {
+        Notice::error("42601", "console command error: the id of a client is required")
+            .with_hint(IDS)
+    };
     let id = call.optional()?.ok_or_else(malformed)?;
     let digits = id.strip_prefix(['c', 'C']).filter(|digits| digits.len() == 12);
     let number = digits.and_then(|digits| u64::from_str_radix(digits, 16).ok());
     let client = ClientId(number.ok_or_else(malformed)?);
     let found = call.shared.rosters.iter().find_map(|roster| roster.find(client));
     let Some(found) = found else {
-        return Err(Notice::error("42704", format!("client {id} is not here")).into());
+        let notice = Notice::error("42704", format!("client {id} is not here"));
+        return Err(notice.with_hint(IDS).into());
     };
     found.kill();
     done()
@@ -126,7 +131,8 @@ pub fn reload(call: &Call<'_>) -> Result<Reply, Stop> {
     let Report { applied, needs_restart, rejected, warnings } = report;
     if !rejected.is_empty() {
         let notice = Notice::error("F0000", "reload rejected, nothing was changed");
-        return Err(notice.with_detail(rejected.join("\n")).into());
+        let notice = notice.with_detail(rejected.join("\n"));
+        return Err(notice.with_hint("mend the files and RELOAD again").into());
     }
     let say = |text: String| Notice::new(Severity::Notice, "00000", text);
     let mut notices: Vec<Notice> = warnings.into_iter().map(say).collect();
@@ -187,7 +193,8 @@ fn everybody(call: &Call<'_>) -> Vec<Arc<Standing>> {
 
 fn stuck(stuck: Stuck) -> Notice {
     match stuck {
-        Stuck::Full => Notice::error("54000", "too many databases are paused or disabled by name"),
+        Stuck::Full => Notice::error("54000", "too many databases are paused or disabled by name")
+            .with_hint("PAUSE without a name pauses them all"),
         Stuck::EverythingIsPaused => {
             let text = "all databases are paused, one alone cannot be resumed";
             Notice::error("55000", text).with_hint("RESUME resumes them all")

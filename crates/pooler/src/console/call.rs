@@ -112,7 +112,8 @@ impl Call<'_> {
             || self.shared.homes().iter().any(|home| home.route.key().database == name);
         match is_known {
             true => Ok(Some(name)),
-            false => Err(Notice::error("3D000", format!("no such database: {name}"))),
+            false => Err(Notice::error("3D000", format!("no such database: {name}"))
+                .with_hint("SHOW RULES lists the databases that rules name")),
         }
     }
 

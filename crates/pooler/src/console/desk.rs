@@ -98,7 +98,8 @@ impl Console {
             tag::CLOSE => self.close(body, out),
             other => {
                 let name = wire::tag::frontend::name(other);
-                Err(Notice::error("0A000", format!("unsupported request '{name}'")).into())
+                let notice = Notice::error("0A000", format!("unsupported request '{name}'"));
+                Err(notice.with_hint("the console takes queries, simple and extended").into())
             }
         };
         match done {
@@ -280,7 +281,8 @@ impl Console {
                 }
                 if !command.right.is_of(self.role()) {
                     let text = "Unsuitable user role to emit console command";
-                    return Err(Notice::error("42501", text).into());
+                    let notice = Notice::error("42501", text);
+                    return Err(notice.with_hint("the rule's `role` says what it may do").into());
                 }
                 self.flush(out).map_err(Stop::Over)?; // it may take its time
                 self.note(command, statement);

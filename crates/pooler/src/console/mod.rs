@@ -44,6 +44,9 @@ const READ_TIMEOUT: Duration = Duration::from_secs(60);
 /// Console clients at once.
 pub const CONSOLES_MAX: usize = 128;
 
+/// Those of them who may only look: monitoring that forgets to hang up keeps no operator out.
+pub const ONLOOKERS_MAX: usize = 112;
+
 /// What a console client occupies as long as it lives.
 #[expect(dead_code, reason = "held for their Drop")]
 pub struct Places {
@@ -51,6 +54,8 @@ pub struct Places {
     pub seat: Seat,
     /// Under [`CONSOLES_MAX`].
     pub console: Admission,
+    /// Under [`ONLOOKERS_MAX`]; None of who may change something.
+    pub onlooker: Option<Admission>,
     /// In the roster of its machine.
     pub entry: Entry,
     /// Its cancel key.

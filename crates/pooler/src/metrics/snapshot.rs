@@ -210,6 +210,8 @@ pub struct Whole {
     pub uptime: Duration,
     /// Why clients should not be sent here.
     pub unready: Option<&'static str>,
+    /// An operator paused all pools.
+    pub is_paused: bool,
     /// Connections of clients.
     pub clients: usize,
     /// How many there may be.
@@ -227,6 +229,7 @@ impl Snapshot {
         Whole {
             uptime: self.started.elapsed().unwrap_or_default(),
             unready: self.unready,
+            is_paused: self.is_paused,
             clients: self.shared.clients.live(),
             client_max: self.shared.config().global.client_max,
             resident_bytes: self.process.map(|process| process.resident_bytes),

@@ -20,6 +20,9 @@ use crate::shared::Shared;
 /// The old process, which has a reason to be quick.
 const LISTENERS_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// To write a pid file and the like.
+const SHOWN_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// Until the old process has heard that a client is ours; behind this it must have.
 const SENT_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -117,21 +120,22 @@ impl Elder {
     }
 }
 
-/// Clients can come: tells the old process, and does what it says until it is gone.
-pub(crate) fn follow(shared: &Arc<Shared>, machines: &Arc<[MachineHandle]>, elder: Elder) {
+/// Clients can come: tells the old process when that was shown to the world, and does what it says
+/// until it is gone.
+pub(crate) fn follow(
+    shared: &Arc<Shared>,
+    machines: &Arc<[MachineHandle]>,
+    elder: Elder,
+    shown: Notified,
+) {
     let Elder { parent, line, version } = elder;
     let Some(parent) = parent else { return };
     shared.kin.set_parent(parent);
-    let Some(line) = line else {
-        // An Odyssey: it wants to be told to go, and tells us when we are the main process.
-        say(shared, &format!("send SIGTERM to parent instance {parent}"));
-        if let Err(error) = process::signal(parent, libc::SIGTERM) {
-            say(shared, &format!("process {parent} cannot be told to go: {error}"));
-        }
-        return;
-    };
     let (shared, machines) = (Arc::clone(shared), Arc::clone(machines));
     let started = machine::spawn("predecessor", move || {
+        // An old process that goes before that removes a pid file that is about to be ours.
+        let _ = machine::wait_any(&[], Some(&shown), Deadline::after(SHOWN_TIMEOUT));
+        let Some(line) = line else { return relieve(&shared, parent) };
         let _ = line.outbox.post(Frame::Serving { version: VERSION });
         let outbox = (version == VERSION).then(|| Arc::clone(&line.outbox));
         shared.kin.set_predecessor(outbox);
@@ -142,6 +146,14 @@ pub(crate) fn follow(shared: &Arc<Shared>, machines: &Arc<[MachineHandle]>, elde
         shared.tell(Stage::Leading);
     });
     drop(started);
+}
+
+/// An Odyssey wants to be told to go, and tells us when we are the main process.
+fn relieve(shared: &Shared, parent: u32) {
+    say(shared, &format!("send SIGTERM to parent instance {parent}"));
+    if let Err(error) = process::signal(parent, libc::SIGTERM) {
+        say(shared, &format!("process {parent} cannot be told to go: {error}"));
+    }
 }
 
 /// Until it is gone: why, if it was not in order.

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use config::Rule;
+use config::{Role, Rule};
 use machine::{Buffer, Notified, Seat};
 use wire::backend::TransactionStatus;
 use wire::encode;
@@ -37,6 +37,10 @@ impl Login<'_> {
         negotiated: Negotiated,
     ) -> Result<Box<Arrived>, Ending> {
         let refused = |refusal| Ending::Refused(refusal, asked.clone());
+        let onlooker = match rule.role {
+            Some(Role::Admin) => None,
+            _ => Some(self.shared.onlookers.admit().map_err(refused)?),
+        };
         let console = self.shared.consoles.admit().map_err(refused)?;
         let proven = self.prove(&rule, Replication::No, asked, &negotiated);
         let (proof, rest) = proven.inspect_err(|ending| {
@@ -52,7 +56,7 @@ impl Login<'_> {
         let entry = self.shared.rosters[machine].enter(Arc::clone(&standing));
         let holder = KeyHolder::Console(Arc::clone(&standing));
         let key = self.shared.key_for(&holder, self.client_id())?;
-        let places = console::Places { seat, console, entry, key };
+        let places = console::Places { seat, console, onlooker, entry, key };
         self.greet(&places, asked, &wanted)?;
         Ok(Box::new(Arrived { rule, places, notified, standing, rest }))
     }

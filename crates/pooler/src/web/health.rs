@@ -1,6 +1,8 @@
 //! What probes ask. `/livez`: does every machine's loop turn? If not, only a restart helps.
 //! `/readyz`: may clients be sent here? Whether servers can be reached is no part of it: when they
-//! cannot, that is so for all poolers at once, and to take all of them away helps nobody.
+//! cannot, that is so for all poolers at once, and to take all of them away helps nobody. For the
+//! same reason PAUSE is none: clients that come are let in and wait for RESUME, where a balancer
+//! without a pooler to send them to would turn them away.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -24,15 +26,15 @@ pub fn unready(shared: &Shared) -> Option<&'static str> {
     if !web.is_open.load(Ordering::Acquire) {
         return Some("starting");
     }
-    if shared.routes.gates().is_all_paused() {
-        return Some("paused");
-    }
     let is_full = config.global.client_max.is_some_and(|max| shared.clients.live() >= max);
     is_full.then_some("client_max is reached")
 }
 
 pub(super) fn ready(shared: &Shared) -> Answer {
     match unready(shared) {
+        None if shared.routes.gates().is_all_paused() => {
+            Answer::text(200, "ready, and paused: clients wait for RESUME\n")
+        }
         None => Answer::text(200, "ready\n"),
         Some(why) => Answer::text(503, format!("not ready: {why}\n")),
     }

@@ -226,7 +226,8 @@ function show() {
   const [before, then] = [past[past.length - 2], earlier(past.length - 1)];
   byId("version").textContent = now.version;
   byId("uptime").textContent = `up ${age(now.uptime_s)}`;
-  state(now.unready === null ? "ready" : `not ready: ${now.unready}`, now.unready === null);
+  const trouble = now.unready !== null ? `not ready: ${now.unready}` : now.paused ? "paused" : "";
+  state(trouble || "ready", trouble === "");
   byId("tiles").replaceChildren(...tiles());
   const busiest = (a, b) => b.waiting - a.waiting || b.active - a.active || b.queries - a.queries;
   const pools = [...now.pools].sort(busiest);

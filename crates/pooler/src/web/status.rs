@@ -11,11 +11,12 @@ use crate::tally::Span;
 pub(super) fn json(snapshot: &Snapshot) -> String {
     let whole = snapshot.whole();
     let mut json = format!(
-        "{{\"version\":{},\"uptime_s\":{:.3},\"unready\":{},\"clients\":{},\"client_max\":{},\
-         \"resident_bytes\":{},\"turns\":{:?},\"bounds_us\":{BOUNDS_US:?},\"pools\":[",
+        "{{\"version\":{},\"uptime_s\":{:.3},\"unready\":{},\"paused\":{},\"clients\":{},\
+         \"client_max\":{},\"resident_bytes\":{},\"turns\":{:?},\"bounds_us\":{BOUNDS_US:?},\"pools\":[",
         quoted(env!("CARGO_PKG_VERSION")),
         whole.uptime.as_secs_f64(),
         whole.unready.map_or_else(|| "null".to_owned(), quoted),
+        whole.is_paused,
         whole.clients,
         number(whole.client_max),
         number(whole.resident_bytes),
