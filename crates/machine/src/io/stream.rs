@@ -235,18 +235,6 @@ impl Stream {
         Ok(progress)
     }
 
-    /// Reads what is there, if anything is, into the room of `buffer`, for who has to have more: the
-    /// end of the stream is an error.
-    ///
-    /// # Errors
-    /// As [`try_read`](Stream::try_read), and `UnexpectedEof` at the end of the stream.
-    pub fn try_read_more(&self, buffer: &mut Buffer) -> Result<(), Error> {
-        match self.try_read_into(buffer)? {
-            Progress::End => Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()),
-            Progress::Done(_) | Progress::Wait => Ok(()),
-        }
-    }
-
     /// Writes as much as there is room for. Never `End`: a closed peer is an error.
     ///
     /// # Errors
@@ -351,32 +339,6 @@ impl Stream {
         let n = self.read(buffer.space(), deadline)?;
         buffer.filled(n);
         Ok(n)
-    }
-
-    /// Waits for bytes and reads them into the room of `buffer`, for who has to have more: the end
-    /// of the stream is an error.
-    ///
-    /// # Errors
-    /// `Io`, with `UnexpectedEof` at the end of the stream; `TimedOut`, `Cancelled`.
-    pub fn read_more(&self, buffer: &mut Buffer, deadline: Deadline) -> Result<(), Error> {
-        match self.read_into(buffer, deadline)? {
-            0 => Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()),
-            _ => Ok(()),
-        }
-    }
-
-    /// Waits until all of `bytes` is read, for messages of a known length.
-    ///
-    /// # Errors
-    /// `Io`, with `UnexpectedEof` when the stream ends before; `TimedOut`, `Cancelled`.
-    pub fn read_exact(&self, mut bytes: &mut [u8], deadline: Deadline) -> Result<(), Error> {
-        while !bytes.is_empty() {
-            match self.read(bytes, deadline)? {
-                0 => return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()),
-                n => bytes = &mut bytes[n..],
-            }
-        }
-        Ok(())
     }
 
     /// Writes everything. For answers and requests of bounded size; a relay must not wait for one
