@@ -11,6 +11,7 @@ mod command_line;
 mod console;
 mod contract;
 mod convert;
+mod crooked_logins;
 mod daemon;
 mod doors;
 mod drivers;

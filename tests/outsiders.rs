@@ -200,3 +200,45 @@ fn asking(pooler: &Pooler, user: &str) -> Client {
     client.send(&crate::support::Wire::new().message(b'p', b"x\0"));
     client
 }
+
+/// With everything logged that can be: what clients send, what the file has for LDAP, what LDAP
+/// lets them become.
+#[test]
+fn nothing_that_outsiders_judge_is_in_any_line() {
+    let dir = new_dir("unsaid");
+    let path = daemon(&dir, |client, told| {
+        let status = u8::from(told == b"ann\0right s3cr3t\0");
+        client.write_all(&[frame(&[status]), frame(b"ann@example.org")].concat()).unwrap();
+    });
+    let slapd = slapd::Slapd::start();
+    let people = format!(
+        "ldap_endpoint \"people\" {{ ldapserver \"127.0.0.1\" ldapport {} ldapprefix \"uid=\" \
+         ldapsuffix \",dc=example,dc=org\" ldapbinddn \"{}\" ldapbindpasswd \"s3cr3t bind\" }}",
+        slapd.port,
+        slapd::ADMIN
+    );
+    let mut setup = Setup::new().also(&people);
+    let socket = format!("external_auth_socket_path \"{}\"", path.display());
+    for option in ["log_debug yes", "log_query yes", "log_config yes", "log_stats yes", &socket] {
+        setup = setup.global(option);
+    }
+    let ldap = r#"authentication "clear_text" ldap_endpoint_name "people""#;
+    let setup = rules(setup, &["ann"], r#"authentication "external""#);
+    let setup = rules(setup, &["lea"], ldap);
+    let grants = r#"ldap_storage_credentials_attr "description" ldap_storage_credentials "ro" {
+        ldap_storage_username "app" ldap_storage_password "s3cr3t grant" }"#;
+    let rule = format!(r#"{ldap} storage "pg" pool "transaction" {grants}"#);
+    let pooler = setup.rule("other", "lea", &rule).start();
+    lets_in(&pooler, "ann", "right s3cr3t");
+    not_from_outside(&pooler, "wrong s3cr3t");
+    refuses(&pooler, "lea", "wrong s3cr3t");
+    lets_in(&pooler, "lea", "lea secret");
+    pooler.refused(&Login::new("lea", "other").password("lea secret"));
+    pooler.wait_for_line("gets no storage credentials");
+    let log = pooler.log();
+    assert!(log.contains("ldap_storage_password \"***\""), "{log}");
+    let said = |line: &&str| line.contains("s3cr3t") || line.contains("lea secret");
+    let lines: Vec<&str> = log.lines().filter(said).collect();
+    assert!(lines.is_empty(), "{lines:#?}");
+    pooler.stop();
+}

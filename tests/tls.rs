@@ -4,7 +4,7 @@
 use crate::support::certificates::Wish;
 use crate::support::papers::{Greeting, secure_client};
 use crate::support::pooler::OPEN;
-use crate::support::process::run;
+use crate::support::process::{new_dir, run, write};
 use crate::support::{
     CLEANUP, FakeServer, Login, PATIENCE, Papers, Pooler, Postgres, Setup, Wire, let_pass, until,
 };
@@ -260,6 +260,32 @@ fn s_client_comes_back_with_its_session() {
         }
     }
     pooler.wait_for_line(", resumed");
+    pooler.stop();
+}
+
+/// TLS 1.3 gives its tickets behind the handshake, so that `-reconnect` never sees one: the session
+/// is kept in a file and shown by a second client.
+#[test]
+fn s_client_shows_a_session_that_another_one_kept() {
+    let pooler = secure().start();
+    let dir = new_dir("tls-session");
+    let session = dir.join("session.pem");
+    // No startup packet has four bytes: the pooler hangs up, and s_client has read all there was.
+    let packet = write(&dir, "packet", "\0\0\0\u{4}");
+    for version in ["TLSv1.2", "TLSv1.3"] {
+        let meet = |what: &str| {
+            let mut command = std::process::Command::new("openssl");
+            let address = format!("127.0.0.1:{}", pooler.port);
+            command.args(["s_client", "-starttls", "postgres", "-connect", &address, "-ign_eof"]);
+            command.arg(version.replace("TLSv1.", "-tls1_")).arg(what).arg(&session);
+            let output = command.stdin(std::fs::File::open(&packet).unwrap()).output().unwrap();
+            String::from_utf8_lossy(&output.stdout).into_owned()
+        };
+        let (kept, shown) = (meet("-sess_out"), meet("-sess_in"));
+        assert!(kept.contains(&format!("New, {version}")), "{kept}");
+        assert!(shown.contains(&format!("Reused, {version}")), "{shown}");
+    }
+    let _ = std::fs::remove_dir_all(dir);
     pooler.stop();
 }
 

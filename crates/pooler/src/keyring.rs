@@ -28,7 +28,8 @@ pub struct Keyring {
 
 impl Default for Keyring {
     fn default() -> Self {
-        let salts = crate::random::bytes().expect("OpenSSL has randomness when a process starts");
+        let salts =
+            crate::random::bytes().expect("the kernel has randomness when a process starts");
         Self { server_keys: Mutex::default(), verifiers: Mutex::default(), salts }
     }
 }

@@ -17,7 +17,7 @@ use machine::{Address, Deadline, JoinHandle, ListenOptions, Listener, MachineHan
 
 use crate::log::Who;
 use crate::session::{Arrival, welcome};
-use crate::shared::Shared;
+use crate::shared::{Shared, stream_options};
 use crate::world::World;
 
 /// Names in `listen` are resolved once, when the section appears.
@@ -341,6 +341,7 @@ fn options(listen: &Listen, global: &Global) -> ListenOptions {
         backlog: i32::try_from(listen.backlog).unwrap_or(i32::MAX),
         reuseport: global.bindwith_reuseport,
         unix_mode: global.unix_socket_mode,
+        stream: stream_options(global, &config::Keepalive::default()),
     }
 }
 
@@ -384,7 +385,8 @@ impl Acceptor {
         let least = self.machines.iter().min_by_key(|machine| machine.load());
         let machine = least.expect("an engine has machines");
         let seat = machine.seat();
-        let arrival = Arrival { parcel, address: address.clone(), seat, listen, permit };
+        let local = self.listener.local();
+        let arrival = Arrival { parcel, address: address.clone(), local, seat, listen, permit };
         let shared = Arc::clone(&self.shared);
         if let Err(error) = machine.spawn("client", move || welcome(&shared, arrival)) {
             self.shared.log.error("startup", &who, format_args!("client refused: {error}"));

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::SystemTime;
 
 use arc_swap::{ArcSwap, Guard};
-use config::Rule;
+use config::{Global, Rule};
 use crossbeam_channel::Sender;
 use machine::{Keepalive, MachineHandle, Notifier, StreamOptions};
 use router::{CancelKeys, ClientId, ClientKey, ClientLimit, Parameters, Scope, Statements};
@@ -272,39 +272,13 @@ impl Shared {
 
     /// How sockets are set, servers' and those of clients that are not routed yet.
     pub fn stream_options(&self) -> StreamOptions {
-        self.options_with(&config::Keepalive::default())
+        stream_options(&self.config().global, &config::Keepalive::default())
     }
 
     /// How the sockets of a rule's clients are set; None: as all others.
     pub fn client_options(&self, rule: &Rule) -> Option<StreamOptions> {
         let own = rule.keepalive != config::Keepalive::default();
-        own.then(|| self.options_with(&rule.keepalive))
-    }
-
-    /// What a rule leaves out is as for the process.
-    fn options_with(&self, rule: &config::Keepalive) -> StreamOptions {
-        let config = self.config();
-        let global = &config.global;
-        let or = |own: u32, all: u32| if own > 0 { own } else { all };
-        let keepalive = Keepalive {
-            idle_s: or(rule.idle_s, global.keepalive_s),
-            interval_s: or(rule.interval_s, global.keepalive_interval_s),
-            probes: or(rule.probes, global.keepalive_probes),
-        };
-        let user_timeout_ms = match rule.user_timeout_ms {
-            0 => global.keepalive_user_timeout_ms,
-            own if own > 0 => own,
-            _ => config::keepalive_gives_up_ms(
-                keepalive.idle_s.into(),
-                keepalive.interval_s.into(),
-                keepalive.probes.into(),
-            ),
-        };
-        StreamOptions {
-            nodelay: global.nodelay,
-            keepalive: (keepalive.idle_s > 0).then_some(keepalive),
-            user_timeout_ms: u32::try_from(user_timeout_ms).ok().filter(|&ms| ms > 0),
-        }
+        own.then(|| stream_options(&self.config().global, &rule.keepalive))
     }
 
     /// Somebody has to look after the servers.
@@ -340,6 +314,30 @@ impl Shared {
     /// Debug lines for this rule?
     pub fn is_debug(&self, rule: &Rule) -> bool {
         self.config().global.log_debug || rule.log_debug
+    }
+}
+
+/// How the sockets of a rule's clients are set; what it leaves out is as for the process.
+pub fn stream_options(global: &Global, rule: &config::Keepalive) -> StreamOptions {
+    let or = |own: u32, all: u32| if own > 0 { own } else { all };
+    let keepalive = Keepalive {
+        idle_s: or(rule.idle_s, global.keepalive_s),
+        interval_s: or(rule.interval_s, global.keepalive_interval_s),
+        probes: or(rule.probes, global.keepalive_probes),
+    };
+    let user_timeout_ms = match rule.user_timeout_ms {
+        0 => global.keepalive_user_timeout_ms,
+        own if own > 0 => own,
+        _ => config::keepalive_gives_up_ms(
+            keepalive.idle_s.into(),
+            keepalive.interval_s.into(),
+            keepalive.probes.into(),
+        ),
+    };
+    StreamOptions {
+        nodelay: global.nodelay,
+        keepalive: (keepalive.idle_s > 0).then_some(keepalive),
+        user_timeout_ms: u32::try_from(user_timeout_ms).ok().filter(|&ms| ms > 0),
     }
 }
 

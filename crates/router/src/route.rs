@@ -228,12 +228,11 @@ impl<S, W, C: Clone> Route<S, W, C> {
 
     /// Remembers what a server told at login; the last one counts. Servers that tell the same share
     /// what is returned.
-    pub fn learn(&self, parameters: Parameters) -> Arc<Parameters> {
+    pub fn learn(&self, new: Arc<Parameters>) -> Arc<Parameters> {
         let mut learned = lock(&self.learned);
-        if let Some(known) = learned.as_ref().filter(|known| ***known == parameters) {
+        if let Some(known) = learned.as_ref().filter(|known| **known == new) {
             return Arc::clone(known);
         }
-        let new = Arc::new(parameters);
         let before = learned.replace(Arc::clone(&new));
         drop(learned);
         drop(before); // outside the lock: it may be the last owner of a long list

@@ -118,6 +118,9 @@ impl Settings {
 
     /// Where a name is or belongs. Nearly always it comes in lower case and costs no copy.
     fn find(&self, name: &[u8]) -> Result<usize, usize> {
+        if self.sorted.is_empty() {
+            return Err(0);
+        }
         let name = normalised(name);
         self.sorted.binary_search_by(|(known, _)| (**known).cmp(&*name))
     }

@@ -4,7 +4,7 @@
 use super::Io;
 use super::address::Address;
 use super::parcel::Parcel;
-use super::stream::Stream;
+use super::stream::{Stream, StreamOptions};
 use crate::Deadline;
 use crate::census::Doing;
 use crate::coroutine::sleep;
@@ -18,7 +18,7 @@ use std::convert::Infallible;
 use std::fs::{self, Permissions};
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::rc::Rc;
@@ -39,11 +39,19 @@ pub struct ListenOptions {
     pub reuseport: bool,
     /// Permissions of a Unix socket's file.
     pub unix_mode: Option<u32>,
+    /// What accepted connections have from birth: each takes it from the listening socket, without
+    /// a system call.
+    pub stream: StreamOptions,
 }
 
 impl Default for ListenOptions {
     fn default() -> ListenOptions {
-        ListenOptions { backlog: 128, reuseport: false, unix_mode: None }
+        ListenOptions {
+            backlog: 128,
+            reuseport: false,
+            unix_mode: None,
+            stream: StreamOptions::default(),
+        }
     }
 }
 
@@ -81,6 +89,7 @@ impl Listener {
             }
             Address::Unix(path) => remove_stale(address, path)?,
         }
+        hand_down(fd, address, &options.stream)?;
         socket::bind(fd, address)?;
         let local = socket::local(fd)?;
         let file = match address {
@@ -218,11 +227,13 @@ impl Listener {
         }
     }
 
-    /// Takes over what can change while it listens: `backlog` and `unix_mode`.
+    /// Takes over what can change while it listens: `backlog`, `unix_mode`, and `stream` for those
+    /// who come from now on.
     ///
     /// # Errors
     /// `Io`.
     pub fn retune(&self, options: &ListenOptions) -> Result<(), Error> {
+        hand_down(self.fd.as_raw_fd(), &self.local, &options.stream)?;
         socket::listen(self.fd.as_raw_fd(), options.backlog)?;
         if let (Address::Unix(path), Some(mode)) = (&self.local, options.unix_mode)
             && self.file == identity(path).ok()
@@ -274,6 +285,19 @@ impl Drop for Listener {
     }
 }
 
+/// Gives a listening socket what its connections inherit; what is left out is as with a new socket.
+fn hand_down(fd: RawFd, address: &Address, options: &StreamOptions) -> io::Result<()> {
+    if let Address::Unix(_) = address {
+        return Ok(());
+    }
+    let fresh = socket::socket(address)?;
+    for (level, option, value) in options.table() {
+        let by_default = || socket::option(fresh.as_raw_fd(), level, option);
+        socket::set_option(fd, level, option, value.map_or_else(by_default, Ok)?)?;
+    }
+    Ok(())
+}
+
 fn identity(path: &Path) -> io::Result<(u64, u64)> {
     let metadata = fs::symlink_metadata(path)?;
     Ok((metadata.dev(), metadata.ino()))
@@ -293,5 +317,49 @@ fn remove_stale(address: &Address, path: &Path) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => fs::remove_file(path),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         _ => Err(io::ErrorKind::AddrInUse.into()), // somebody answers
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::io::stream::Keepalive;
+    use std::net::TcpStream;
+
+    /// What a connection has that nobody set anything on.
+    fn inherited(listener: &Listener) -> Vec<i32> {
+        let Address::Tcp(address) = listener.local() else { panic!("it is TCP") };
+        let _client = TcpStream::connect(address).unwrap();
+        // It is in the queue: the connection is there when `connect` is through.
+        let accepted = (0..1000).find_map(|_| {
+            let accepted = socket::accept(listener.fd.as_raw_fd()).ok();
+            if accepted.is_none() {
+                std::thread::yield_now();
+            }
+            accepted
+        });
+        let (accepted, _) = accepted.unwrap();
+        let value = |(level, option, _)| socket::option(accepted.as_raw_fd(), level, option);
+        StreamOptions::default().table().map(|row| value(row).unwrap()).to_vec()
+    }
+
+    /// Fails where the kernel stops handing one of them down, and where `retune` only adds.
+    #[test]
+    fn connections_are_born_with_the_options_of_their_listener() {
+        let any = Address::Tcp(SocketAddr::from(([127, 0, 0, 1], 0)));
+        let plain = Listener::bind(&any, &ListenOptions::default()).unwrap();
+        let by_default = inherited(&plain);
+        let stream = StreamOptions {
+            nodelay: true,
+            keepalive: Some(Keepalive { idle_s: 15, interval_s: 5, probes: 3 }),
+            user_timeout_ms: Some(29_500),
+        };
+        let tuned = ListenOptions { stream, ..ListenOptions::default() };
+        let listener = Listener::bind(&any, &tuned).unwrap();
+        assert_eq!(inherited(&listener), [1, 1, 15, 5, 3, 29_500]);
+        listener.retune(&ListenOptions::default()).unwrap();
+        assert_eq!(inherited(&listener), by_default);
+        plain.retune(&tuned).unwrap();
+        assert_eq!(inherited(&plain), [1, 1, 15, 5, 3, 29_500]);
     }
 }

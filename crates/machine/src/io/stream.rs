@@ -33,7 +33,7 @@ const KEEPALIVE_S_MAX: u32 = 32_767;
 const KEEPALIVE_PROBES_MAX: u32 = 127;
 
 /// TCP keepalive. What is more than the system can count is cut.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Keepalive {
     /// Silence before the first probe; 0 leaves the system's default.
     pub idle_s: u32,
@@ -58,6 +58,22 @@ impl StreamOptions {
     /// As a protocol of requests and answers needs it: what is small is not held back.
     pub const NODELAY: StreamOptions =
         StreamOptions { nodelay: true, keepalive: None, user_timeout_ms: None };
+
+    /// As the system knows them: level, option, and the value if it is not to be the system's own.
+    pub(super) fn table(&self) -> [(i32, i32, Option<i32>); 6] {
+        let Keepalive { idle_s, interval_s, probes } = self.keepalive.unwrap_or_default();
+        let int = |value: u32| i32::try_from(value).unwrap_or(i32::MAX);
+        let some = |value: u32, max: u32| (value > 0).then(|| int(value.min(max)));
+        let keeps_alive = self.keepalive.map(|_| 1);
+        [
+            (libc::IPPROTO_TCP, libc::TCP_NODELAY, self.nodelay.then_some(1)),
+            (libc::SOL_SOCKET, libc::SO_KEEPALIVE, keeps_alive),
+            (libc::IPPROTO_TCP, libc::TCP_KEEPIDLE, some(idle_s, KEEPALIVE_S_MAX)),
+            (libc::IPPROTO_TCP, libc::TCP_KEEPINTVL, some(interval_s, KEEPALIVE_S_MAX)),
+            (libc::IPPROTO_TCP, libc::TCP_KEEPCNT, some(probes, KEEPALIVE_PROBES_MAX)),
+            (libc::IPPROTO_TCP, libc::TCP_USER_TIMEOUT, self.user_timeout_ms.map(int)),
+        ]
+    }
 }
 
 /// How far a call that never waits came.
@@ -506,24 +522,10 @@ fn blocked(error: io::Error, bit: &Cell<bool>) -> io::Result<()> {
 }
 
 fn apply(fd: RawFd, options: &StreamOptions) -> io::Result<()> {
-    let tcp = |option, value| socket::set_option(fd, libc::IPPROTO_TCP, option, value);
-    let int = |value: u32| i32::try_from(value).unwrap_or(i32::MAX);
-    if options.nodelay {
-        tcp(libc::TCP_NODELAY, 1)?;
-    }
-    if let Some(keepalive) = options.keepalive {
-        socket::set_option(fd, libc::SOL_SOCKET, libc::SO_KEEPALIVE, 1)?;
-        let table = [
-            (libc::TCP_KEEPIDLE, keepalive.idle_s.min(KEEPALIVE_S_MAX)),
-            (libc::TCP_KEEPINTVL, keepalive.interval_s.min(KEEPALIVE_S_MAX)),
-            (libc::TCP_KEEPCNT, keepalive.probes.min(KEEPALIVE_PROBES_MAX)),
-        ];
-        for (option, value) in table.into_iter().filter(|(_, value)| *value > 0) {
-            tcp(option, int(value))?;
+    for (level, option, value) in options.table() {
+        if let Some(value) = value {
+            socket::set_option(fd, level, option, value)?;
         }
-    }
-    if let Some(ms) = options.user_timeout_ms {
-        tcp(libc::TCP_USER_TIMEOUT, int(ms))?;
     }
     Ok(())
 }

@@ -35,9 +35,27 @@ impl Stream {
     /// # Panics
     /// If it speaks TLS already.
     pub fn accept_tls(&mut self, server: &Server, deadline: Deadline) -> Result<(), Error> {
+        self.accept_tls_behind(&[], server, deadline)
+    }
+
+    /// As [`accept_tls`](Stream::accept_tls), where the peer may begin with TLS or with something
+    /// else, and this is what was read to tell: the beginning of its handshake.
+    ///
+    /// # Errors
+    /// As `accept_tls`.
+    ///
+    /// # Panics
+    /// As `accept_tls`.
+    pub fn accept_tls_behind(
+        &mut self,
+        hello: &[u8],
+        server: &Server,
+        deadline: Deadline,
+    ) -> Result<(), Error> {
         let mut ssl = Ssl::new(&server.0.context)?;
         ssl.set_accept_state();
-        let ssl = SslStream::new(ssl, Wire::new())?;
+        let mut ssl = SslStream::new(ssl, Wire::new())?;
+        ssl.get_mut().arrive(hello);
         self.start_tls(ssl, Role::Server(server.clone()), None, deadline)
     }
 
@@ -86,7 +104,8 @@ impl Stream {
         deadline: Deadline,
     ) -> Result<(), Error> {
         assert!(self.tls.is_none(), "TLS inside TLS");
-        let mut wants_bytes = matches!(role, Role::Server(_));
+        let is_server = matches!(role, Role::Server(_));
+        let mut wants_bytes = is_server && ssl.get_ref().is_empty();
         loop {
             if wants_bytes {
                 self.receive(&mut ssl, deadline)?;

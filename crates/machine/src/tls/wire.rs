@@ -52,6 +52,11 @@ impl Wire {
         self.arrived.extend_from_slice(bytes);
     }
 
+    /// Are there none that were not taken?
+    pub(super) fn is_empty(&self) -> bool {
+        self.taken == self.arrived.len()
+    }
+
     fn recv(&mut self, fd: RawFd, bytes: &mut [u8]) -> io::Result<usize> {
         while self.readable {
             match socket::recv(fd, bytes) {

@@ -168,9 +168,10 @@ impl Home {
         let (reached, greeting) = self.approach(patience, own)?;
         self.log_opened(id, &reached);
         let Reached { stream, address, secured, .. } = reached;
+        let reported = self.shared.reports.intern(Arc::new(greeting.parameters));
         let base = match own {
-            Some(own) => Arc::clone(own.told.get_or_init(|| Arc::new(greeting.parameters))),
-            None => self.route.learn(greeting.parameters),
+            Some(own) => Arc::clone(own.told.get_or_init(|| reported)),
+            None => self.route.learn(reported),
         };
         self.shared.ring_janitor();
         let key = greeting.key.unwrap_or(CancelKey { pid: 0, secret: vec![0; 4] });

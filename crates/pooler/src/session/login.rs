@@ -45,6 +45,8 @@ pub struct Arrival {
     pub parcel: Parcel,
     /// Where it comes from.
     pub address: Address,
+    /// Where it was expected: the listening socket's address.
+    pub local: Address,
     /// Its place on the machine.
     pub seat: Seat,
     /// The `listen` section it came through, as it was then.
@@ -55,18 +57,16 @@ pub struct Arrival {
 
 /// Logs a client in and starts its session; everything else ends here.
 pub fn welcome(shared: &Arc<Shared>, arrival: Arrival) {
-    let Arrival { parcel, address, seat, listen, permit } = arrival;
+    let Arrival { parcel, address, local, seat, listen, permit } = arrival;
     let voice = Voice::new(Arc::clone(shared), Id::random(Kind::Client), address);
     let machine = machine::current().expect("logins run on machines");
     shared.rosters[machine].arrive();
     let Ok(client) = parcel.unfold() else { return };
-    // A socket that takes no options is closed already; the login will see that.
-    let _ = client.set_options(&shared.stream_options());
     let timeout = listen.client_login_timeout;
     let deadline = timeout.map_or(Deadline::NEVER, Deadline::after);
     let since = machine::now();
     let (forwards, home) = (false, None);
-    let mut login = Login { shared, client, voice, listen, deadline, since, forwards, home };
+    let mut login = Login { shared, client, voice, local, listen, deadline, since, forwards, home };
     match login.run(seat, permit) {
         Ok(Some(Entrance::Client(admitted))) => login.start(admitted),
         Ok(Some(Entrance::Console(parts))) => login.start_console(*parts),
@@ -86,6 +86,8 @@ pub(super) struct Login<'a> {
     pub(super) shared: &'a Arc<Shared>,
     pub(super) client: Stream,
     pub(super) voice: Voice,
+    /// Where it was expected.
+    local: Address,
     /// Which `listen` it came through, by index.
     pub(super) listen: Arc<Door>,
     pub(super) deadline: Deadline,
@@ -213,7 +215,7 @@ impl Login<'_> {
             database: database.as_str().into(),
             user: user.as_str().into(),
             address: address.clone(),
-            local: self.client.local(),
+            local: self.local(),
             since: self.since,
             machine: machine::current().expect("logins run on machines"),
             process: Person::process(&self.client, address),
@@ -221,6 +223,14 @@ impl Login<'_> {
             home: home.map(Arc::clone),
         };
         Arc::new(Standing::new(person, notified.notifier(), wanted))
+    }
+
+    /// Where the client came to; only behind a socket for all addresses has the system to be asked.
+    fn local(&self) -> Address {
+        match &self.local {
+            Address::Tcp(address) if address.ip().is_unspecified() => self.client.local(),
+            known => known.clone(),
+        }
     }
 
     /// Where the client is: where its connection comes from, or what a proxy says.
@@ -279,7 +289,8 @@ impl Login<'_> {
     ) -> Result<Arc<Home>, Ending> {
         let Asked { database, user } = asked;
         if let Some(options) = self.shared.client_options(rule) {
-            let _ = self.client.set_options(&options); // as in `welcome`
+            // A socket that takes none is closed already; the login will see that.
+            let _ = self.client.set_options(&options);
         }
         let route = self.shared.routes.get_or_create(rule, database, user, replication);
         let route = route.map_err(|refusal| Ending::Refused(refusal, asked.clone()))?;
@@ -424,14 +435,10 @@ impl Login<'_> {
                 return Err(ending);
             }
         };
-        let mut told = (*parameters).clone();
-        for (name, value) in &mut told {
-            if let Some(wanted) = own.wanted.get(name.as_bytes()) {
-                *value = shown(name, wanted, value);
-            }
-            encode::parameter_status(&mut bytes, name, &value);
+        own.told = self.told(own, parameters);
+        for (name, value) in own.told.iter() {
+            encode::parameter_status(&mut bytes, name, value);
         }
-        own.told = self.shared.reports.intern(Arc::new(told));
         encode::backend_key_data(&mut bytes, &split(key));
         encode::ready_for_query(&mut bytes, TransactionStatus::Idle);
         dialog.send(&bytes)?;
@@ -447,6 +454,24 @@ impl Login<'_> {
             ),
         );
         Ok(lease)
+    }
+
+    /// What a server reports, with what the client wants in it; nearly always there is nothing to
+    /// change, and it is the list that others have already.
+    fn told(&self, own: &Belongings, reported: Arc<Parameters>) -> Arc<Parameters> {
+        let is_reported = |(wanted, _): (&[u8], &[u8])| {
+            reported.iter().any(|(name, _)| name.as_bytes().eq_ignore_ascii_case(wanted))
+        };
+        if !own.wanted.iter().any(is_reported) {
+            return reported;
+        }
+        let mut told = (*reported).clone();
+        for (name, value) in &mut told {
+            if let Some(wanted) = own.wanted.get(name.as_bytes()) {
+                *value = shown(name, wanted, value);
+            }
+        }
+        self.shared.reports.intern(Arc::new(told))
     }
 
     /// Is there memory for one more client?

@@ -89,8 +89,8 @@ fn a_route_keeps_its_rule_s_limits() {
 fn the_last_thing_learned_counts() {
     let route = get(&TestRoutes::new(), &Arc::new(rule("db bob")), ("db", "bob"));
     assert_eq!(route.learned(), None);
-    route.learn(vec![("server_version".to_owned(), "16".to_owned())]);
-    route.learn(vec![("server_version".to_owned(), "17".to_owned())]);
+    route.learn(vec![("server_version".to_owned(), "16".to_owned())].into());
+    route.learn(vec![("server_version".to_owned(), "17".to_owned())].into());
     assert_eq!(route.learned().unwrap()[0].1, "17");
 }
 

@@ -10,7 +10,7 @@ mod tests;
 use std::borrow::Cow;
 use std::fmt;
 
-use openssl::{memcmp, sha};
+use openssl::memcmp;
 
 use scram::{Failure, ScramVerifier};
 
@@ -61,7 +61,7 @@ impl StoredSecret {
 
 /// Equality in a time that tells nothing: neither where they differ nor how long `expected` is.
 pub fn cleartext_matches(expected: impl AsRef<[u8]>, given: impl AsRef<[u8]>) -> bool {
-    memcmp::eq(&sha::sha256(expected.as_ref()), &sha::sha256(given.as_ref()))
+    memcmp::eq(&scram::sha256(expected.as_ref()), &scram::sha256(given.as_ref()))
 }
 
 /// SASLprep as PostgreSQL does it before SCRAM: not for ASCII, and where the profile forbids the

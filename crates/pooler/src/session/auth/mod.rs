@@ -165,6 +165,6 @@ fn no_proof(notice: Notice, reason: impl Into<Cow<'static, str>>) -> Ending {
     Ending::Denied(Box::new(Denial { notice, reason: reason.into(), is_guess: false }))
 }
 
-fn no_randomness(error: openssl::error::ErrorStack) -> Ending {
+fn no_randomness(error: std::io::Error) -> Ending {
     Ending::Silent(error.to_string())
 }

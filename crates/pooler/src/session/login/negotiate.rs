@@ -8,7 +8,7 @@ use wire::Notice;
 use wire::startup::{Startup, StartupMessage};
 
 use super::{Login, silent};
-use crate::dialog::Dialog;
+use crate::dialog::{Broken, Dialog};
 use crate::ending::Ending;
 use crate::secure::PROTOCOL;
 use crate::session::channel::Channel;
@@ -40,11 +40,14 @@ impl Login<'_> {
     pub(super) fn negotiate(&mut self) -> Result<First, Ending> {
         let server = self.listen.tls.clone();
         let (mut asked_ssl, mut asked_gss) = (false, false);
+        let mut rest = Buffer::lease();
         let mut channel = match &server {
-            Some(server) if self.speaks_tls_at_once()? => Some(self.direct_tls(server)?),
+            Some(server) if self.speaks_tls_at_once(&mut rest)? => {
+                let hello = std::mem::replace(&mut rest, Buffer::lease());
+                Some(self.direct_tls(server, &hello)?)
+            }
             _ => None,
         };
-        let mut rest = Buffer::lease();
         loop {
             let mut dialog = self.dialog();
             dialog.raw().extend(rest.data());
@@ -77,16 +80,18 @@ impl Login<'_> {
         }
     }
 
-    fn speaks_tls_at_once(&self) -> Result<bool, Ending> {
-        let mut first = [0];
-        let n = self.client.peek(&mut first, self.deadline).map_err(crate::dialog::Broken::from)?;
-        Ok(n == 1 && first[0] == HANDSHAKE)
+    /// What arrives first tells; it is in `first` then.
+    fn speaks_tls_at_once(&self, first: &mut Buffer) -> Result<bool, Ending> {
+        match self.client.read_into(first, self.deadline).map_err(Broken::from)? {
+            0 => Err(Broken::Closed.into()),
+            _ => Ok(first.data()[0] == HANDSHAKE),
+        }
     }
 
     /// TLS from the first byte, as PostgreSQL 17 has it: the client has to name the protocol, so
     /// that nobody makes one that speaks another talk to us.
-    fn direct_tls(&mut self, server: &Server) -> Result<Channel, Ending> {
-        let channel = self.start_tls(server)?;
+    fn direct_tls(&mut self, server: &Server, hello: &Buffer) -> Result<Channel, Ending> {
+        let channel = self.start_tls(server, hello.data())?;
         let protocol = self.client.tls().and_then(|facts| facts.protocol);
         if protocol.as_deref() != Some(PROTOCOL) {
             let text = "direct TLS without the protocol's name (ALPN \"postgresql\")";
@@ -103,12 +108,12 @@ impl Login<'_> {
             return Err(Ending::Silent(text.into()));
         }
         self.dialog().send(b"S")?;
-        self.start_tls(server)
+        self.start_tls(server, &[])
     }
 
-    fn start_tls(&mut self, server: &Server) -> Result<Channel, Ending> {
+    fn start_tls(&mut self, server: &Server, hello: &[u8]) -> Result<Channel, Ending> {
         let since = machine::now();
-        let shaken = self.client.accept_tls(server, self.deadline);
+        let shaken = self.client.accept_tls_behind(hello, server, self.deadline);
         shaken.map_err(|error| Ending::Silent(error.to_string()))?;
         let facts = self.client.tls().expect("it has just been made");
         let (version, cipher) = (facts.version, facts.cipher);

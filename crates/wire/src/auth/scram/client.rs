@@ -3,10 +3,10 @@
 //! count, or keys that were kept. Only `Proved::verify` says that the server knows the password.
 
 use base64::Engine as _;
-use openssl::{memcmp, sha};
+use openssl::memcmp;
 
 use super::{Attributes, BASE64, ClientKeys, Failure, ITERATIONS_MAX, Key, NONCE_BYTES};
-use super::{count, hmac, key, nonce, xor};
+use super::{count, hmac, key, nonce, sha256, xor};
 
 /// What an exchange is bound to, so that nobody in the middle of it can pass it on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -128,7 +128,7 @@ impl Challenge {
         let proved = format!("c={},r={}", self.repeated, self.nonce);
         let message: [&[u8]; 5] =
             [self.bare.as_bytes(), b",", &self.server_first, b",", proved.as_bytes()];
-        let proof = xor(keys.client_key, hmac(&sha::sha256(&keys.client_key), &message)?);
+        let proof = xor(keys.client_key, hmac(&sha256(&keys.client_key), &message)?);
         let signature = hmac(&keys.server_key, &message)?;
         let client_final = format!("{proved},p={}", BASE64.encode(proof));
         Ok((Proved { signature }, client_final.into_bytes()))

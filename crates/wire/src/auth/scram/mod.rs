@@ -15,8 +15,8 @@ use base64::prelude::BASE64_STANDARD as BASE64;
 use hmac::{Hmac, KeyInit, Mac};
 use openssl::error::ErrorStack;
 use openssl::hash::MessageDigest;
-use openssl::{memcmp, pkcs5, sha};
-use sha2::Sha256;
+use openssl::{memcmp, pkcs5};
+use sha2::{Digest, Sha256};
 
 use crate::auth::normalize;
 
@@ -116,6 +116,10 @@ fn hmac(key: &[u8], pieces: &[&[u8]]) -> Result<Key, Failure> {
     Ok(mac.finalize().into_bytes().into())
 }
 
+pub(super) fn sha256(bytes: &[u8]) -> Key {
+    Sha256::digest(bytes).into()
+}
+
 fn xor(mut a: Key, b: Key) -> Key {
     a.iter_mut().zip(b).for_each(|(a, b)| *a ^= b);
     a
@@ -189,7 +193,7 @@ impl ClientKeys {
         ScramVerifier {
             iterations: self.iterations,
             salt: self.salt.clone(),
-            stored_key: sha::sha256(&self.client_key),
+            stored_key: sha256(&self.client_key),
             server_key: self.server_key,
             is_mock: false,
         }
@@ -262,7 +266,7 @@ impl ScramVerifier {
     }
 
     fn is_client_key(&self, client_key: Key) -> bool {
-        memcmp::eq(&sha::sha256(&client_key), &self.stored_key) && !self.is_mock
+        memcmp::eq(&sha256(&client_key), &self.stored_key) && !self.is_mock
     }
 
     /// The stored form.
