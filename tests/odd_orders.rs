@@ -442,3 +442,23 @@ fn two_touches_of_a_reset_and_an_error() {
         )
         .as_direct();
 }
+
+/// Seen to fail: a pooler that tells its client what a RESET leads to, though it was rolled back.
+#[test]
+fn a_reset_that_is_rolled_back_is_not_told() {
+    let fails = |reset: &str| wire().extended(reset, &[]).run("nothing", &[]).sync();
+    Play::new("reset, then an error")
+        .login('a', app().option("DateStyle", "SQL, DMY"))
+        .lines("a: set datestyle = german => SET")
+        .step('a', fails("reset all"), "1 2 n C E/26000 Z/I")
+        .step('a', fails("reset datestyle"), "1 2 n C E/26000 Z/I")
+        .lines(
+            "a: show datestyle => German, DMY
+             a: reset datestyle; select 1/0 => RESET !22012
+             a: begin; reset datestyle; rollback => BEGIN RESET ROLLBACK
+             a: show datestyle => German, DMY
+             a: reset datestyle => RESET
+             a: show datestyle => SQL, DMY",
+        )
+        .as_direct();
+}

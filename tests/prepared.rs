@@ -8,7 +8,7 @@ mod drift;
 mod huge;
 mod servers;
 
-use crate::support::{Play, Stage, Wire};
+use crate::support::{Login, Play, Stage, Wire};
 
 fn wire() -> Wire {
     Wire::new()
@@ -37,6 +37,73 @@ fn a_named_statement_is_there_after_a_switch_of_servers() {
         .step('a', wire().parse("s2", "select 'of the transaction'").sync(), "1 Z/T")
         .lines("a: rollback => ROLLBACK")
         .step('a', wire().run("s2", &[]).sync(), "2 T D C Z/I")
+        .as_direct();
+}
+
+/// Two errors in one read. Seen to fail: a pooler that finds its name for a statement in the second
+/// error and changes the length of the first: everything behind is nonsense.
+#[test]
+fn an_error_behind_an_error_is_about_its_own_statement() {
+    // So much that the server is ahead of whoever reads.
+    let much = || wire().query("select repeat('x', 4000000)");
+    let two = |first: Wire| much().raw(&first.0).sync().parse("s", "select 2").sync();
+    Play::new("two errors")
+        .step('a', wire().parse("s", "select 1").sync(), "1 Z/I")
+        .step('a', two(wire().run("", &[])), "T D C Z/I E/26000 Z/I E/42P05 Z/I")
+        .step('a', two(wire().extended("selec", &[])), "T D C Z/I E/42601 Z/I E/42P05 Z/I")
+        .step('a', two(wire().query("select 1/0")), "T D C Z/I E/22012 Z/I Z/I E/42P05 Z/I")
+        .step('a', wire().run("s", &[]).sync(), "2 T D C Z/I")
+        .as_direct();
+}
+
+/// Seen to fail: a pooler that looks its client's name up when the error comes, by what the client
+/// has said since.
+#[test]
+fn an_error_names_the_statement_it_is_about_whatever_was_said_behind_it() {
+    let parse = |name: &str| wire().parse(name, "select 1");
+    Play::new("names of the past")
+        .step('a', parse("s").parse("t", "select 1").sync(), "1 1 Z/I")
+        .step('a', parse("s").sync().close_statement("s").sync(), "E/42P05 Z/I 3 Z/I")
+        .step('a', parse("s").sync(), "1 Z/I")
+        .step('a', parse("s").sync().run("t", &["1"]).sync(), "E/42P05 Z/I E/08P01 Z/I")
+        .step('a', parse("t").sync().run("s", &[]).sync(), "E/42P05 Z/I 2 T D C Z/I")
+        .step('a', wire().run("t", &["1"]).run("s", &[]).sync(), "E/08P01 Z/I")
+        .as_direct();
+}
+
+/// A batch that may take all names away, and fails before it does. Seen to fail: a pooler that
+/// forgets a name that the batch would have given anew.
+#[test]
+fn a_name_that_was_to_be_given_anew_is_kept_when_nothing_came_of_it() {
+    let anew = |first: Wire| first.parse("s", "select 2").sync();
+    Play::new("anew")
+        .step('a', wire().parse("s", "select 1").parse("d", "discard all").sync(), "1 1 Z/I")
+        .step('a', anew(wire().run("d", &["1"])), "E/08P01 Z/I")
+        .step('a', wire().run("s", &[]).sync(), "2 T D C Z/I")
+        .step('a', anew(wire().run("nothing", &[]).extended("deallocate all", &[])), "E/26000 Z/I")
+        .step('a', wire().run("s", &[]).sync(), "2 T D C Z/I")
+        .step('a', anew(wire().parse("", "discard all")), "1 E/42P05 Z/I")
+        .step('a', wire().run("s", &[]).sync(), "2 T D C Z/I")
+        .step(
+            'a',
+            anew(wire().extended("discard all", &[]).parse("", "selec")),
+            "1 2 n C E/42601 Z/I",
+        )
+        .step('a', wire().run("s", &[]).sync(), "E/26000 Z/I")
+        .as_direct();
+}
+
+/// Seen to fail: a pooler that thinks that whatever decides about settings decides about names.
+#[test]
+fn a_name_behind_a_reset_of_its_own_batch_is_still_taken() {
+    let taken = |first: &str| wire().parse("", first).parse("s", "select 2").sync();
+    Play::new("taken")
+        .login('a', Login::new("app", "postgres").option("geqo", "off"))
+        .step('a', wire().parse("s", "select 1").sync(), "1 Z/I")
+        .step('a', taken("reset all"), "1 E/42P05 Z/I")
+        .step('a', taken("set geqo to default"), "1 E/42P05 Z/I")
+        .step('a', wire().parse("s", "deallocate s").sync(), "E/42P05 Z/I")
+        .step('a', wire().run("s", &[]).sync(), "2 T D C Z/I")
         .as_direct();
 }
 

@@ -106,6 +106,7 @@ fn a_pause_lets_transactions_end_and_holds_new_ones_back() {
     let waiting = table(&mut admin, "show waiters");
     assert_eq!(value(&waiting[0], "waits_for"), "RESUME: the pool is paused");
     assert_eq!(admin.query("show is_paused").column(), ["t"]);
+    pooler.wait_for_line("(pause) global pause is on");
     assert_eq!(admin.query("resume").commands(), ["RESUME"]);
     assert_eq!(outside.until_ready().column(), ["2"]);
     // One database alone; a wait that is cancelled leaves the pause in force.

@@ -2,7 +2,7 @@
 //! the other way round.
 
 use super::wire;
-use crate::support::{Client, Login, Play, Postgres, Setup, Stage, until};
+use crate::support::{Client, Login, Play, Postgres, Setup, Stage, Wire, until};
 
 fn prepares(client: &mut Client, name: &str, text: &str) {
     client.send(&wire().parse(name, text).sync());
@@ -156,4 +156,206 @@ fn a_text_that_is_not_prepared_any_more_gives_its_place_to_no_other() {
     clients[2].send(&wire().run("s", &[]).sync());
     assert_eq!(clients[2].until_ready().rows()[0].len(), 2);
     pooler.stop_with(clients);
+}
+
+/// What is skipped takes no unnamed statement away; what fails by itself does. Seen to fail: a
+/// pooler that forgets a client's unnamed statement when it reads a Parse or a Close behind an
+/// error.
+#[test]
+fn the_unnamed_statement_outlives_a_parse_that_is_skipped() {
+    let error = || wire().run("nothing", &[]);
+    let run = || wire().run("", &[]).sync();
+    Play::new("unnamed behind a skipped Parse")
+        .step('a', wire().parse("", "select 'kept'").sync(), "1 Z/I")
+        .step('a', error().parse("", "select 'new'").sync(), "E/26000 Z/I")
+        .step('a', run(), "2 T D C Z/I")
+        .step('a', error().close_statement("").sync(), "E/26000 Z/I")
+        .step('a', run(), "2 T D C Z/I")
+        .step('a', error().parse("", "selec").parse("", "select 'c'").sync(), "E/26000 Z/I")
+        .step('a', run(), "2 T D C Z/I")
+        .step(
+            'a',
+            wire().parse("", "select 'a'").run("nothing", &[]).parse("", "select 'b'").sync(),
+            "1 E/26000 Z/I",
+        )
+        .step('a', run(), "2 T D C Z/I")
+        .step('a', wire().parse("", "select '1'").parse("", "selec").sync(), "1 E/42601 Z/I")
+        .step('a', run(), "E/26000 Z/I")
+        .step('a', wire().parse("", "set geqo = off").sync(), "1 Z/I")
+        .step('a', error().parse("", "select 'plain'").sync(), "E/26000 Z/I")
+        .step('a', wire().bind("", "", &[]).execute("", 0).sync(), "2 C Z/I")
+        .lines("a: show geqo => off\n b: show geqo => on")
+        .as_direct_on(&[Stage::One, Stage::Two, Stage::Roomy]);
+}
+
+/// Batches behind one that fails, in one write: what it skipped was never there. Seen to fail: a
+/// pooler that believes it until the error comes. The second Parse of `s` gave its text to the
+/// shared name of the first, for all clients; the Bind of the unnamed statement ran a stranger's.
+#[test]
+fn what_a_failing_batch_skips_was_never_there_for_the_batches_behind_it() {
+    let fails = || wire().run("nothing", &[]);
+    let one = "E/26000 Z/I";
+    let parse = |name, text| wire().parse(name, text).sync();
+    let behind = |first: Wire, second: Wire| first.sync().raw(&second.0);
+    Play::new("skipped")
+        .step(
+            'a',
+            behind(fails().parse("s", "select 1"), parse("s", "select 2")),
+            "E/26000 Z/I 1 Z/I",
+        )
+        .step('a', wire().run("s", &[]).sync(), "2 T D C Z/I")
+        .step('b', parse("s", "select 1"), "1 Z/I")
+        .step('b', wire().run("s", &[]).sync(), "2 T D C Z/I")
+        .step(
+            'a',
+            behind(fails().close_statement("s"), parse("s", "select 3")),
+            "E/26000 Z/I E/42P05 Z/I",
+        )
+        .step('a', wire().run("s", &[]).sync(), "2 T D C Z/I")
+        .step(
+            'a',
+            behind(fails().parse("t", "select 1"), wire().run("t", &[]).sync()),
+            &format!("{one} {one}"),
+        )
+        .step(
+            'a',
+            behind(fails().parse("", "select 1"), wire().run("", &[]).sync()),
+            &format!("{one} {one}"),
+        )
+        .step('a', parse("", "select 'mine'"), "1 Z/I")
+        .step(
+            'a',
+            behind(fails().parse("", "select 1"), wire().run("", &[]).sync()),
+            "E/26000 Z/I 2 T D C Z/I",
+        )
+        .step(
+            'a',
+            behind(fails().parse("", "select 1"), parse("", "select 5")),
+            "E/26000 Z/I 1 Z/I",
+        )
+        .step('a', wire().run("", &[]).sync(), "2 T D C Z/I")
+        .step('a', behind(wire().parse("", "selec"), parse("", "select 6")), "E/42601 Z/I 1 Z/I")
+        .step('a', wire().run("", &[]).sync(), "2 T D C Z/I")
+        .step(
+            'a',
+            behind(fails().parse("t", "select 1"), wire().query("execute t")),
+            &format!("{one} {one}"),
+        )
+        .as_direct_on(&[Stage::One, Stage::Two, Stage::Roomy]);
+}
+
+/// A statement that its server lacks, in two batches at once of which the first fails before it.
+/// Seen to fail: a pooler that believes in the second batch what it put in front in the first.
+#[test]
+fn what_is_put_in_front_in_a_batch_that_fails_is_put_in_front_again() {
+    let pooler = Setup::transaction(1).start();
+    let (mut a, mut b) = (pooler.client(), pooler.client());
+    prepares(&mut a, "s", "select 's'");
+    assert_eq!(b.query("discard all").error(), None);
+    let run = || wire().run("s", &[]);
+    a.send(&wire().run("nothing", &[]).raw(&run().0).sync().raw(&run().0).sync());
+    assert_eq!(a.until_ready().shape(), "E/26000 Z/I");
+    let answer = a.until_ready();
+    assert_eq!(answer.column(), ["s"], "{:?}", answer.error());
+    prepares(&mut a, "t", "select 't'");
+    assert_eq!(b.query("discard all").error(), None);
+    let again = wire().parse("u", "select 't'").sync();
+    a.send(&wire().run("nothing", &[]).run("t", &[]).sync().raw(&again.0));
+    assert_eq!(
+        (a.until_ready().shape(), a.until_ready().shape()),
+        ("E/26000 Z/I".into(), "1 Z/I".into())
+    );
+    for name in ["t", "u"] {
+        a.send(&wire().run(name, &[]).sync());
+        let answer = a.until_ready();
+        assert_eq!(answer.column(), ["t"], "{name}: {:?}", answer.error());
+    }
+    pooler.stop_with(vec![a, b]);
+}
+
+/// Seen to fail: a pooler that prepares the client's own words at the next server.
+#[test]
+fn an_unnamed_execute_finds_its_statement_at_another_server() {
+    Play::new("unnamed EXECUTE")
+        .step('a', wire().parse("s", "select $1::int, 's'").sync(), "1 Z/I")
+        .step('a', wire().parse("", "execute s(1)").sync(), "1 Z/I")
+        .step('a', wire().run("", &[]).sync(), "2 T D C Z/I")
+        .step('a', wire().describe_statement("").sync(), "t T Z/I")
+        .step('a', wire().run("", &[]).sync(), "2 T D C Z/I")
+        .step('a', wire().parse("", "explain execute s(nope)").sync(), "1 Z/I")
+        .step('a', wire().run("", &[]).sync(), "2 T E/42703 Z/I")
+        .as_direct();
+}
+
+/// Where an error is, it is in the client's text. Seen to fail: a pooler that hands on where it is
+/// in its own.
+#[test]
+fn an_error_in_a_text_with_renamed_statements_says_where_it_is() {
+    let parse = |name| wire().parse(name, "select $1::int").sync();
+    Play::new("positions")
+        .step('a', parse("s"), "1 Z/I")
+        .lines(
+            "a: execute s(1); selec => !42601
+             a: execute s(1); select nope => 1 !42703
+             a: execute s(nope) => !42703
+             a: select nope; execute s(1) => !42703
+             a: /* äöü */ execute s(1); execute s(2); select 'ß', nope => 1 2 !42703
+             a! execute s(nope) => !42703
+             a! execute s(1,) => !42601
+             a: execute \"s\"(1); deallocate s; selec => !42601
+             a: deallocate s; select nope => DEALLOCATE !42703",
+        )
+        .step('a', parse("a_rather_long_name_of_a_statement"), "1 Z/I")
+        .lines(
+            "a: execute a_rather_long_name_of_a_statement(1); select nope => 1 !42703
+             a: set geqo = off; execute a_rather_long_name_of_a_statement(1); selec => !42601
+             a: select 1/0; deallocate a_rather_long_name_of_a_statement => !22012
+             a: select nope => !42703",
+        )
+        .step(
+            'a',
+            wire()
+                .query("execute a_rather_long_name_of_a_statement(1); selec")
+                .query("select nope"),
+            "E/42601 Z/I E/42703 Z/I",
+        )
+        .as_direct();
+}
+
+/// Seen to fail: a pooler that prepares anew what the client named last.
+#[test]
+fn of_several_statements_the_one_that_failed_is_healed() {
+    let login = Postgres::shared().role("healed");
+    let mut admin = Postgres::shared().admin();
+    let made = "create table healing (i int); insert into healing values (1);
+                grant select on healing to healed";
+    assert_eq!(admin.query(made).error(), None);
+    let pooler = Setup::transaction(1).start();
+    let mut client = pooler.login(&login);
+    prepares(&mut client, "s", "select * from healing");
+    prepares(&mut client, "u", "select 'other'");
+    let change = |admin: &mut Client, sql: &str| assert_eq!(admin.query(sql).error(), None);
+
+    let pipelines = [
+        wire().run("s", &[]).run("u", &[]).sync(),
+        wire().run("u", &[]).run("s", &[]).run("u", &[]).sync(),
+        wire().query("execute s"),
+        wire().query("execute u; execute s; execute u"),
+        wire().query("execute u; execute s").extended("select 1", &[]).run("u", &[]).sync(),
+    ];
+    for (number, pipeline) in pipelines.iter().enumerate() {
+        client.send(&wire().run("s", &[]).run("u", &[]).sync());
+        assert_eq!(client.until_ready().error(), None);
+        change(&mut admin, &format!("alter table healing add n{number} int"));
+        client.send(pipeline);
+        assert_eq!(client.until_ready().code(), "0A000", "{number}");
+        for _ in 1..pipeline.count_of(b"QS") {
+            assert_eq!(client.until_ready().error(), None, "{number}");
+        }
+        client.send(&wire().run("s", &[]).sync());
+        let answer = client.until_ready();
+        assert_eq!(answer.error(), None, "{number}");
+        assert_eq!(answer.rows()[0].len(), number + 2);
+    }
+    pooler.stop_with(vec![client]);
 }

@@ -97,6 +97,7 @@ impl Life {
                 self.say("system", "performing online restart now, SIGHUP is ignored");
             }
             _ => {
+                self.say("system", "SIGHUP received");
                 if self.shared.reloads.post().is_err() {
                     self.complain("system", "SIGHUP: nobody can reload");
                 }

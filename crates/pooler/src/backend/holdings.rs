@@ -4,13 +4,10 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use router::{ClientId, Interned, Parameters, Prepared, STATEMENTS_PER_SERVER_MAX};
+use router::{Interned, Parameters, Prepared, STATEMENTS_PER_SERVER_MAX};
 use wire::settings::Settings;
 
-use super::Suspicion;
-
-/// Names of settings that are remembered as touched; behind it all settings are looked at.
-const TOUCHED_MAX: usize = 1000;
+use super::{Before, Changed, Suspicion, Touched, Which};
 
 /// Every tag of PostgreSQL fits, but for the count of rows behind some.
 const TAG_BYTES_MAX: usize = 31;
@@ -44,7 +41,11 @@ pub struct Holdings {
     /// It may have more of them than `prepared` says: one that is missing is closed first.
     pub doubtful: bool,
     /// Whose unnamed statement it has, and which one of that client; None: nobody knows.
-    pub unnamed: Option<(ClientId, u32)>,
+    pub unnamed: Option<Which>,
+    /// That statement's text, if it is not as its client said it.
+    pub unnamed_changed: Option<Box<Changed>>,
+    /// A simple query under way whose text is not as its client said it. Nothing follows it.
+    pub query_changed: Option<Box<Changed>>,
     /// The statements of our own that serve settings are prepared.
     pub equipped: bool,
     /// What a client may have left besides settings and statements.
@@ -86,13 +87,17 @@ pub enum Asking {
 pub enum Op {
     /// Prepares a shared statement.
     Prepare(Interned),
-    /// A client's Parse, of a statement that the server lacks.
-    Parse { name: Box<[u8]>, statement: Interned },
+    /// A client's Parse, of a statement that the server lacks; and whose the name was, if something
+    /// in front may have taken it away.
+    Parse { name: Box<[u8]>, statement: Interned, before: Option<Interned> },
     /// A client's Parse of a statement that the server has: it got a Close of nothing, whose answer
     /// is as long as a ParseComplete and comes at the same place.
     Pretend { name: Box<[u8]>, statement: Interned },
-    /// A client's Parse of the unnamed statement.
-    Unnamed,
+    /// A client's Parse or Close of the unnamed statement; what was before, if the request may be
+    /// skipped.
+    Unnamed(Option<Box<Before>>),
+    /// A client's request that speaks of another statement than the one before it, which was this.
+    Speak(Box<[u8]>),
     /// A client's Close: it too became a Close of nothing; others may use the statement.
     Forget { name: Box<[u8]>, statement: Interned },
     /// The unnamed statement of a client again, or none for a client that has none.
@@ -133,162 +138,10 @@ pub struct Finding {
     pub value: Option<Vec<u8>>,
 }
 
-/// Settings that may have changed. Too many is as good as few: the server is asked.
-#[derive(Debug, Default)]
-pub struct Touched {
-    names: Vec<(Box<[u8]>, Reset)>,
-    /// Any of them.
-    all: bool,
-    /// Command tags of statements whose names are known are still to come.
-    foreseen: u32,
-    /// A command tag came that says that something was set or reset.
-    confirmed: bool,
-    /// Something was rolled back: what was reset may not have been.
-    undone: bool,
-}
-
-/// Was it set, or reset?
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reset {
-    /// To a value.
-    No,
-    /// To what the session began with.
-    Yes,
-}
-
 impl Op {
     /// Is it a noted step of a preamble?
     fn deploys(&self) -> bool {
         matches!(self, Op::Deploy(_) | Op::Begin)
-    }
-}
-
-impl Touched {
-    /// `name` is set or reset by a statement whose command tag is to come.
-    pub fn foresee(&mut self, name: &[u8], reset: Reset) {
-        self.foreseen += 1;
-        self.touch(name, reset);
-    }
-
-    /// A SET is to come that changes nothing beyond its transaction.
-    pub fn foresee_nothing(&mut self) {
-        self.foreseen += 1;
-    }
-
-    /// `name` may have changed; an empty one: nobody knows which.
-    pub fn touch(&mut self, name: &[u8], reset: Reset) {
-        if name.is_empty() || self.names.len() >= TOUCHED_MAX {
-            self.all = true;
-            return;
-        }
-        match self.names.iter_mut().find(|(known, _)| **known == *name) {
-            Some((_, last)) => *last = reset,
-            None => self.names.push((name.into(), reset)),
-        }
-    }
-
-    /// `name` has changed, and perhaps nobody is known to have touched it.
-    pub fn suspect(&mut self, name: &[u8]) {
-        if !self.names.iter().any(|(known, _)| **known == *name) {
-            self.touch(name, Reset::No);
-        }
-    }
-
-    /// Anything may have changed.
-    pub fn touch_all(&mut self) {
-        self.all = true;
-    }
-
-    /// Something was rolled back.
-    pub fn undo(&mut self) {
-        self.undone = true;
-    }
-
-    /// What was to be reset was reset, for sure.
-    pub fn is_certain(&self) -> bool {
-        self.confirmed && !self.undone
-    }
-
-    /// What was asked and not answered is to be asked again.
-    pub fn ask_again(&mut self, asked: Touched) {
-        self.all |= asked.all;
-        self.undone |= asked.undone;
-        self.confirmed |= asked.confirmed;
-        for (name, reset) in asked.names {
-            if !self.names.iter().any(|(known, _)| *known == name) {
-                self.touch(&name, reset);
-            }
-        }
-    }
-
-    /// A command tag SET or RESET came.
-    pub fn completed(&mut self) {
-        self.confirmed = true;
-        match self.foreseen.checked_sub(1) {
-            Some(fewer) => self.foreseen = fewer,
-            None => self.all = true,
-        }
-    }
-
-    /// May anything have changed?
-    pub fn any(&self) -> bool {
-        self.all || !self.names.is_empty()
-    }
-
-    /// May anything have gone back to what the session began with?
-    pub fn any_reset(&self) -> bool {
-        self.all || self.names.iter().any(|(_, reset)| *reset == Reset::Yes)
-    }
-
-    /// The names that were reset and are `wanted`; they count as set from now on.
-    pub fn take_resets(&mut self, wanted: impl Fn(&[u8]) -> bool) -> Vec<Box<[u8]>> {
-        let mut taken = Vec::new();
-        for (name, reset) in &mut self.names {
-            if *reset == Reset::Yes && wanted(name) {
-                *reset = Reset::No;
-                taken.push(name.clone());
-            }
-        }
-        taken
-    }
-
-    /// All that was touched, and `more`, is reset.
-    pub fn reset_all<'a>(&mut self, more: impl Iterator<Item = &'a [u8]>) {
-        const KEPT: [&[u8]; 2] = [b"role", b"session_authorization"];
-        self.foreseen += 1;
-        for (name, reset) in &mut self.names {
-            if !KEPT.contains(&&**name) {
-                *reset = Reset::Yes;
-            }
-        }
-        more.filter(|name| !KEPT.contains(name)).for_each(|name| self.touch(name, Reset::Yes));
-    }
-
-    /// May everything have changed?
-    pub fn all(&self) -> bool {
-        self.all
-    }
-
-    /// May `name` have changed?
-    pub fn has(&self, name: &[u8]) -> bool {
-        self.all || self.names.iter().any(|(known, _)| **known == *name)
-    }
-
-    /// What may have changed, by name.
-    pub fn names(&self) -> impl Iterator<Item = (&[u8], Reset)> {
-        self.names.iter().map(|(name, reset)| (&**name, *reset))
-    }
-
-    /// Nothing has changed any more.
-    pub fn clear(&mut self) {
-        *self = Self::default();
-    }
-
-    /// At the end of a transaction: tags that have not come will not come.
-    pub fn settle(&mut self) {
-        self.foreseen = 0;
-        self.undone &= self.any();
-        self.confirmed &= self.any();
     }
 }
 
@@ -305,6 +158,8 @@ impl Holdings {
             prepared: Prepared::new(STATEMENTS_PER_SERVER_MAX),
             doubtful: false,
             unnamed: None,
+            unnamed_changed: None,
+            query_changed: None,
             equipped: false,
             suspicion: Suspicion::NONE,
             ledger: VecDeque::new(),
@@ -346,6 +201,15 @@ impl Holdings {
         }
     }
 
+    /// Does it report of this parameter what it did when it was opened?
+    pub fn reports_base(&self, name: &[u8]) -> bool {
+        let value = |reported: &Parameters| {
+            let same = |one: &&(String, String)| one.0.as_bytes().eq_ignore_ascii_case(name);
+            reported.iter().find(same).map(|(_, value)| value.clone())
+        };
+        value(&self.reported) == value(&self.base)
+    }
+
     /// A request was sent as noted: what it changes when it is done.
     pub fn note(&mut self, op: Op) {
         self.deploying += usize::from(op.deploys());
@@ -368,39 +232,82 @@ impl Holdings {
     }
 
     /// The oldest `count` noted requests failed or were skipped: the newest of them first, what was
-    /// believed of it is taken back.
-    pub fn lost(&mut self, count: usize) -> Vec<Op> {
+    /// believed of it is taken back. `failed`: the oldest was not skipped.
+    pub fn lost(&mut self, count: usize, failed: bool) -> Vec<Op> {
         let count = count.min(self.ledger.len());
-        let mut lost: Vec<Op> = self.ledger.drain(..count).collect();
+        let lost: Vec<Op> = self.ledger.drain(..count).collect();
+        lost.iter().for_each(|op| self.deploying -= usize::from(op.deploys()));
+        let mut lost = handed_on(lost, failed, &mut self.ledger);
         lost.reverse();
-        for op in &lost {
-            self.deploying -= usize::from(op.deploys());
+        let last = lost.len();
+        for (number, op) in (1..).zip(&lost) {
             match op {
                 Op::Prepare(statement) | Op::Parse { statement, .. } => {
-                    self.prepared.remove(statement);
+                    if !self.prepares(statement) {
+                        self.prepared.remove(statement);
+                    }
                 }
-                Op::Unnamed | Op::Renew => self.unnamed = None,
+                Op::Unnamed(Some(before)) if !(failed && number == last) => {
+                    (self.unnamed, self.unnamed_changed) = (before.held, None);
+                }
+                Op::Unnamed(_) | Op::Renew => self.unnamed = None,
                 // What was prepared in its place has just been taken back.
                 Op::Evict(statement) => {
                     self.doubtful |= self.prepared.insert(statement.clone()).is_some()
                 }
                 Op::Sweep => self.doubtful = true,
-                Op::Pretend { .. } | Op::Forget { .. } => {}
+                Op::Pretend { .. } | Op::Forget { .. } | Op::Speak(_) => {}
                 Op::Equip | Op::Deploy(_) | Op::Begin => {}
             }
         }
         lost
     }
 
+    /// Does a request under way prepare this statement?
+    fn prepares(&self, statement: &Interned) -> bool {
+        self.ledger.iter().any(|op| match op {
+            Op::Prepare(one) | Op::Parse { statement: one, .. } => one == statement,
+            _ => false,
+        })
+    }
+
+    /// Does the meaning of this name, which is that statement's now if any, hang on requests under
+    /// way?
+    pub fn hangs(&self, name: &[u8], statement: Option<&Interned>) -> bool {
+        let gives = |op: &Op| match op {
+            Op::Parse { name: one, .. } | Op::Pretend { name: one, .. } => **one == *name,
+            Op::Forget { name: one, .. } => **one == *name,
+            Op::Prepare(one) => Some(one) == statement,
+            _ => false,
+        };
+        let prepared = |statement: &Interned| self.prepares(statement);
+        !self.ledger.is_empty()
+            && (self.ledger.iter().any(gives) || statement.is_some_and(prepared))
+    }
+
+    /// Does the unnamed statement hang on requests under way?
+    pub fn unnamed_hangs(&self) -> bool {
+        self.ledger.iter().any(|op| matches!(op, Op::Unnamed(_) | Op::Renew))
+    }
+
     /// Names that requests under way will give.
     pub fn pending(&self) -> Vec<(Box<[u8]>, Interned)> {
         let named = |op: &Op| match op {
-            Op::Parse { name, statement } | Op::Pretend { name, statement } => {
+            Op::Parse { name, statement, .. } | Op::Pretend { name, statement } => {
                 Some((name.clone(), statement.clone()))
             }
             _ => None,
         };
         self.ledger.iter().filter_map(named).collect()
+    }
+
+    /// Of which statement the request spoke whose answer comes now, if another one is spoken of
+    /// behind it.
+    pub fn spoken(&self) -> Option<&[u8]> {
+        self.ledger.iter().find_map(|op| match op {
+            Op::Speak(before) => Some(&**before),
+            _ => None,
+        })
     }
 
     /// Is a preamble under way?
@@ -429,12 +336,15 @@ impl Holdings {
             return None;
         };
         let (name, statement) = foreseen?;
-        let prepares = |op: &Op| match op {
-            Op::Prepare(one) | Op::Parse { statement: one, .. } => *one == statement,
-            _ => false,
-        };
-        if !self.ledger.iter().any(prepares) {
+        if !self.prepares(&statement) {
             self.prepared.remove(&statement);
+        }
+        for op in &mut self.ledger {
+            if let Op::Parse { name: given, before, .. } = op
+                && *given == name
+            {
+                *before = None;
+            }
         }
         let again = self.pending().iter().any(|(given, _)| *given == name);
         (!again).then_some((name, statement))
@@ -443,12 +353,16 @@ impl Holdings {
     /// All that its client asked for is answered: what has not come to pass will not.
     pub fn answered(&mut self) {
         self.leaving.clear();
+        self.query_changed = None;
     }
 
     /// All its prepared statements are gone.
     pub fn deallocated(&mut self) {
         self.prepared.clear();
-        for op in &self.ledger {
+        for op in &mut self.ledger {
+            if let Op::Parse { before, .. } = op {
+                *before = None;
+            }
             if let Op::Prepare(statement) | Op::Parse { statement, .. } = op {
                 // It comes behind.
                 drop(self.prepared.insert(statement.clone()));
@@ -492,6 +406,46 @@ impl Holdings {
     }
 }
 
+/// Some of what was lost is replaced by requests behind it: what was before, is before those now.
+fn handed_on(mut lost: Vec<Op>, failed: bool, behind: &mut VecDeque<Op>) -> Vec<Op> {
+    let own = usize::from(failed);
+    let speaks = behind.iter_mut().find_map(|op| match op {
+        Op::Speak(before) => Some(before),
+        _ => None,
+    });
+    if let Some(speaks) = speaks {
+        let mut skipped = lost.drain(own.min(lost.len())..);
+        let (mut kept, mut first) = (Vec::new(), None);
+        for op in &mut skipped {
+            match op {
+                Op::Speak(before) => first = first.or(Some(before)),
+                op => kept.push(op),
+            }
+        }
+        drop(skipped);
+        lost.extend(kept);
+        *speaks = first.unwrap_or_else(|| std::mem::take(speaks));
+    }
+    let unnamed = behind.iter_mut().find_map(|op| match op {
+        Op::Unnamed(Some(before)) => Some(before),
+        _ => None,
+    });
+    if let Some(unnamed) = unnamed {
+        let mut first = None;
+        let mut kept = Vec::with_capacity(lost.len());
+        for (number, op) in lost.into_iter().enumerate() {
+            match op {
+                Op::Unnamed(_) if failed && number == 0 => first = Some(Box::default()),
+                Op::Unnamed(before) => first = first.or(before),
+                op => kept.push(op),
+            }
+        }
+        lost = kept;
+        *unnamed = first.unwrap_or_else(|| std::mem::take(unnamed));
+    }
+    lost
+}
+
 #[cfg(test)]
 mod tests {
     use router::Statements;
@@ -516,7 +470,7 @@ mod tests {
         holdings.note(Op::Deploy(settings()));
         holdings.note(Op::Begin);
         assert!(holdings.done().is_some() && holdings.is_deploying());
-        assert_eq!(holdings.lost(1).len(), 1);
+        assert_eq!(holdings.lost(1, true).len(), 1);
         assert_eq!(holdings.settings, settings());
         assert!(!holdings.is_deploying());
     }
@@ -526,25 +480,9 @@ mod tests {
         let mut holdings = holdings();
         holdings.note(Op::Deploy(settings()));
         holdings.note(Op::Begin);
-        assert_eq!(holdings.lost(2).len(), 2);
+        assert_eq!(holdings.lost(2, true).len(), 2);
         assert_eq!(holdings.settings, Arc::default());
         assert!(!holdings.is_deploying());
-    }
-
-    /// Seen to fail: names that are asked about again on top of as many new ones. An inquiry has
-    /// more answers then than a conversation takes.
-    #[test]
-    fn what_is_asked_about_is_bounded_though_it_is_asked_again() {
-        let mut asked = Touched::default();
-        let mut touched = Touched::default();
-        for number in 0..TOUCHED_MAX {
-            asked.touch(format!("asked.n{number}").as_bytes(), Reset::No);
-            touched.touch(format!("touched.n{number}").as_bytes(), Reset::No);
-        }
-        assert!(!touched.all());
-        touched.ask_again(asked);
-        assert_eq!(touched.names().count(), TOUCHED_MAX);
-        assert!(touched.all(), "the rest is asked about as a whole");
     }
 
     #[test]

@@ -2,6 +2,8 @@
 //! message; bodies are not copied and only few kinds are looked into. Answers that are ours are
 //! cut out, what remains may pass to the client.
 
+use std::ops::Range;
+
 use machine::{Progress, Stream};
 use router::Interned;
 use wire::backend::TransactionStatus;
@@ -50,16 +52,20 @@ pub enum Event<'a> {
     Discarded(Vec<(Box<[u8]>, Interned)>),
     /// Something the client asked for, or we for it, will not be done.
     Lost(Op),
-    /// A statement of the client has another result type than when it was prepared.
-    Stale,
+    /// The same, and it is what the error that comes is about.
+    Failed(Op),
+    /// A statement of the client has another result type than when it was prepared: the one of this
+    /// name, or else the one it spoke of last.
+    Stale(Option<&'a [u8]>),
 }
 
 /// Who hears what passes.
 pub trait Ear {
     /// Something was seen.
     fn hear(&mut self, event: Event<'_>);
-    /// The client's name of a shared statement; errors speak of it.
-    fn name_of(&self, _number: u64) -> Option<&[u8]> {
+    /// The client's name of a shared statement; errors speak of it. `spoken`: of which it spoke, if
+    /// it has spoken of another one since.
+    fn name_of<'a>(&'a self, _number: u64, _spoken: Option<&'a [u8]>) -> Option<&'a [u8]> {
         None
     }
     /// The client is about to read that its request is answered: what it has to hear before of what
@@ -169,10 +175,10 @@ impl Inflow {
         }
     }
 
-    /// The length of the message ahead now: that of an error may have changed.
+    /// The length of the message ahead now: that of an error or a notice may have changed.
     fn length(&mut self, header: &Header) -> usize {
         match header.tag {
-            tag::ERROR_RESPONSE => {
+            tag::ERROR_RESPONSE | tag::NOTICE_RESPONSE => {
                 let now = frame::header(Side::Backend, self.passage.ahead()).ok().flatten();
                 now.map_or(header.frame_bytes(), |now| now.frame_bytes())
             }
@@ -188,16 +194,25 @@ impl Inflow {
         ear: &mut dyn Ear,
     ) -> Result<bool, Nonsense> {
         let Heard { owner, noted } = core.conversation.received(header.tag)?;
+        let mut named = false;
         match noted {
             Noted::Nothing => {}
             Noted::Done => self.done(core, header.tag),
-            Noted::Lost(count) => {
-                core.holdings.lost(count).into_iter().for_each(|op| ear.hear(Event::Lost(op)));
+            Noted::Lost { count, failed } => {
+                let mut lost = core.holdings.lost(count, failed);
+                let first = if failed { lost.pop() } else { None };
+                named = !matches!(first, None | Some(Op::Unnamed(_) | Op::Renew));
+                lost.into_iter().for_each(|op| ear.hear(Event::Lost(op)));
+                first.into_iter().for_each(|op| ear.hear(Event::Failed(op)));
             }
         }
+        if matches!(header.tag, tag::ERROR_RESPONSE | tag::NOTICE_RESPONSE) {
+            self.restore_place(core, header, named);
+        }
         let ours = matches!(owner, Owner::Ours(_));
+        let bytes = self.length(header);
         let ahead = self.passage.ahead();
-        let Some(body) = ahead.get(HEADER_BYTES..header.frame_bytes()) else {
+        let Some(body) = ahead.get(HEADER_BYTES..bytes) else {
             return Ok(too_long(core, header.tag, owner));
         };
         match (header.tag, owner) {
@@ -212,9 +227,11 @@ impl Inflow {
                 ear.hear(Event::Error(wire::backend::error(body)?, passes));
                 core.holdings.touched.undo();
                 if body.windows(STALE_PLAN.len()).any(|field| field == STALE_PLAN) {
-                    ear.hear(Event::Stale);
+                    let query = core.holdings.query_changed.as_ref();
+                    let name = query.and_then(|query| query.executing());
+                    ear.hear(Event::Stale(name.or_else(|| core.holdings.spoken())));
                 }
-                self.restore_name(ear);
+                self.restore_name(core, ear);
                 return Ok(passes);
             }
             (tag::COMMAND_COMPLETE, Owner::Client) => {
@@ -259,10 +276,28 @@ impl Inflow {
         }
     }
 
+    /// The place that an error or a notice speaks of, in the client's words. An error about a
+    /// `named` statement is about no text that was changed.
+    fn restore_place(&mut self, core: &Core, header: &Header, named: bool) {
+        let Holdings { query_changed, unnamed_changed, .. } = &core.holdings;
+        let changed = match query_changed {
+            Some(query) => (core.conversation.outstanding() == 1).then_some(query),
+            None => unnamed_changed.as_ref().filter(|_| !named),
+        };
+        let Some(changed) = changed else { return };
+        let body = self.passage.ahead().get(HEADER_BYTES..header.frame_bytes());
+        let Some((range, told)) = body.and_then(place) else { return };
+        let place = changed.place(told).to_string();
+        self.passage.amend(HEADER_BYTES + range.start, range.len(), place.as_bytes());
+    }
+
     /// An error that speaks of a shared statement gets the client's name of it.
-    fn restore_name(&mut self, ear: &dyn Ear) {
+    fn restore_name(&mut self, core: &Core, ear: &dyn Ear) {
         const SHARED: &[u8] = b"odyssey_pstmt_";
         let ahead = self.passage.ahead();
+        // Not what comes behind it: that may be an error, too.
+        let Ok(Some(header)) = frame::header(Side::Backend, ahead) else { return };
+        let ahead = &ahead[..ahead.len().min(header.frame_bytes())];
         if let Some(at) = ahead.windows(ALIEN.len()).position(|window| window == ALIEN) {
             self.passage.amend(at, ALIEN.len(), b"");
             return;
@@ -274,9 +309,23 @@ impl Inflow {
         let number = digits.fold((0u64, 0), |(number, count), digit| {
             (number.wrapping_mul(10).wrapping_add(u64::from(digit - b'0')), count + 1)
         });
-        let Some(name) = ear.name_of(number.0) else { return };
+        let Some(name) = ear.name_of(number.0, core.holdings.spoken()) else { return };
         self.passage.amend(at, SHARED.len() + number.1, name);
     }
+}
+
+/// Where the place stands in an error or a notice, and which it is.
+fn place(body: &[u8]) -> Option<(Range<usize>, usize)> {
+    let mut start = 0;
+    for field in body.split(|&byte| byte == 0) {
+        let end = start + field.len();
+        if let Some(digits) = field.strip_prefix(b"P") {
+            let place = std::str::from_utf8(digits).ok()?.parse().ok()?;
+            return Some((start + 1..end, place));
+        }
+        start = end + 1;
+    }
+    None
 }
 
 /// A message that is not looked into: may it pass?
@@ -303,7 +352,9 @@ fn ready(core: &mut Core, body: &[u8], ear: &mut dyn Ear) -> Result<bool, Nonsen
     let passes = matches!(owner, Owner::Client | Owner::Ours(Purpose::Excuse));
     if passes {
         core.holdings.refusal = Refusal::None;
-        core.holdings.answered();
+        if core.conversation.outstanding() == 0 {
+            core.holdings.answered();
+        }
     }
     if status == TransactionStatus::Idle {
         core.holdings.touched.settle();
@@ -339,8 +390,12 @@ fn is_the_clients(core: &mut Core, owner: Owner) -> bool {
 
 /// A command of the client completed.
 fn completed(core: &mut Core, tag: &[u8]) {
+    let last = core.conversation.outstanding() == 1;
     let holdings = &mut core.holdings;
     holdings.completed(tag);
+    if last && let Some(query) = &mut holdings.query_changed {
+        query.completed();
+    }
     match tag {
         b"SET" | b"RESET" => holdings.touched.completed(),
         b"DISCARD ALL" => holdings.discarded(),
@@ -370,6 +425,11 @@ fn must_be_whole(header: &Header, core: &Core) -> bool {
         | tag::ERROR_RESPONSE
         | tag::PARAMETER_STATUS
         | tag::COMMAND_COMPLETE => header.frame_bytes() <= SEEN_BYTES_MAX,
+        tag::NOTICE_RESPONSE => {
+            let Holdings { query_changed, unnamed_changed, .. } = &core.holdings;
+            (query_changed.is_some() || unnamed_changed.is_some())
+                && header.frame_bytes() <= SEEN_BYTES_MAX
+        }
         tag::DATA_ROW => {
             core.conversation.head() == Some(Owner::Ours(Purpose::Inquiry))
                 && header.frame_bytes() <= FINDING_BYTES_MAX

@@ -3,6 +3,7 @@
 //! what clients send.
 
 mod cancel;
+mod changed;
 mod column;
 mod credentials;
 mod greet;
@@ -15,6 +16,8 @@ mod recover;
 mod secure;
 mod shut;
 mod suspicion;
+mod touched;
+mod unnamed;
 mod upkeep;
 mod waiting;
 
@@ -28,9 +31,10 @@ use wire::startup::CancelKey;
 use crate::id::Id;
 
 pub use cancel::{forward, forward_here};
+pub use changed::Changed;
 pub use column::Column;
 pub use credentials::{Credentials, Shown};
-pub use holdings::{Asking, Finding, Holdings, Op, Refusal, Reset, Touched};
+pub use holdings::{Asking, Finding, Holdings, Op, Refusal};
 pub use home::{Checkout, Home, NoServer, Route, Routes, Stay};
 pub use inflow::{ALIEN, Ear, Event, Inflow, OUTDATED, words};
 pub use lease::Lease;
@@ -38,6 +42,8 @@ pub use open::{OpenFailure, Own};
 pub use recover::Leftover;
 pub use secure::Secured;
 pub use suspicion::{Suspicion, contains};
+pub use touched::{Reset, Touched};
+pub use unnamed::{Before, Unnamed, Which};
 
 /// What a canceller needs: where the server listens, and the key it gave us.
 #[derive(Debug)]

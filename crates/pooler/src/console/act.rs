@@ -9,6 +9,7 @@ use wire::{Notice, Severity};
 
 use super::call::{Call, Reply, Stop};
 use crate::backend::Home;
+use crate::log::Who;
 use crate::reload::{Refused, Report};
 use crate::session::Standing;
 use crate::turns::Turns;
@@ -22,6 +23,7 @@ fn done() -> Result<Reply, Stop> {
 pub fn pause(call: &Call<'_>) -> Result<Reply, Stop> {
     let database = call.database()?;
     begin_pause(call, database)?;
+    say_gates(call, "on", database);
     let homes = paused_homes(call);
     call.wait_until(|| homes.iter().all(|home| home.route.with(|pool| pool.is_quiet())))?;
     done()
@@ -30,6 +32,7 @@ pub fn pause(call: &Call<'_>) -> Result<Reply, Stop> {
 /// `SUSPEND`
 pub fn suspend(call: &Call<'_>) -> Result<Reply, Stop> {
     begin_pause(call, None)?;
+    say_gates(call, "on", None);
     done()
 }
 
@@ -46,7 +49,16 @@ pub fn resume(call: &Call<'_>) -> Result<Reply, Stop> {
         }
     }
     call.shared.ring_janitor();
+    say_gates(call, "off", database);
     done()
+}
+
+/// Odyssey's line, which is of all databases.
+fn say_gates(call: &Call<'_>, state: &str, database: Option<&str>) {
+    if database.is_none() {
+        let text = format_args!("global pause is {state}");
+        call.shared.log.info("pause", &Who::default(), text);
+    }
 }
 
 /// `DISABLE`
@@ -118,6 +130,8 @@ pub fn wait_close(call: &Call<'_>) -> Result<Reply, Stop> {
 
 /// `RELOAD`
 pub fn reload(call: &Call<'_>) -> Result<Reply, Stop> {
+    let text = format_args!("RELOAD command received");
+    call.shared.log.info("console", &Who::default(), text);
     let report = call.shared.reloads.ask().map_err(|refused| {
         Notice::error(
             "55000",

@@ -18,10 +18,7 @@ pub use manner::Manner;
 pub use shown::shown;
 
 use super::attrs::Attrs;
-use crate::backend::{Holdings, Op, Reset, Touched};
-
-/// An unnamed statement that is longer lives no longer than its transaction.
-const UNNAMED_BYTES_MAX: usize = 64 * 1024;
+use crate::backend::{Holdings, Op, Reset, Touched, Unnamed, Which};
 
 /// What belongs to one client.
 pub struct Belongings {
@@ -41,16 +38,16 @@ pub struct Belongings {
     by_sql: Vec<Box<[u8]>>,
     /// The one it named last.
     spoken_of: Vec<u8>,
-    /// It has an unnamed statement.
-    has_unnamed: bool,
-    /// The Parse body behind its name; empty if it is too long to be kept.
-    unnamed: Vec<u8>,
-    /// Which unnamed statement that is.
-    unnamed_version: u32,
-    /// That statement may change settings.
-    pub unnamed_is_remarkable: bool,
+    /// Its unnamed statement.
+    unnamed: Unnamed,
+    /// How many it had.
+    unnamed_count: u32,
     /// Its batch decides about names or settings of what follows.
     pub decides: bool,
+    /// It may take away names of statements.
+    pub doubts_names: bool,
+    /// It has made or renewed the unnamed statement.
+    pub renewed: bool,
     /// It has prepared a statement by SQL that may set something.
     pub sets_by_sql: bool,
     /// How often in a row an inquiry was not answered.
@@ -95,11 +92,11 @@ impl Belongings {
             names: Names::new(),
             by_sql: Vec::new(),
             spoken_of: Vec::new(),
-            has_unnamed: false,
-            unnamed: Vec::new(),
-            unnamed_version: 0,
-            unnamed_is_remarkable: false,
+            unnamed: Unnamed::default(),
+            unnamed_count: 0,
             decides: false,
+            doubts_names: false,
+            renewed: false,
             sets_by_sql: false,
             unanswered: 0,
             said: Said::default(),
@@ -123,7 +120,9 @@ impl Belongings {
     /// What its server reports, with what this client has there from its next request on: what it
     /// wants and the server lacks, and what a RESET leads to. None: just what it reports.
     pub fn seen_by_client(&self, holdings: &Holdings) -> Option<Parameters> {
-        let resets = holdings.touched.names().filter(|(_, reset)| *reset == Reset::Yes);
+        let resets = holdings.touched.names().filter(|(name, reset)| {
+            *reset == Reset::Yes && holdings.reports_base(name) // and was not rolled back
+        });
         let resets = resets.filter_map(|(name, _)| Some((name, self.startup.get(name)?)));
         let lacking = self.wanted.iter().filter(|(name, value)| {
             holdings.settings.get(name) != Some(value) && !holdings.touched.has(name)
@@ -158,30 +157,37 @@ impl Belongings {
 
     /// The client made an unnamed statement; `body` is that of its Parse behind the name, if it is
     /// here.
-    pub fn keep_unnamed(&mut self, body: Option<&[u8]>, remarkable: bool) -> (ClientId, u32) {
-        self.unnamed_is_remarkable = remarkable;
-        self.has_unnamed = true;
-        self.unnamed_version = self.unnamed_version.wrapping_add(1);
-        self.unnamed.clear();
-        if let Some(body) = body.filter(|body| body.len() <= UNNAMED_BYTES_MAX) {
-            self.unnamed.extend_from_slice(body);
-        }
-        (self.client, self.unnamed_version)
+    pub fn keep_unnamed(&mut self, body: Option<&[u8]>, remarkable: bool) -> Which {
+        self.unnamed_count = self.unnamed_count.wrapping_add(1);
+        self.unnamed.keep(body, self.unnamed_count, remarkable);
+        (self.client, self.unnamed_count)
     }
 
     /// Its unnamed statement, and which one it is. One without a body is only where it was made.
-    pub fn unnamed(&self) -> Option<((ClientId, u32), &[u8])> {
-        let which = (self.client, self.unnamed_version);
-        self.has_unnamed.then_some((which, &*self.unnamed))
+    pub fn unnamed(&self) -> Option<(Which, &[u8])> {
+        let which = (self.client, self.unnamed.version);
+        self.unnamed.exists.then_some((which, &*self.unnamed.body))
+    }
+
+    /// May its unnamed statement change settings?
+    pub fn unnamed_is_remarkable(&self) -> bool {
+        self.unnamed.is_remarkable
+    }
+
+    /// Its unnamed statement, which something else replaces that may be skipped.
+    pub fn take_unnamed(&mut self) -> Unnamed {
+        std::mem::take(&mut self.unnamed)
+    }
+
+    /// Its batch ends: did it decide about what follows?
+    pub fn end_batch(&mut self) -> bool {
+        (self.doubts_names, self.renewed) = (false, false);
+        std::mem::take(&mut self.decides)
     }
 
     /// Its unnamed statement is gone.
     pub fn drop_unnamed(&mut self) {
-        self.has_unnamed = false;
-        if self.unnamed.capacity() > 1024 {
-            self.unnamed = Vec::new();
-        }
-        self.unnamed.clear();
+        self.unnamed.drop();
     }
 
     /// It says PREPARE in SQL.
@@ -205,38 +211,60 @@ impl Belongings {
         self.sets_by_sql = false;
     }
 
-    /// It speaks of its statement `name`.
-    pub fn speak_of(&mut self, name: &[u8]) {
+    /// It speaks of its statement `name`; of which one it spoke before, if of another.
+    pub fn speak_of(&mut self, name: &[u8]) -> Option<Box<[u8]>> {
+        let name = &name[..name.len().min(SPOKEN_BYTES_MAX)];
+        if *self.spoken_of == *name {
+            return None;
+        }
+        let before = self.spoken_of.as_slice().into();
         self.spoken_of.clear();
-        self.spoken_of.extend_from_slice(&name[..name.len().min(SPOKEN_BYTES_MAX)]);
+        self.spoken_of.extend_from_slice(name);
+        Some(before)
     }
 
-    /// The statement it named last has another result type now, and the client has been told: if it
-    /// runs it again, it is prepared again. The others who know the old one are told, too.
-    pub fn heal(&mut self, statements: &Statements) {
-        if let Some(old) = self.names.get(&self.spoken_of).filter(|_| self.manner.heals).cloned() {
+    /// The statement of this name, or else the one it named last, has another result type now, and
+    /// the client has been told: if it runs it again, it is prepared again. The others who know the
+    /// old one are told, too.
+    pub fn heal(&mut self, name: Option<&[u8]>, statements: &Statements) {
+        let name = name.unwrap_or(&self.spoken_of).to_vec();
+        if let Some(old) = self.names.get(&name).filter(|_| self.manner.heals).cloned() {
             statements.retire(&old);
-            let fresh = statements.intern(old.body());
-            let name = std::mem::take(&mut self.spoken_of);
-            self.rebind(&name, fresh);
+            self.rebind(&name, statements.intern(old.body()));
         }
     }
 
-    /// The client's name of a shared statement; of several the one it spoke of last.
-    pub fn name_of(&self, number: u64) -> Option<&[u8]> {
-        let spoken_of = self.names.get(&self.spoken_of);
-        if spoken_of.is_some_and(|one| one.number() == number) {
-            return Some(&self.spoken_of);
+    /// The client's name of a shared statement; of several the one it spoke of last, or before it
+    /// spoke of others.
+    pub fn name_of<'a>(&'a self, number: u64, spoken: Option<&'a [u8]>) -> Option<&'a [u8]> {
+        let spoken = spoken.unwrap_or(&self.spoken_of);
+        match self.names.get(spoken) {
+            Some(one) if one.number() == number => Some(spoken),
+            // It was closed since, or was not made after all.
+            None if !spoken.is_empty() => Some(spoken),
+            _ => self.names.iter().find(|(_, one)| one.number() == number).map(|(name, _)| name),
         }
-        self.names.iter().find(|(_, one)| one.number() == number).map(|(name, _)| name)
     }
 
-    /// A request of it will not be done: what was believed of it is taken back.
+    /// A request of it failed: what was believed of it is taken back.
+    pub fn failed(&mut self, op: Op) {
+        match op {
+            // PostgreSQL drops the unnamed statement before it looks at the new one.
+            Op::Unnamed(_) => self.drop_unnamed(),
+            Op::Speak(_) => {}
+            op => self.lost(op),
+        }
+    }
+
+    /// A request of it was skipped: it is as if it had not been said.
     pub fn lost(&mut self, op: Op) {
         match op {
+            Op::Parse { name, before: Some(before), .. } => self.rebind(&name, before),
             Op::Parse { name, .. } | Op::Pretend { name, .. } => drop(self.names.unbind(&name)),
             Op::Forget { name, statement } => self.rebind(&name, statement),
-            Op::Unnamed => self.drop_unnamed(),
+            Op::Unnamed(Some(before)) => self.unnamed = before.own,
+            Op::Unnamed(None) => self.drop_unnamed(),
+            Op::Speak(before) => self.spoken_of = before.into_vec(),
             Op::Prepare(_) | Op::Renew | Op::Evict(_) | Op::Sweep => {}
             Op::Equip | Op::Deploy(_) | Op::Begin => {}
         }

@@ -21,6 +21,7 @@ mod settle;
 mod spoken;
 mod stop;
 mod translate;
+mod unnamed;
 mod virtually;
 mod voice;
 

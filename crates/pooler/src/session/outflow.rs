@@ -195,15 +195,19 @@ impl Outflow {
             }
             let Self { passage, .. } = self;
             let statements = voice.statements();
-            let mut translation = Translation { passage, core, own, statements };
-            match translation.translate(&header)? {
+            let spoken_before = None;
+            let mut translation = Translation { passage, core, own, statements, spoken_before };
+            let step = translation.translate(&header)?;
+            let ends = ends_batch(header.tag) && matches!(step, Step::Passed | Step::Barrier);
+            let decides = ends && own.end_batch();
+            match step {
                 Step::Wait => return Ok(()),
                 Step::Transaction => return Err(Ending::TransactionRefused),
                 Step::Barrier => self.hold = Hold::UntilSettled,
-                Step::Passed if ends_batch(header.tag) && std::mem::take(&mut own.decides) => {
+                Step::Passed if decides => {
                     self.hold = Hold::UntilSettled;
                 }
-                Step::Passed if ends_batch(header.tag) && core.holdings.is_deploying() => {
+                Step::Passed if ends && core.holdings.is_deploying() => {
                     self.hold = Hold::UntilDeployed;
                 }
                 Step::Passed => {}

@@ -339,12 +339,13 @@ impl Ear for Hearing<'_> {
             }
             Event::Deallocated(pending) => self.own.deallocated(pending),
             Event::Lost(op) => self.own.lost(op),
-            Event::Stale => self.own.heal(self.voice.statements()),
+            Event::Failed(op) => self.own.failed(op),
+            Event::Stale(name) => self.own.heal(name, self.voice.statements()),
         }
     }
 
-    fn name_of(&self, number: u64) -> Option<&[u8]> {
-        self.own.name_of(number)
+    fn name_of<'a>(&'a self, number: u64, spoken: Option<&'a [u8]>) -> Option<&'a [u8]> {
+        self.own.name_of(number, spoken)
     }
 
     fn news(&mut self, holdings: &mut Holdings) -> Option<Vec<u8>> {

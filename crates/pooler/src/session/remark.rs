@@ -76,7 +76,10 @@ impl Translation<'_> {
                 self.own.sets_by_sql |= contains(text, b"set_config");
             }
             Head::Execute { .. } if self.own.sets_by_sql => touched.touch_all(),
-            Head::DiscardAll | Head::DeallocateAll | Head::Deallocate { .. } => return true,
+            Head::DiscardAll | Head::DeallocateAll | Head::Deallocate { .. } => {
+                self.own.doubts_names = true;
+                return true;
+            }
             _ => {}
         }
         false

@@ -3,15 +3,16 @@
 //! away is gone when the server says so, not when the text is read.
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 
 use router::{Interned, significant_name};
 use wire::backend::TransactionStatus;
 use wire::conversation::Purpose;
-use wire::frame::{HEADER_BYTES, Header};
+use wire::frame::HEADER_BYTES;
 use wire::scan::{self, Head, Name};
 
-use super::translate::{FRONT_MAX, RESERVED, Translation, statement_text};
-use crate::backend::ALIEN;
+use super::translate::{FRONT_MAX, RESERVED, Translation, statement_query, statement_text};
+use crate::backend::{ALIEN, Changed};
 use crate::nonsense::Nonsense;
 
 /// Statements of a client that one text may speak of; it has no others then. A server keeps more
@@ -19,9 +20,16 @@ use crate::nonsense::Nonsense;
 /// server send what is less than its buffer: 8 KiB are 1,638 answers of 5 bytes.
 const NAMES_IN_TEXT_MAX: usize = 256;
 
+/// A change of a text: bytes of it, and what stands there at the server.
+pub(super) type Edit = (Range<usize>, Vec<u8>);
+/// Changes of a text, in their order.
+pub(super) type Edits = Vec<Edit>;
+
 /// A name of a prepared statement in a text.
 pub(super) struct Spoken<'t> {
     name: Name<'t>,
+    /// The number of its statement in the text.
+    number: usize,
     verb: Verb,
 }
 
@@ -58,42 +66,77 @@ impl Met {
 /// The names of prepared statements in a text, in their order.
 pub(super) fn names_in(text: &[u8]) -> Vec<Spoken<'_>> {
     let mut names = Vec::new();
+    let mut places = BTreeSet::new();
     for statement in scan::statements(text) {
+        places.insert(statement.at);
+        let number = places.len() - 1;
         let (name, verb) = match statement.head {
             Head::Deallocate { name } => (name, Verb::Deallocate),
             Head::Execute { name } => (name, Verb::Execute),
             Head::Prepare { name } => (name, Verb::Prepare),
             _ => continue,
         };
-        names.push(Spoken { name, verb });
+        names.push(Spoken { name, number, verb });
     }
     names
 }
 
 impl Translation<'_> {
     /// Names of shared statements in a text: DEALLOCATE and EXECUTE by SQL speak of what a Parse
-    /// has prepared, too. Returns the length of the message now.
-    pub(super) fn rename_in_text(
+    /// has prepared, too. What is to be changed for the server.
+    pub(super) fn renamed(
         &mut self,
-        header: &Header,
-        names: Vec<Spoken<'_>>,
-        text_at: usize,
+        names: &[Spoken<'_>],
         purpose: Purpose,
-    ) -> Result<usize, Nonsense> {
-        let mut bytes = header.frame_bytes();
+    ) -> Result<Edits, Nonsense> {
+        let mut edits = Edits::with_capacity(names.len());
         if self.core.conversation.status() == TransactionStatus::Failed {
-            return Ok(bytes); // a failed transaction says so, whatever the name
+            return Ok(edits); // a failed transaction says so, whatever the name
         }
         let mut met = Met::default();
-        let mut renamed = Vec::with_capacity(names.len());
         for spoken in names {
-            let new = self.name_at_server(&spoken, &mut met, purpose)?;
-            renamed.extend(new.map(|new| (spoken.name.range, new)));
+            let new = self.name_at_server(spoken, &mut met, purpose)?;
+            edits.extend(new.map(|new| (spoken.name.range.clone(), new)));
         }
-        for (range, new) in renamed.into_iter().rev() {
-            bytes = self.passage.amend(HEADER_BYTES + text_at + range.start, range.len(), &new);
+        Ok(edits)
+    }
+
+    /// The text with these changes, for who is told of places in it; None if there are none.
+    pub(super) fn changed(
+        &self,
+        text: &[u8],
+        edits: &Edits,
+        names: &[Spoken<'_>],
+    ) -> Option<Box<Changed>> {
+        let reported = &self.core.holdings.reported;
+        let wide = reported.iter().any(|(name, is)| name == "client_encoding" && is == "UTF8");
+        let mut changed = (!edits.is_empty()).then(|| Changed::new(text, edits, wide))?;
+        for Spoken { name, number, .. } in names.iter().filter(|one| one.verb == Verb::Execute) {
+            changed.executes(*number, &name.folded);
         }
-        Ok(bytes)
+        Some(Box::new(changed))
+    }
+
+    /// Changes the text in the message ahead, which begins `text_at` bytes into its body. Returns
+    /// the length of the message now.
+    pub(super) fn amend(&mut self, edits: &Edits, text_at: usize) -> usize {
+        let amend = |(range, new): &Edit| {
+            self.passage.amend(HEADER_BYTES + text_at + range.start, range.len(), new)
+        };
+        edits.iter().rev().map(amend).last().expect("there are some")
+    }
+
+    /// The client's unnamed statement in the server's words; its body behind the name.
+    pub(super) fn unnamed_renamed(&mut self, mut body: Vec<u8>) -> Result<Vec<u8>, Nonsense> {
+        let text = statement_query(&body);
+        let mut names = names_in(text);
+        names.truncate(1); // a Parse takes one statement
+        let edits = self.renamed(&names, Purpose::Statement)?;
+        self.core.holdings.unnamed_changed = self.changed(text, &edits, &names);
+        for (range, new) in edits.into_iter().rev() {
+            body.splice(range, new);
+        }
+        Ok(body)
     }
 
     /// What a name in a text is called at the server, if not so.
@@ -121,6 +164,7 @@ impl Translation<'_> {
             self.core.holdings.foresee_deallocate(shared);
         }
         let Some(statement) = found else { return Ok(None) };
+        let _ = self.own.speak_of(name);
         if deallocates {
             met.gone.push(significant_name(name).into());
         } else if scan::is_remarkable(statement_text(&statement)) {
@@ -137,6 +181,11 @@ impl Translation<'_> {
             let shared = known.map(|statement| (name.into(), statement));
             self.core.holdings.foresee_deallocate(shared);
         }
+    }
+
+    /// Does it hang on batches under way, what one of these names means?
+    pub(super) fn any_hangs(&self, names: &[Spoken<'_>]) -> bool {
+        names.iter().any(|spoken| !spoken.name.folded.is_empty() && self.hangs(&spoken.name.folded))
     }
 
     /// Is there room for all that a text with these names may need in front? Nothing has changed

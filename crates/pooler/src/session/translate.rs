@@ -14,7 +14,8 @@ use wire::tag::frontend as tag;
 use wire::{Fault, Malformed};
 
 use super::belongings::Belongings;
-use super::spoken::names_in;
+use super::spoken::{Edits, names_in};
+use super::unnamed::replaced;
 use super::virtually::opens_transaction;
 use crate::backend::{ALIEN, Asking, Core, OUTDATED, Op, Reset, Suspicion};
 use crate::nonsense::Nonsense;
@@ -29,7 +30,7 @@ const NOTHING: &[u8] = b"odyssey_nothing";
 /// Names that begin so are ours.
 pub(super) const RESERVED: &[u8] = b"odyssey_";
 /// Answers due to what is put in front of one message for each statement that it speaks of.
-pub(super) const FRONT_MAX: usize = 3;
+pub(super) const FRONT_MAX: usize = 4;
 /// A value of a Bind that is longer is no name of a setting.
 const SETTING_NAME_BYTES_MAX: usize = 256;
 
@@ -63,6 +64,8 @@ pub struct Translation<'a> {
     pub core: &'a mut Core,
     pub own: &'a mut Belongings,
     pub statements: &'a Statements,
+    /// Of which statement the client spoke before the message ahead.
+    pub spoken_before: Option<Box<[u8]>>,
 }
 
 impl Translation<'_> {
@@ -108,8 +111,7 @@ impl Translation<'_> {
 
     /// Lets the message ahead pass, now of `bytes`, if the conversation does.
     fn send(&mut self, header: &Header, bytes: usize) -> Result<Step, Nonsense> {
-        let sent = self.core.conversation.sent(header.tag, Owner::Client)?;
-        self.sent(sent, bytes)
+        self.send_as(header.tag, bytes)
     }
 
     /// As `send`; when it is done, or not, `op` is.
@@ -137,6 +139,7 @@ impl Translation<'_> {
         // PostgreSQL drops it too.
         self.own.drop_unnamed();
         self.core.holdings.unnamed = None;
+        self.core.holdings.unnamed_changed = None;
         let mut barrier = false;
         let mut bytes = header.frame_bytes();
         let watchful = self.is_watchful();
@@ -156,15 +159,19 @@ impl Translation<'_> {
                 if watchful || scan::is_remarkable(text) {
                     let text = text.to_vec();
                     let names = names_in(&text);
-                    if !self.has_room_for(&names) {
+                    if !self.has_room_for(&names) || self.any_hangs(&names) {
                         return Ok(Step::Wait);
                     }
                     let due = self.core.conversation.outstanding();
                     barrier = self.remark(&text);
-                    bytes = match self.own.suffixed(&text) {
-                        Some(new) => self.passage.amend(HEADER_BYTES, text.len(), &new),
-                        None => self.rename_in_text(header, names, 0, Purpose::Query)?,
+                    let edits = match self.own.suffixed(&text) {
+                        Some(edit) => vec![edit],
+                        None => self.renamed(&names, Purpose::Query)?,
                     };
+                    if let Some(changed) = self.changed(&text, &edits, &names) {
+                        (bytes, barrier) = (self.amend(&edits, 0), true);
+                        self.core.holdings.query_changed = Some(changed);
+                    }
                     barrier |= self.core.conversation.outstanding() > due;
                 }
             }
@@ -190,8 +197,9 @@ impl Translation<'_> {
             self.unseen();
             self.core.holdings.suspicion.add(Suspicion::STATEMENT);
             if self.passage.ahead().get(HEADER_BYTES) == Some(&0) {
+                let op = replaced(self.own, self.core);
                 self.core.holdings.unnamed = Some(self.own.keep_unnamed(None, true));
-                return self.send_noted(tag::PARSE, bytes, Op::Unnamed);
+                return self.send_noted(tag::PARSE, bytes, op);
             }
             return self.send(header, bytes);
         }
@@ -203,10 +211,11 @@ impl Translation<'_> {
         let text = text_at(behind, 0)?;
         if !watchful && !scan::is_remarkable(text) && name.is_empty() {
             // By far the most frequent: no copy but the one that is kept.
+            let op = replaced(own, core);
             if own.manner.shares_statements {
                 core.holdings.unnamed = Some(own.keep_unnamed(Some(behind), false));
             }
-            return self.send_noted(tag::PARSE, bytes, Op::Unnamed);
+            return self.send_noted(tag::PARSE, bytes, op);
         }
         let (name, behind) = (name.to_vec(), behind.to_vec());
         self.parse_remarkable(header, &name, &behind)
@@ -219,26 +228,39 @@ impl Translation<'_> {
         name: &[u8],
         behind: &[u8],
     ) -> Result<Step, Nonsense> {
+        if !name.is_empty() && self.hangs(name) {
+            return Ok(Step::Wait);
+        }
         let text = text_at(behind, 0)?;
         let mut bytes = header.frame_bytes();
+        let (mut edits, mut changed) = (Edits::new(), None);
+        // Behind a DEALLOCATE ALL of its own batch nobody knows what the server will have.
+        let certain = !self.own.doubts_names;
         if self.own.manner.single && scan::statements(text).any(|one| opens_transaction(&one.head))
         {
             return Ok(Step::Transaction);
         }
         if self.is_watchful() || scan::is_remarkable(text) {
             let names = if name.is_empty() { names_in(text) } else { Vec::new() };
-            if !self.has_room_for(&names) {
+            if !self.has_room_for(&names) || self.any_hangs(&names) {
                 return Ok(Step::Wait);
             }
             self.own.decides |= self.remark(text);
-            bytes = self.rename_in_text(header, names, 1, Purpose::Statement)?;
+            self.own.doubts_names = !certain; // it takes nothing away before it is bound
+            edits = self.renamed(&names, Purpose::Statement)?;
+            changed = self.changed(text, &edits, &names);
         }
         if name.is_empty() {
+            let op = replaced(self.own, self.core);
             self.core.holdings.unnamed = Some(self.own.keep_unnamed(Some(behind), true));
-            return self.send_noted(tag::PARSE, bytes, Op::Unnamed);
+            if changed.is_some() {
+                bytes = self.amend(&edits, 1);
+                self.core.holdings.unnamed_changed = changed;
+            }
+            return self.send_noted(tag::PARSE, bytes, op);
         }
         match self.own.manner.shares_statements {
-            true => self.parse_named(name, behind),
+            true => self.parse_named(name, behind, certain),
             false => {
                 self.core.holdings.suspicion.add(Suspicion::STATEMENT);
                 self.core.holdings.equipped &= !name.starts_with(RESERVED);
@@ -247,13 +269,11 @@ impl Translation<'_> {
         }
     }
 
-    fn parse_named(&mut self, name: &[u8], behind: &[u8]) -> Result<Step, Nonsense> {
-        // Behind a DEALLOCATE ALL of its own batch nobody knows what the server will have.
-        let certain = !self.own.decides;
+    fn parse_named(&mut self, name: &[u8], behind: &[u8], certain: bool) -> Result<Step, Nonsense> {
         let taken = if certain { self.ensure(name, Purpose::Statement)? } else { None };
         if let Some(statement) = taken {
             // The server shall say that it exists.
-            self.own.speak_of(name);
+            self.speak_of(name);
             let bytes = self.rename(0, name.len(), &statement.name());
             return self.send_as(tag::PARSE, bytes);
         }
@@ -264,11 +284,11 @@ impl Translation<'_> {
         }
         let statement = self.statements.intern(behind);
         let known = self.own.names.bind(name, statement.clone());
-        if known.is_err() {
+        let Ok(before) = known else {
             // More than anybody needs: as one that is too long.
             self.core.holdings.suspicion.add(Suspicion::STATEMENT);
             return self.send_as(tag::PARSE, HEADER_BYTES + name.len() + 1 + behind.len());
-        }
+        };
         let whole_name = name.len();
         let name: Box<[u8]> = significant_name(name).into();
         let holdings = &mut self.core.holdings;
@@ -287,10 +307,13 @@ impl Translation<'_> {
         }
         self.make_room(&statement, may_fail || !certain, Purpose::Statement)?;
         let bytes = self.rename(0, whole_name, &statement.name());
-        self.send_noted(tag::PARSE, bytes, Op::Parse { name, statement })
+        self.send_noted(tag::PARSE, bytes, Op::Parse { name, statement, before })
     }
 
     fn send_as(&mut self, message: u8, bytes: usize) -> Result<Step, Nonsense> {
+        if let Some(before) = self.spoken_before.take() {
+            return self.send_noted(message, bytes, Op::Speak(before));
+        }
         let sent = self.core.conversation.sent(message, Owner::Client)?;
         self.sent(sent, bytes)
     }
@@ -310,6 +333,9 @@ impl Translation<'_> {
             }
             Err(fault) => return Err(fault.into()),
         };
+        if self.hangs(&name) {
+            return Ok(Step::Wait);
+        }
         let remarkable = self.is_remarkable(&name);
         if remarkable && self.body(header).is_none() && header.frame_bytes() <= SEEN_BYTES_MAX {
             self.passage.want(header.frame_bytes());
@@ -326,7 +352,7 @@ impl Translation<'_> {
     fn is_remarkable(&self, name: &[u8]) -> bool {
         match self.own.names.get(name) {
             Some(statement) if !name.is_empty() => scan::is_remarkable(statement_text(statement)),
-            _ => name.is_empty() && self.own.unnamed_is_remarkable,
+            _ => name.is_empty() && self.own.unnamed_is_remarkable(),
         }
     }
 
@@ -361,15 +387,20 @@ impl Translation<'_> {
             return self.send(header, bytes);
         }
         let name = text_at(body, 1)?.to_vec();
+        let closes_unnamed = name.is_empty() && header.tag == tag::CLOSE;
+        if !closes_unnamed && self.hangs(&name) {
+            return Ok(Step::Wait);
+        }
         if header.tag == tag::DESCRIBE {
             let remarkable = self.is_remarkable(&name);
             let bytes = self.refer(header, 1, &name, remarkable)?;
             return self.send(header, bytes);
         }
         if name.is_empty() {
+            let op = replaced(self.own, self.core);
             self.own.drop_unnamed();
             self.core.holdings.unnamed = None;
-            return self.send(header, bytes);
+            return self.send_noted(tag::CLOSE, bytes, op);
         }
         let Some(statement) = self.own.names.unbind(&name) else {
             // One that does not exist, or one that ties its client to this server.
@@ -410,14 +441,14 @@ impl Translation<'_> {
         }
         match self.find(name, Purpose::Statement)? {
             Found::Outdated => {
-                self.own.speak_of(name);
+                self.speak_of(name);
                 return Ok(self.rename(at, name.len(), &[OUTDATED, name].concat()));
             }
             Found::Ready(statement) => {
                 if self.is_watchful() || remarkable {
                     self.own.decides |= self.remark(statement_text(&statement));
                 }
-                self.own.speak_of(name);
+                self.speak_of(name);
                 return Ok(self.rename(at, name.len(), &statement.name()));
             }
             Found::Unknown => {}
@@ -483,27 +514,14 @@ impl Translation<'_> {
         Ok(())
     }
 
-    /// The server's unnamed statement is this client's, or none.
-    fn ensure_unnamed(&mut self) -> Result<(), Nonsense> {
-        let mut front = Vec::new();
-        match self.own.unnamed() {
-            Some((which, _)) if self.core.holdings.unnamed == Some(which) => Ok(()),
-            Some((which, body)) if !body.is_empty() => {
-                encode::parse_renamed(&mut front, "", body);
-                self.put_in_front(tag::PARSE, Purpose::Statement, Op::Renew, &front)?;
-                self.core.holdings.unnamed = Some(which);
-                Ok(())
-            }
-            _ => {
-                // What is there is somebody else's.
-                encode::close(&mut front, Target::Statement, "");
-                self.core.holdings.unnamed = None;
-                self.put_in_front(tag::CLOSE, Purpose::Statement, Op::Renew, &front)
-            }
-        }
+    /// The message ahead speaks of this statement of the client.
+    fn speak_of(&mut self, name: &[u8]) {
+        let before = self.own.speak_of(name);
+        // Alone it can only fail, and then it is the one that was spoken of.
+        self.spoken_before = before.filter(|_| self.core.conversation.outstanding() > 0);
     }
 
-    fn put_in_front(
+    pub(super) fn put_in_front(
         &mut self,
         message: u8,
         purpose: Purpose,

@@ -116,8 +116,13 @@ pub enum Noted {
     Nothing,
     /// The oldest one is done.
     Done,
-    /// So many, the oldest first, failed or were skipped.
-    Lost(usize),
+    /// Some, the oldest first, failed or were skipped.
+    Lost {
+        /// How many.
+        count: usize,
+        /// The oldest of them is what failed; else all were skipped.
+        failed: bool,
+    },
 }
 
 /// An answer the server owes.
@@ -320,7 +325,8 @@ impl Conversation {
         if sync.is_none() {
             self.batch = Batch::Skipping;
         }
-        Ok(if lost > 0 { Noted::Lost(lost) } else { Noted::Nothing })
+        let failed = head.noted;
+        Ok(if lost > 0 { Noted::Lost { count: lost, failed } } else { Noted::Nothing })
     }
 
     fn pop(&mut self) {

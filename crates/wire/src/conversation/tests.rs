@@ -337,10 +337,10 @@ fn the_fate_of_noted_requests_is_told_in_their_order() {
     assert_eq!(noted(&mut conversation, b'3'), Noted::Done);
     assert_eq!(noted(&mut conversation, b'D'), Noted::Nothing);
     // The Execute fails: the Parse behind it is skipped.
-    assert_eq!(noted(&mut conversation, b'E'), Noted::Lost(1));
+    assert_eq!(noted(&mut conversation, b'E'), Noted::Lost { count: 1, failed: false });
     conversation.ready(TransactionStatus::Idle).unwrap();
     // A failed batch that is still open: what comes is void, and nobody is told of it again.
     send(b"PP", &mut conversation);
-    assert_eq!(noted(&mut conversation, b'E'), Noted::Lost(2));
+    assert_eq!(noted(&mut conversation, b'E'), Noted::Lost { count: 2, failed: true });
     assert_eq!(conversation.sent_noted(b'P', Owner::Client), Ok(Sent::Void));
 }

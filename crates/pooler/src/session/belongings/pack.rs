@@ -8,7 +8,8 @@ use router::{ClientId, Names, Parameters};
 use wire::settings::Settings;
 
 use super::Belongings;
-use crate::restart::{Luggage, Unnamed};
+use crate::backend::Unnamed;
+use crate::restart::{self, Luggage};
 use crate::shared::Shared;
 
 impl Belongings {
@@ -22,10 +23,10 @@ impl Belongings {
             wanted: pairs(&self.wanted),
             told: told.collect(),
             names: names.collect(),
-            unnamed: self.has_unnamed.then(|| Unnamed {
-                body: self.unnamed.clone(),
-                version: self.unnamed_version,
-                remarkable: self.unnamed_is_remarkable,
+            unnamed: self.unnamed.exists.then(|| restart::Unnamed {
+                body: self.unnamed.body.clone(),
+                version: self.unnamed.version,
+                remarkable: self.unnamed.is_remarkable,
             }),
             address_suffix: self.address_suffix.as_deref().map(str::to_owned),
             id: 0,
@@ -56,15 +57,19 @@ impl Belongings {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let told = luggage.told.iter().map(|(name, value)| (text(name), text(value)));
         let told: Parameters = told.collect();
-        let unnamed = luggage.unnamed.as_ref();
+        let unnamed = luggage.unnamed.as_ref().map(|unnamed| Unnamed {
+            exists: true,
+            body: unnamed.body.clone(),
+            version: unnamed.version,
+            is_remarkable: unnamed.remarkable,
+        });
+        let unnamed = unnamed.unwrap_or_default();
         Some(Self {
             wanted: intern(&luggage.wanted)?,
             told: shared.reports.intern(Arc::new(told)),
             names,
-            has_unnamed: unnamed.is_some(),
-            unnamed: unnamed.map(|unnamed| unnamed.body.clone()).unwrap_or_default(),
-            unnamed_version: unnamed.map_or(0, |unnamed| unnamed.version),
-            unnamed_is_remarkable: unnamed.is_some_and(|unnamed| unnamed.remarkable),
+            unnamed_count: unnamed.version,
+            unnamed,
             address_suffix: luggage.address_suffix.as_deref().map(Box::from),
             ..Self::new(client, rule, intern(&luggage.startup)?)
         })

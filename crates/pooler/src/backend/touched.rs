@@ -1,0 +1,178 @@
+//! Settings that may have changed, by name, until the server says what they are. It does not know
+//! values.
+
+/// Names of settings that are remembered as touched; behind it all settings are looked at.
+const TOUCHED_MAX: usize = 1000;
+
+/// Settings that may have changed. Too many is as good as few: the server is asked.
+#[derive(Debug, Default)]
+pub struct Touched {
+    names: Vec<(Box<[u8]>, Reset)>,
+    /// Any of them.
+    all: bool,
+    /// Command tags of statements whose names are known are still to come.
+    foreseen: u32,
+    /// A command tag came that says that something was set or reset.
+    confirmed: bool,
+    /// Something was rolled back: what was reset may not have been.
+    undone: bool,
+}
+
+/// Was it set, or reset?
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reset {
+    /// To a value.
+    No,
+    /// To what the session began with.
+    Yes,
+}
+
+impl Touched {
+    /// `name` is set or reset by a statement whose command tag is to come.
+    pub fn foresee(&mut self, name: &[u8], reset: Reset) {
+        self.foreseen += 1;
+        self.touch(name, reset);
+    }
+
+    /// A SET is to come that changes nothing beyond its transaction.
+    pub fn foresee_nothing(&mut self) {
+        self.foreseen += 1;
+    }
+
+    /// `name` may have changed; an empty one: nobody knows which.
+    pub fn touch(&mut self, name: &[u8], reset: Reset) {
+        if name.is_empty() || self.names.len() >= TOUCHED_MAX {
+            self.all = true;
+            return;
+        }
+        match self.names.iter_mut().find(|(known, _)| **known == *name) {
+            Some((_, last)) => *last = reset,
+            None => self.names.push((name.into(), reset)),
+        }
+    }
+
+    /// `name` has changed, and perhaps nobody is known to have touched it.
+    pub fn suspect(&mut self, name: &[u8]) {
+        if !self.names.iter().any(|(known, _)| **known == *name) {
+            self.touch(name, Reset::No);
+        }
+    }
+
+    /// Anything may have changed.
+    pub fn touch_all(&mut self) {
+        self.all = true;
+    }
+
+    /// Something was rolled back.
+    pub fn undo(&mut self) {
+        self.undone = true;
+    }
+
+    /// What was to be reset was reset, for sure.
+    pub fn is_certain(&self) -> bool {
+        self.confirmed && !self.undone
+    }
+
+    /// What was asked and not answered is to be asked again.
+    pub fn ask_again(&mut self, asked: Touched) {
+        self.all |= asked.all;
+        self.undone |= asked.undone;
+        self.confirmed |= asked.confirmed;
+        for (name, reset) in asked.names {
+            if !self.names.iter().any(|(known, _)| *known == name) {
+                self.touch(&name, reset);
+            }
+        }
+    }
+
+    /// A command tag SET or RESET came.
+    pub fn completed(&mut self) {
+        self.confirmed = true;
+        match self.foreseen.checked_sub(1) {
+            Some(fewer) => self.foreseen = fewer,
+            None => self.all = true,
+        }
+    }
+
+    /// May anything have changed?
+    pub fn any(&self) -> bool {
+        self.all || !self.names.is_empty()
+    }
+
+    /// May anything have gone back to what the session began with?
+    pub fn any_reset(&self) -> bool {
+        self.all || self.names.iter().any(|(_, reset)| *reset == Reset::Yes)
+    }
+
+    /// The names that were reset and are `wanted`; they count as set from now on.
+    pub fn take_resets(&mut self, wanted: impl Fn(&[u8]) -> bool) -> Vec<Box<[u8]>> {
+        let mut taken = Vec::new();
+        for (name, reset) in &mut self.names {
+            if *reset == Reset::Yes && wanted(name) {
+                *reset = Reset::No;
+                taken.push(name.clone());
+            }
+        }
+        taken
+    }
+
+    /// All that was touched, and `more`, is reset.
+    pub fn reset_all<'a>(&mut self, more: impl Iterator<Item = &'a [u8]>) {
+        const KEPT: [&[u8]; 2] = [b"role", b"session_authorization"];
+        self.foreseen += 1;
+        for (name, reset) in &mut self.names {
+            if !KEPT.contains(&&**name) {
+                *reset = Reset::Yes;
+            }
+        }
+        more.filter(|name| !KEPT.contains(name)).for_each(|name| self.touch(name, Reset::Yes));
+    }
+
+    /// May everything have changed?
+    pub fn all(&self) -> bool {
+        self.all
+    }
+
+    /// May `name` have changed?
+    pub fn has(&self, name: &[u8]) -> bool {
+        self.all || self.names.iter().any(|(known, _)| **known == *name)
+    }
+
+    /// What may have changed, by name.
+    pub fn names(&self) -> impl Iterator<Item = (&[u8], Reset)> {
+        self.names.iter().map(|(name, reset)| (&**name, *reset))
+    }
+
+    /// Nothing has changed any more.
+    pub fn clear(&mut self) {
+        *self = Self::default();
+    }
+
+    /// At the end of a transaction: tags that have not come will not come.
+    pub fn settle(&mut self) {
+        self.foreseen = 0;
+        self.undone &= self.any();
+        self.confirmed &= self.any();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Seen to fail: names that are asked about again on top of as many new ones. An inquiry has
+    /// more answers then than a conversation takes.
+    #[test]
+    fn what_is_asked_about_is_bounded_though_it_is_asked_again() {
+        let mut asked = Touched::default();
+        let mut touched = Touched::default();
+        for number in 0..TOUCHED_MAX {
+            asked.touch(format!("asked.n{number}").as_bytes(), Reset::No);
+            touched.touch(format!("touched.n{number}").as_bytes(), Reset::No);
+        }
+        assert!(!touched.all());
+        touched.ask_again(asked);
+        assert_eq!(touched.names().count(), TOUCHED_MAX);
+        assert!(touched.all(), "the rest is asked about as a whole");
+    }
+}

@@ -1,0 +1,54 @@
+//! The unnamed statement of a client, and what was before a request that replaces it: a request
+//! that is skipped replaces nothing. It does not know where the statement is.
+
+use router::ClientId;
+
+/// An unnamed statement that is longer lives no longer than its transaction.
+const UNNAMED_BYTES_MAX: usize = 64 * 1024;
+/// So much room for the next one costs nobody anything.
+const ROOM_BYTES_MAX: usize = 1024;
+
+/// Which one: whose, and which of that client's.
+pub type Which = (ClientId, u32);
+
+/// A client's unnamed statement, if it has one.
+#[derive(Clone, Debug, Default)]
+pub struct Unnamed {
+    /// It has one.
+    pub exists: bool,
+    /// The Parse body behind its name; empty if it is too long to be kept.
+    pub body: Vec<u8>,
+    /// Which of the client's.
+    pub version: u32,
+    /// It may change settings.
+    pub is_remarkable: bool,
+}
+
+/// What was, in case that a request which replaces it is skipped.
+#[derive(Debug, Default)]
+pub struct Before {
+    /// The client's.
+    pub own: Unnamed,
+    /// The server's.
+    pub held: Option<Which>,
+}
+
+impl Unnamed {
+    /// It is this one now.
+    pub fn keep(&mut self, body: Option<&[u8]>, version: u32, remarkable: bool) {
+        (self.exists, self.version, self.is_remarkable) = (true, version, remarkable);
+        self.body.clear();
+        if let Some(body) = body.filter(|body| body.len() <= UNNAMED_BYTES_MAX) {
+            self.body.extend_from_slice(body);
+        }
+    }
+
+    /// There is none any more.
+    pub fn drop(&mut self) {
+        self.exists = false;
+        if self.body.capacity() > ROOM_BYTES_MAX {
+            self.body = Vec::new();
+        }
+        self.body.clear();
+    }
+}
