@@ -145,7 +145,7 @@ fn compare(old: &Rule, new: &Rule, lines: &mut Lines) -> Verdict {
     verdict
 }
 
-/// How many logins may be under way, and who gets which host, is no matter of what is there by then.
+/// How many logins may be under way, and who gets which host, is no matter of what is there.
 fn is_same_place(old: &Storage, new: &Storage) -> bool {
     let Storage { name, kind, endpoints, tls, .. } = old;
     let Storage { balancing: _, status_max_age: _, server_max_routing: _, .. } = old;

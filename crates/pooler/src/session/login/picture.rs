@@ -1,5 +1,5 @@
-//! The picture: what a client is told of its server at login, before it has one: what servers of its
-//! route reported, with what the client wants in it.
+//! The picture: what a client is told of its server at login, before it has one. It is what servers
+//! of its route reported, with what the client wants in it.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
