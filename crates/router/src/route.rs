@@ -135,7 +135,8 @@ struct Known<S, W, C> {
 pub type RuleNow = Guard<Arc<Rule>>;
 
 impl RouteKey {
-    /// Of the first host. The rule's `storage_db` and `storage_user` win over what the client named.
+    /// Of the first host. The rule's `storage_db` and `storage_user` win over what the client
+    /// named.
     fn new(rule: &Rule, database: &str, user: &str, replication: Replication) -> RouteKey {
         RouteKey {
             database: rule.storage_db.as_deref().unwrap_or(database).to_owned(),
