@@ -55,7 +55,8 @@ struct Seen {
 fn heed(shared: &Shared, options: &SoftOom, seen: Seen) {
     let (used, limit, who) = (seen.used, options.limit_bytes, Who::default());
     let is_over = used >= limit;
-    if shared.soft_oom.swap(is_over, Ordering::Relaxed) != is_over {
+    let over = if is_over { used } else { 0 };
+    if (shared.soft_oom.swap(over, Ordering::Relaxed) > 0) != is_over {
         let what = if is_over { "new clients are refused" } else { "new clients may come" };
         let text = format_args!("used memory {used} bytes, the limit is {limit}: {what}");
         shared.log.error("soft-oom", &who, text);
