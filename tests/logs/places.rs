@@ -164,7 +164,8 @@ fn piped(setup: &Setup) -> (Pooler, PipeReader) {
     (Pooler::with_output(dir, &config, port, writer.into()), reader)
 }
 
-/// Seen to fail with a queue that waits for room. A reader that was stopped: its pipe holds 64 KiB, a batch for the pipe, 100 lines the queue.
+/// A reader that was stopped: its pipe holds 64 KiB, a batch for the pipe, 100 lines the queue.
+/// Seen to fail with a queue that waits for room.
 #[test]
 fn a_reader_that_stands_still_stops_nobody() {
     let scratch = Scratch::new();

@@ -1,7 +1,7 @@
 //! Frames: what the old and the new process say to each other, and how that looks in bytes: four
 //! bytes of length, one of kind, the body. Both sides are trusted programs, but not of one version:
-//! `Listeners`, `Serving` and `Lead` only grow at their ends, for ever; the first two tell the version of
-//! all else, and between two versions nothing else is said.
+//! `Listeners`, `Serving` and `Lead` only grow at their ends, for ever; the first two tell the
+//! version of all else, and between two versions nothing else is said.
 
 use std::io;
 
