@@ -25,9 +25,9 @@ const CONNECT_MAX: Duration = Duration::from_secs(5);
 const BYTES: usize = 1_000_000;
 
 fn carry(client: &Stream, upstream: &Address) -> Result<Relayed, Error> {
-    let options = StreamOptions { nodelay: true, ..StreamOptions::default() };
-    client.set_options(&options)?;
-    let server = Stream::connect(upstream, &options, Deadline::after(CONNECT_MAX))?;
+    client.set_options(&StreamOptions::NODELAY)?;
+    let deadline = Deadline::after(CONNECT_MAX);
+    let server = Stream::connect(upstream, &StreamOptions::NODELAY, deadline)?;
     Ok(machine::relay(client, &server, &RelayLimits::NONE))
 }
 

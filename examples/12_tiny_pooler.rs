@@ -18,25 +18,29 @@
 
 use machine::{
     Address, Buffer, Deadline, EngineConfig, Interest, ListenOptions, Listener, Notified, Notifier,
-    Progress, Stream, StreamOptions, wait_any,
+    Stream, StreamOptions, wait_any,
 };
-use router::{Asker, Checkin, Checkout, Claim, ClientId, Grant, Limits, SlotKey};
+use router::{Asker, Checkout, Claim, ClientId, Grant, Limits, SlotKey};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
-use wire::Malformed;
 use wire::backend::ready_for_query;
-use wire::conversation::{Conversation, Owner, Sent};
 use wire::frame::{self, Side};
 use wire::startup::{Startup, startup_message};
 use wire::tag::{backend::READY_FOR_QUERY, frontend::TERMINATE};
+use wire::{Conversation, Malformed, Owner, Sent};
 
-type Failure = Box<dyn std::error::Error>;
+type Outcome<T = ()> = Result<T, Box<dyn std::error::Error>>;
+const READY: &[u8] = b"Z\0\0\0\x05I"; // ReadyForQuery, in no transaction
 
-/// ReadyForQuery, in no transaction.
-const READY: &[u8] = b"Z\0\0\0\x05I";
+/// One end of a talk: a socket, what came from it, and what goes to it.
+struct Peer {
+    stream: Stream,
+    inbox: Buffer,
+    outbox: Buffer,
+}
 
 /// A connection to PostgreSQL, and what it said to be ready.
-struct Server(Stream, Vec<u8>);
+struct Server(Peer, Vec<u8>);
 
 /// All servers, and how to open one more.
 struct House {
@@ -45,163 +49,134 @@ struct House {
     pool: RefCell<router::Pool<Server, Notifier, ()>>,
 }
 
-struct Client {
-    stream: Stream,
-    inbox: Buffer,
-    notified: Notified,
-    id: ClientId,
-}
-
-impl Client {
-    fn serve(&mut self, house: &House) -> Result<(), Failure> {
-        loop {
-            let (packet, bytes) = self.hear(wire::startup::parse)?;
-            self.inbox.consume(bytes);
-            match packet {
-                Startup::Ssl | Startup::GssEnc => self.stream.write_all(b"N", Deadline::NEVER)?,
-                Startup::Start(_) => break,
-                Startup::Cancel(_) => return Err("nobody is cancelled here".into()),
-            }
-        }
-        self.with_server(house, |client, Server(_, greeting)| {
-            Ok(client.stream.write_all(greeting, Deadline::NEVER)?)
-        })?;
-        while self.hear(|bytes| frame::header(Side::Frontend, bytes))?.tag != TERMINATE {
-            self.with_server(house, Client::transaction)?;
-        }
-        Ok(())
+impl Peer {
+    fn new(stream: Stream) -> Peer {
+        Peer { stream, inbox: Buffer::lease(), outbox: Buffer::lease() }
     }
 
     /// Reads until this is there.
-    fn hear<T>(&mut self, what: fn(&[u8]) -> Result<Option<T>, Malformed>) -> Result<T, Failure> {
+    fn hear<T>(&mut self, what: fn(&[u8]) -> Result<Option<T>, Malformed>) -> Outcome<T> {
         loop {
             match what(self.inbox.data())? {
                 Some(heard) => return Ok(heard),
-                None => more(&self.stream, &mut self.inbox)?,
+                None => self.stream.read_more(&mut self.inbox, Deadline::NEVER)?,
             }
         }
     }
 
-    /// Does something with a server: an idle one, a new one, or the next that is given back.
-    fn with_server(
-        &mut self,
-        house: &House,
-        deed: impl FnOnce(&mut Client, &Server) -> Result<(), Failure>,
-    ) -> Result<(), Failure> {
-        let (pool, now) = (&house.pool, machine::now);
-        let asker = Asker { client: self.id, machine: 0, last: None };
-        let asked = pool.borrow_mut().checkout(asker, || self.notified.notifier(), now());
-        let granted = match asked {
-            Checkout::Take(slot, server) => Grant::Take(slot, server),
-            Checkout::Open(slot) => Grant::Open(slot),
-            Checkout::Refuse(refusal) => return Err(format!("refused: {refusal:?}").into()),
-            Checkout::Wait(ticket) => loop {
-                wait_any(&[], Some(&self.notified), Deadline::NEVER)?;
-                let _ = self.notified.take();
-                if let Claim::Granted(grant) = pool.borrow_mut().claim(ticket) {
-                    break grant;
-                }
-            },
-        };
-        let (slot, server) = match granted {
-            Grant::Take(slot, server) => (slot, Ok(server)),
-            Grant::Open(slot) => (slot, house.open(slot)),
-        };
-        let done = server.and_then(|server| deed(self, &server).map(|()| server));
-        let back = done.map(|server| pool.borrow_mut().checkin(slot, server, 0, now()));
-        let (waiter, outcome) = match back {
-            Ok(Checkin::Wake(waiter)) => (Some(waiter), Ok(())),
-            Ok(_) => (None, Ok(())),
-            Err(failure) => (pool.borrow_mut().lost(slot, now()), Err(failure)),
-        };
-        waiter.iter().for_each(Notifier::notify); // it has the server, or the right to open one
-        outcome
+    /// Whole messages go on, each with the leave of the conversation.
+    fn pass(&mut self, side: Side, to: &mut Peer, talk: &mut Conversation) -> Outcome {
+        while let Some(message) = frame::whole(side, self.inbox.data())? {
+            let passes = match (side, message.tag) {
+                (Side::Frontend, tag) => match talk.sent(tag, Owner::Client)? {
+                    Sent::Full => break, // until there are answers
+                    sent => sent != Sent::Swallow,
+                },
+                (_, READY_FOR_QUERY) => talk.ready(ready_for_query(message.body)?).map(|_| true)?,
+                (_, tag) => talk.received(tag).map(|_| true)?,
+            };
+            if passes {
+                to.outbox.extend(message.bytes);
+            }
+            self.inbox.consume(message.bytes.len());
+        }
+        if let Some(header) = frame::header(side, self.inbox.data())? {
+            self.inbox.reserve(header.frame_bytes());
+        }
+        Ok(to.stream.try_write_from(&mut to.outbox)?)
     }
 
-    /// Both directions at once, until the server owes nothing and is in no transaction.
-    fn transaction(&mut self, Server(server, _): &Server) -> Result<(), Failure> {
-        let (mut talk, mut inbox) = (Conversation::new(), Buffer::lease());
-        let (mut up, mut down) = (Buffer::lease(), Buffer::lease());
-        let mut has_begun = false;
-        loop {
-            pass(Side::Frontend, &mut self.inbox, &mut up, &mut talk)?;
-            pass(Side::Backend, &mut inbox, &mut down, &mut talk)?;
-            has_begun |= !up.is_empty();
-            server.try_write_from(&mut up)?;
-            self.stream.try_write_from(&mut down)?;
-            if has_begun && up.is_empty() && down.is_empty() && talk.quiescent().is_some() {
-                return Ok(());
-            }
-            // What is not written yet is not added to.
-            let ways = [
-                (&self.stream, &mut self.inbox, server, &up),
-                (server, &mut inbox, &self.stream, &down),
-            ];
-            let wants = ways.each_ref().map(|(from, _, to, held)| match held.is_empty() {
-                true => (*from, Interest::READ),
-                false => (*to, Interest::WRITE),
-            });
-            wait_any(&wants, None, Deadline::NEVER)?;
-            for (from, into, _, held) in ways {
-                if held.is_empty() && from.try_read_into(into)? == Progress::End {
-                    return Err("hung up in a transaction".into());
-                }
-            }
+    /// What is not written yet is not added to.
+    fn wants(&self, other: &Peer) -> (&Stream, Interest) {
+        let reads = Interest::READ.when(other.outbox.is_empty() && !self.inbox.is_full());
+        (&self.stream, reads | Interest::WRITE.when(!self.outbox.is_empty()))
+    }
+}
+
+/// Both directions at once, until all is said and the server is in no transaction.
+fn transaction(client: &mut Peer, server: &mut Peer) -> Outcome {
+    let mut talk = Conversation::new();
+    loop {
+        client.pass(Side::Frontend, server, &mut talk)?;
+        server.pass(Side::Backend, client, &mut talk)?;
+        let rests = [&client.inbox, &client.outbox, &server.outbox];
+        if rests.iter().all(|rest| rest.is_empty()) && talk.quiescent().is_some() {
+            return Ok(());
+        }
+        wait_any(&[client.wants(server), server.wants(client)], None, Deadline::NEVER)?;
+        if server.outbox.is_empty() && !client.inbox.is_full() {
+            client.stream.try_read_more(&mut client.inbox)?;
+        }
+        if client.outbox.is_empty() && !server.inbox.is_full() {
+            server.stream.try_read_more(&mut server.inbox)?;
         }
     }
 }
 
 impl House {
-    fn open(&self, slot: SlotKey) -> Result<Server, Failure> {
-        let options = StreamOptions { nodelay: true, ..StreamOptions::default() };
-        let stream = Stream::connect(&self.postgres, &options, Deadline::NEVER)?;
-        let (mut hello, mut inbox) = (Vec::new(), Buffer::lease());
-        startup_message(&mut hello, &[("user", &self.user), ("database", &self.user)], 0);
-        stream.write_all(&hello, Deadline::NEVER)?;
-        while !inbox.data().ends_with(READY) {
-            more(&stream, &mut inbox)?; // who is refused is hung up on
+    fn serve(&self, id: ClientId, client: &mut Peer) -> Outcome {
+        loop {
+            let (packet, bytes) = client.hear(wire::startup::parse)?;
+            client.inbox.consume(bytes);
+            match packet {
+                Startup::Ssl | Startup::GssEnc => client.stream.write_all(b"N", Deadline::NEVER)?,
+                Startup::Start(_) => break,
+                Startup::Cancel(_) => return Err("nobody is cancelled here".into()),
+            }
         }
-        self.pool.borrow_mut().opened(slot, (), machine::now());
-        Ok(Server(stream, inbox.data().to_vec()))
+        self.with_server(id, |server| Ok(client.stream.write_all(&server.1, Deadline::NEVER)?))?;
+        while client.hear(|bytes| frame::header(Side::Frontend, bytes))?.tag != TERMINATE {
+            self.with_server(id, |Server(server, _)| transaction(client, server))?;
+        }
+        Ok(())
     }
-}
 
-/// Whole messages go on, each with the leave of the conversation.
-fn pass(
-    side: Side,
-    from: &mut Buffer,
-    to: &mut Buffer,
-    talk: &mut Conversation,
-) -> Result<(), Failure> {
-    while let Some(message) = frame::whole(side, from.data())? {
-        let bytes = message.bytes.len();
-        let passes = match (side, message.tag) {
-            (Side::Frontend, tag) => match talk.sent(tag, Owner::Client)? {
-                Sent::Full => break, // until there are answers
-                sent => sent != Sent::Swallow,
-            },
-            (_, READY_FOR_QUERY) => talk.ready(ready_for_query(message.body)?).map(|_| true)?,
-            (_, tag) => talk.received(tag).map(|_| true)?,
+    /// Does something with a server: an idle one, a new one, or the next that is given back.
+    fn with_server(&self, client: ClientId, deed: impl FnOnce(&mut Server) -> Outcome) -> Outcome {
+        let (slot, server) = match self.granted(client)? {
+            Grant::Take(slot, server) => (slot, Ok(server)),
+            Grant::Open(slot) => (slot, self.open(slot)),
         };
-        if passes {
-            to.extend(message.bytes);
+        let done = server.and_then(|mut server| deed(&mut server).map(|()| server));
+        let mut pool = self.pool.borrow_mut();
+        let (waiter, outcome) = match done {
+            Ok(server) => (pool.checkin(slot, server, 0, machine::now()).waiter(), Ok(())),
+            Err(failure) => (pool.lost(slot, machine::now()), Err(failure)),
+        };
+        waiter.iter().for_each(Notifier::notify); // it has the server, or the right to open one
+        outcome
+    }
+
+    /// The right to have a server. Who has to wait for it is told when to look again.
+    fn granted(&self, client: ClientId) -> Outcome<Grant<Server>> {
+        let (asker, notified) = (Asker { client, machine: 0, last: None }, Notified::new());
+        let asked = self.pool.borrow_mut().checkout(asker, || notified.notifier(), machine::now());
+        match asked {
+            Checkout::Granted(grant) => Ok(grant),
+            Checkout::Refuse(refusal) => Err(format!("refused: {refusal:?}").into()),
+            Checkout::Wait(ticket) => {
+                notified.wait(Deadline::NEVER)?;
+                match self.pool.borrow_mut().claim(ticket) {
+                    Claim::Granted(grant) => Ok(grant),
+                    Claim::Pending | Claim::Stale => Err("told too early".into()),
+                }
+            }
         }
-        from.consume(bytes);
     }
-    if let Some(header) = frame::header(side, from.data())? {
-        from.reserve(header.frame_bytes());
+
+    fn open(&self, slot: SlotKey) -> Outcome<Server> {
+        let stream = Stream::connect(&self.postgres, &StreamOptions::NODELAY, Deadline::NEVER)?;
+        let (mut server, mut hello) = (Peer::new(stream), Vec::new());
+        startup_message(&mut hello, &[("user", &self.user), ("database", &self.user)], 0);
+        server.stream.write_all(&hello, Deadline::NEVER)?;
+        let greeting = server.hear(|said| Ok(said.ends_with(READY).then(|| said.to_vec())))?;
+        server.inbox.clear();
+        self.pool.borrow_mut().opened(slot, (), machine::now());
+        Ok(Server(server, greeting))
     }
-    Ok(())
 }
 
-fn more(from: &Stream, inbox: &mut Buffer) -> Result<(), Failure> {
-    match from.read_into(inbox, Deadline::NEVER)? {
-        0 => Err("hung up".into()),
-        _ => Ok(()),
-    }
-}
-
-fn main() -> Result<(), Failure> {
+fn main() -> Outcome {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [listen, postgres, user, servers] = arguments.as_slice() else {
         println!("usage: 12_tiny_pooler LISTEN POSTGRES USER SERVERS");
@@ -216,11 +191,9 @@ fn main() -> Result<(), Failure> {
         let (pool, ids) = (RefCell::new(router::Pool::new(limits)), Cell::new(0));
         let house = Rc::new(House { postgres, user, pool });
         listener.serve("client", move |stream, peer| {
-            let (inbox, notified) = (Buffer::lease(), Notified::new());
             let id = ClientId(ids.replace(ids.get() + 1));
-            if let Err(failure) = (Client { stream, inbox, notified, id }).serve(&house) {
-                eprintln!("{peer}: {failure}");
-            }
+            let served = house.serve(id, &mut Peer::new(stream));
+            served.unwrap_or_else(|failure| eprintln!("{peer}: {failure}"));
         })
     })??;
     Ok(())

@@ -76,11 +76,10 @@ impl Handshake<'_> {
             _ => return Err(Refusal::Nonsense("not SOCKS 5")),
         }
         let targets = self.targets(kind)?;
-        let options = StreamOptions { nodelay: true, ..StreamOptions::default() };
-        self.client.set_options(&options)?;
+        self.client.set_options(&StreamOptions::NODELAY)?;
         let mut last = Error::TimedOut;
         for target in targets {
-            match Stream::connect(&Address::Tcp(target), &options, self.deadline) {
+            match Stream::connect(&Address::Tcp(target), &StreamOptions::NODELAY, self.deadline) {
                 Ok(server) => {
                     self.answer(0)?;
                     return Ok(server);
@@ -136,24 +135,14 @@ impl Handshake<'_> {
 
     fn bytes<const N: usize>(&self) -> Result<[u8; N], Refusal> {
         let mut bytes = [0; N];
-        self.fill(&mut bytes)?;
+        self.client.read_exact(&mut bytes, self.deadline)?;
         Ok(bytes)
     }
 
     fn many(&self, count: u8) -> Result<Vec<u8>, Refusal> {
         let mut bytes = vec![0; count.into()];
-        self.fill(&mut bytes)?;
+        self.client.read_exact(&mut bytes, self.deadline)?;
         Ok(bytes)
-    }
-
-    fn fill(&self, mut rest: &mut [u8]) -> Result<(), Refusal> {
-        while !rest.is_empty() {
-            match self.client.read(rest, self.deadline)? {
-                0 => return Err(Refusal::Nonsense("hung up in the handshake")),
-                read => rest = &mut rest[read..],
-            }
-        }
-        Ok(())
     }
 }
 

@@ -9,6 +9,10 @@ use std::fs::{self, File};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// Much more than a name in a file takes, and less than a new program that hangs up is given.
+const NAMED_MAX: Duration = Duration::from_secs(3);
 
 /// What fake programs of ours begin with: the line to the old process is standard input.
 const LINE: &str = r#"#!/usr/bin/env python3
@@ -175,12 +179,16 @@ fn a_program_that_does_not_come_up_changes_nothing_in_whatever_way() {
         all_are_well(&mut clients);
     }
     // It lives and nobody hears of it any more.
-    let hangs_up = "#!/bin/sh\nexec <&-\nexec sleep 1000";
+    let hangs_up = "#!/bin/sh\nexec <&-\nsleep 0.2; echo >hung-up\nexec sleep 1000";
     stand.put(hangs_up, 0o755);
     stand.pooler.signal(Signal::USR2);
-    stand.pooler.wait_for_line("new binary pid");
+    let hung_up = stand.pooler.socket_dir().join("hung-up");
+    until("it to hang up", PATIENCE, || hung_up.exists().then_some(()));
+    let begun = Instant::now();
     let mut named = stand.pooler.login(&Login::new("postgres", "postgres"));
     assert_eq!(named.scalar("select 1"), "1");
+    assert!(begun.elapsed() < NAMED_MAX, "a name took {:?}", begun.elapsed());
+    assert!(!stand.pooler.log().contains("hung up"), "it was resolved beside the one that hangs");
     named.leave();
     let line = stand.pooler.wait_for_line("new binary hung up and did not end");
     assert!(line.contains("killed by signal(9)") && line.contains(keeps), "{line}");

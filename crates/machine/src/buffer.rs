@@ -113,6 +113,12 @@ impl Buffer {
         self.start == self.end
     }
 
+    /// Can nothing be added before something is consumed or room reserved?
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.len() == self.storage.len()
+    }
+
     /// Bytes it can hold.
     #[must_use]
     pub fn capacity(&self) -> usize {
@@ -194,7 +200,7 @@ mod tests {
         let mut buffer = Buffer::lease();
         let room = buffer.space().len();
         buffer.filled(room);
-        assert!(buffer.space().is_empty(), "full");
+        assert!(buffer.space().is_empty() && buffer.is_full());
         buffer.consume(room - 3);
         assert_eq!(buffer.space().len(), room - 3);
         assert_eq!(buffer.len(), 3);

@@ -8,7 +8,6 @@ use crate::machine::Machine;
 use crate::mailbox::Shared;
 use crate::notified::Notified;
 use crate::slab::Key;
-use crate::wait::{Woken, wait_as};
 use crate::{Deadline, Engine, MachineHandle};
 use std::fmt;
 use std::rc::Rc;
@@ -197,13 +196,9 @@ fn ask_and_wait(there: &Shared, max: usize, deadline: Deadline) -> Result<Census
         *theirs.lock().unwrap_or_else(PoisonError::into_inner) = Some(take(machine, max));
         notifier.notify();
     }))?;
-    match wait_as(Doing::Notified, &[], Some(&notified), deadline)? {
-        Woken::TimedOut => Err(Error::TimedOut),
-        Woken::Ready | Woken::Notified => {
-            let taken = place.lock().unwrap_or_else(PoisonError::into_inner).take();
-            taken.ok_or(Error::Closed)
-        }
-    }
+    notified.wait(deadline)?;
+    let taken = place.lock().unwrap_or_else(PoisonError::into_inner).take();
+    taken.ok_or(Error::Closed)
 }
 
 fn ask_and_block(there: &Shared, max: usize, deadline: Deadline) -> Result<Census, Error> {

@@ -10,7 +10,7 @@ use crate::slab::Key;
 use crate::substrate::Coroutine;
 use crate::timer::{Timed, TimerSlot};
 use crate::wait::{Waiter, wait_until};
-use crate::{Deadline, overflow, panics};
+use crate::{Deadline, overflow, panics, substrate};
 use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
@@ -38,6 +38,15 @@ pub(crate) enum Job {
     Mailed(Box<dyn FnOnce() + Send>),
     /// A session with something to say.
     Serve(Box<dyn Session>),
+}
+
+/// The way from a task to what it runs on.
+#[derive(Clone, Copy)]
+pub(crate) enum Step {
+    Stack,
+    Coroutine,
+    /// Where it left its stack.
+    Rest,
 }
 
 /// Something to be done, from its spawn to its end.
@@ -90,6 +99,21 @@ impl Task {
             shields: Cell::new(0),
             streak: Cell::new(0),
             timer: TimerSlot::new(),
+        }
+    }
+
+    /// Has the processor fetch what a run of it will touch; what leads there has to be there.
+    pub(crate) fn foresee(&self, step: Step) {
+        let stack = self.stack.borrow();
+        let Some(stack) = stack.as_deref() else { return };
+        if let Step::Stack = step {
+            return substrate::foresee(stack);
+        }
+        let coroutine = stack.coroutine.borrow();
+        match (coroutine.as_deref(), step) {
+            (Some(coroutine), Step::Rest) => coroutine.foresee(),
+            (Some(coroutine), _) => substrate::foresee(coroutine),
+            (None, _) => {}
         }
     }
 

@@ -171,7 +171,7 @@ impl Engine {
         let mut machines = Vec::with_capacity(machines_count);
         let (hello, hellos) = mpsc::sync_channel(machines_count);
         for index in 0..machines_count {
-            let epoll = sys::renumber(sys::epoll_create()?, machines_count, index)?;
+            let epoll = sys::epoll_create()?;
             let shared = Shared::new(index, epoll.as_raw_fd(), sys::eventfd()?);
             let shared = Arc::new(shared);
             let thread_name = common.thread_name;

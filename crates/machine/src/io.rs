@@ -3,6 +3,7 @@
 
 pub(crate) mod address;
 pub(crate) mod listener;
+mod needed;
 mod outbox;
 pub(crate) mod parcel;
 pub(crate) mod passing;

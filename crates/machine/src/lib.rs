@@ -22,6 +22,9 @@
 //! # Ok::<(), Error>(())
 //! ```
 //!
+//! A server is a [`Listener`] that [serves](Listener::serve), with an example there; a client is
+//! [`Stream::connect`]; a proxy is both and [`relay`].
+//!
 //! One thing must not be done in a coroutine: block the thread. No lock is held over a wait, files
 //! and name lookups go to [`offload`], and who computes for more than a millisecond calls
 //! [`yield_now`].
@@ -41,6 +44,7 @@ mod census;
 pub mod channel;
 mod clock;
 mod coroutine;
+mod dump;
 mod engine;
 mod error;
 mod io;

@@ -6,7 +6,7 @@
 //! for a line.
 
 use crate::census::Doing;
-use crate::coroutine::{Job, Stack, Task, Title};
+use crate::coroutine::{Job, Stack, Step, Task, Title};
 use crate::engine::Common;
 use crate::error::Error;
 use crate::io::Io;
@@ -14,7 +14,7 @@ use crate::mailbox::Shared;
 use crate::notified::Entry;
 use crate::slab::{Key, Slab};
 use crate::timer::Timers;
-use crate::{Deadline, overflow, panics, sys};
+use crate::{Deadline, overflow, panics, substrate, sys};
 use std::any::{Any, TypeId};
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, VecDeque};
@@ -214,9 +214,25 @@ impl Machine {
         let due = self.ready.borrow().len().min(max);
         for _ in 0..due {
             let next = self.ready.borrow_mut().pop_front();
+            self.foresee();
             self.run(next.expect("only this takes from the queue"));
         }
         due
+    }
+
+    /// With many coroutines nothing of the next one is in a cache. It is fetched while those before
+    /// it run, in steps, because each thing is found by the one before: task, stack, coroutine, and
+    /// where that rests.
+    fn foresee(&self) {
+        let ready = self.ready.borrow();
+        if let Some(task) = ready.get(3) {
+            substrate::foresee(&**task);
+        }
+        for (place, step) in [(2, Step::Stack), (1, Step::Coroutine), (0, Step::Rest)] {
+            if let Some(task) = ready.get(place) {
+                task.foresee(step);
+            }
+        }
     }
 
     /// Lets those run who stepped aside.

@@ -1,11 +1,15 @@
 //! A flag that one coroutine waits for and anybody may set, from any thread. It is level-triggered:
 //! set stays set until taken, and setting it twice is setting it once. It carries no data.
 
+use crate::Deadline;
 use crate::agreement::Call;
+use crate::census::Doing;
+use crate::error::Error;
+use crate::io::stream::Stream;
 use crate::machine::Machine;
 use crate::mailbox::{Mail, Shared};
 use crate::slab::Key;
-use crate::wait::Waiter;
+use crate::wait::{Waiter, Woken, wait_on};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -73,6 +77,27 @@ impl Notified {
     #[must_use]
     pub fn is_set(&self) -> bool {
         self.entry.flag.call.is_set()
+    }
+
+    /// Waits until it is set, and clears it. [`wait_any`](crate::wait_any) waits for streams too.
+    ///
+    /// # Errors
+    /// `TimedOut`, `Cancelled`, `NotOnMachine`.
+    ///
+    /// # Panics
+    /// If another coroutine waits for it.
+    pub fn wait(&self, deadline: Deadline) -> Result<(), Error> {
+        self.wait_for(Doing::Notified, deadline)
+    }
+
+    pub(crate) fn wait_for(&self, doing: Doing, deadline: Deadline) -> Result<(), Error> {
+        match wait_on::<Stream>(doing, &[], Some(self), deadline)? {
+            Woken::TimedOut => Err(Error::TimedOut),
+            Woken::Ready | Woken::Notified => {
+                let _ = self.take();
+                Ok(())
+            }
+        }
     }
 
     pub(crate) fn waiter(&self) -> &Waiter {

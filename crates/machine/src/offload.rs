@@ -9,7 +9,6 @@ use crate::machine::Machine;
 use crate::notified::Notified;
 use crate::panics;
 use crate::sys::process;
-use crate::wait::{Woken, wait_as};
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -91,13 +90,9 @@ impl Offload {
             *theirs.lock().unwrap_or_else(PoisonError::into_inner) = Some(value);
             notifier.notify();
         }))?;
-        match wait_as(Doing::Offload, &[], Some(&notified), deadline)? {
-            Woken::TimedOut => Err(Error::TimedOut),
-            Woken::Ready | Woken::Notified => {
-                let value = place.lock().unwrap_or_else(PoisonError::into_inner).take();
-                value.expect("the value is put there before the notification")
-            }
-        }
+        notified.wait_for(Doing::Offload, deadline)?;
+        let value = place.lock().unwrap_or_else(PoisonError::into_inner).take();
+        value.expect("the value is put there before the notification")
     }
 
     fn submit(&self, work: Work) -> Result<(), Error> {

@@ -1,19 +1,19 @@
 //! The loop of a machine: readiness, mail, timers, then a bounded number of coroutines, and again.
-//! It is a coroutine itself, the only one on its thread that may's scheduler ever waits for. It
-//! decides who runs next and nothing else.
+//! It is a coroutine of may's itself, the only one on its thread, and never gives the thread back:
+//! it sleeps in its own epoll, at the price of one system call a wake-up. It decides who runs next
+//! and nothing else.
 
 use crate::coroutine::{Job, Title};
 use crate::engine::Common;
 use crate::machine::Machine;
 use crate::mailbox::{Mail, Shared};
 use crate::slab::Key;
-use crate::substrate::Bed;
 use crate::sys::{self, Events};
 use crate::{buffer, overflow, panics};
 use std::cell::Cell;
 use std::ffi::CString;
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
@@ -32,6 +32,10 @@ const ROUNDS: usize = 2;
 /// Further rounds follow while no more than this many coroutines ran since the poll, which costs as
 /// much as two of them: a few that wake each other, or spawn and join, poll once for many.
 const RUNS_A_POLL: usize = 32;
+
+/// A turn with more events than this is followed by a look whether there are more, one with fewer
+/// by sleep: a machine with little to do would look in vain, and pay a system call for it.
+const LULL_EVENTS_MAX: usize = 8;
 
 /// Letters read in one turn.
 const MAILS_MAX: usize = 1024;
@@ -69,12 +73,11 @@ pub(crate) fn run(shared: Arc<Shared>, common: Arc<Common>, epoll: OwnedFd, hell
 
 struct Reactor {
     machine: &'static Machine,
-    epoll: RawFd,
+    epoll: OwnedFd,
     timer: OwnedFd,
-    bed: Bed,
     /// When the timerfd rings; `None` when it will not. It may ring too early, never too late.
     armed: Cell<Option<Instant>>,
-    /// When the turn before this one began; `None` behind a sleep.
+    /// When this turn began; `None` before the first and in sleep.
     turned: Cell<Option<Instant>>,
 }
 
@@ -83,25 +86,18 @@ impl Reactor {
         let (fd, timer) = (epoll.as_raw_fd(), sys::timerfd()?);
         sys::epoll_add(fd, machine.shared.bell(), sys::IN, BELL.to_bits())?;
         sys::epoll_add(fd, timer.as_raw_fd(), sys::IN, TIMER.to_bits())?;
-        let bed = Bed::new(epoll)?;
-        Ok(Reactor {
-            machine,
-            epoll: fd,
-            timer,
-            bed,
-            armed: Cell::new(None),
-            turned: Cell::new(None),
-        })
+        Ok(Reactor { machine, epoll, timer, armed: Cell::new(None), turned: Cell::new(None) })
     }
 
     fn turn_for_ever(&self) -> io::Result<()> {
         let machine = self.machine;
         let mut events = Events::with_capacity(TURN_MAX);
+        let mut is_lull = false;
         loop {
-            sys::epoll_poll(self.epoll, &mut events)?;
+            self.listen(&mut events, is_lull)?;
             machine.time_goes_on();
-            self.measure_turn();
-            machine.shared.counters.epoll_waits.add(1);
+            self.turn_ends(machine.now());
+            self.turned.set(Some(machine.now()));
             for i in 0..events.len() {
                 let event = events.get(i);
                 self.happened(Key::from_bits(event.data), event.flags);
@@ -111,25 +107,42 @@ impl Reactor {
             if machine.has_starved() {
                 machine.feed_starved();
             }
-            if self.let_run() == 0 && events.len() == 0 && mails == 0 {
-                self.sleep();
-            }
+            self.let_run();
+            is_lull = events.len() <= LULL_EVENTS_MAX && mails <= LULL_EVENTS_MAX;
         }
     }
 
-    /// From one poll to the next, for as long is what happens outside not seen. The clock is read
-    /// for the turn that begins, which nearly always somebody asks for anyway.
-    fn measure_turn(&self) {
-        let (machine, now) = (self.machine, self.machine.now());
-        if let Some(before) = self.turned.replace(Some(now)) {
-            machine.shared.counters.turns.add(now.duration_since(before));
+    /// What happened outside: what there is already, or in a lull whatever comes first.
+    fn listen(&self, events: &mut Events, is_lull: bool) -> io::Result<()> {
+        let machine = self.machine;
+        machine.shared.counters.epoll_waits.add(1);
+        let may_sleep = is_lull && !machine.has_ready() && !machine.has_late();
+        if may_sleep {
+            self.set_alarm();
         }
-        machine.shared.counters.buffers.set(buffer::leased_bytes() as u64);
+        if !may_sleep || !machine.shared.fall_asleep() {
+            return sys::epoll_poll(self.epoll.as_raw_fd(), events);
+        }
+        machine.shared.counters.sleeps.add(1);
+        self.turn_ends(Instant::now());
+        let slept = sys::epoll_sleep(self.epoll.as_raw_fd(), events);
+        machine.shared.wake_up();
+        slept
+    }
+
+    /// A turn goes from one look outside to the next, or to a sleep: for as long is what happens
+    /// not seen.
+    fn turn_ends(&self, at: Instant) {
+        let counters = &self.machine.shared.counters;
+        if let Some(began) = self.turned.take() {
+            counters.turns.add(at.duration_since(began));
+        }
+        counters.buffers.set(buffer::leased_bytes() as u64);
     }
 
     /// Lets coroutines run, and those they wake, and then those who stepped aside for them, before
-    /// the next poll. How many rounds it took.
-    fn let_run(&self) -> usize {
+    /// the next poll.
+    fn let_run(&self) {
         let (mut rounds, mut runs) = (0, 0);
         while rounds < ROUNDS || runs < RUNS_A_POLL {
             let ran = self.machine.run_ready(TURN_MAX);
@@ -141,9 +154,7 @@ impl Reactor {
         if self.machine.has_late() {
             self.machine.run_ready(TURN_MAX); // whom they woke in the last round
             self.machine.run_late();
-            rounds += 1;
         }
-        rounds
     }
 
     fn happened(&self, key: Key, flags: u32) {
@@ -206,7 +217,8 @@ impl Reactor {
         }
     }
 
-    fn sleep(&self) {
+    /// Whatever is due next ends the sleep.
+    fn set_alarm(&self) {
         let machine = self.machine;
         let mut next = machine.timers.borrow_mut().next();
         machine.shared.counters.timers.set(machine.timers.borrow().len() as u64);
@@ -217,13 +229,6 @@ impl Reactor {
         if let Some(next) = next {
             self.arm(next);
         }
-        if machine.has_ready() || !machine.shared.fall_asleep() {
-            return;
-        }
-        machine.shared.counters.sleeps.add(1);
-        self.bed.sleep();
-        self.turned.set(None);
-        machine.shared.wake_up();
     }
 
     /// Makes the timerfd ring at `next` or before.

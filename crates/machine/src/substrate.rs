@@ -2,9 +2,11 @@
 //! another. Everything above is written on these few functions, so that the substrate can be
 //! replaced. It knows no sockets and no tasks.
 //!
-//! What may is used for: one worker thread a machine, `Builder::id` to start a reactor on its
-//! worker, and `WaitIo` on one descriptor a worker. `may::sync`, `may::net`, `sleep` and
-//! `park_timeout` each resume a coroutine where its waker happens to be and are not used at all.
+//! What may is used for: one worker thread a machine, and `Builder::id` to start a reactor on its
+//! worker, where it stays. `may::sync`, `may::net`, `sleep` and `park_timeout` each resume a
+//! coroutine where its waker happens to be and are not used at all; nor is `WaitIo`, by which a
+//! reactor could sleep and leave its worker to others: it has no others, and each sleep cost two
+//! system calls more.
 //!
 //! Every other coroutine has a stack of `generator`, on which may's own coroutines stand, too, but
 //! not may's `park` around it. That is made to be woken from other threads, with a dozen locked
@@ -13,16 +15,26 @@
 use crate::error::Error;
 use generator::{Gn, LocalGenerator, Scope};
 use may::coroutine::Builder;
-use may::io::{CoIo, WaitIo};
+use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
 use std::cell::{Cell, RefCell};
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
 use std::rc::Rc;
 
 /// Stacks may keeps for itself; ours are cached by the machines, and may would map 1,000 at start.
 const MAY_POOL: usize = 16;
+
+/// What one fetch from memory brings.
+const CACHE_LINE_BYTES: usize = 64;
+
+/// Below the place where a coroutine rests are the frames of the switch, above its `exit` what
+/// generator keeps of it.
+const BELOW_BYTES: usize = 256;
+const ABOVE_BYTES: usize = 768;
+
+/// Who rests deeper in his stack than this touches little of it before he waits again.
+const FORESEEN_MAX_BYTES: usize = 3 * 1024;
 
 /// Says how many workers and how large a stack, before the first coroutine of the process.
 pub(crate) fn configure(workers: usize, stack_bytes: usize) {
@@ -41,9 +53,8 @@ fn words(stack_bytes: usize) -> usize {
 /// Starts a coroutine on worker `k`, from any thread. For reactors only.
 pub(crate) fn spawn_on(k: usize, body: impl FnOnce() + Send + 'static) -> io::Result<()> {
     let builder = Builder::new().id(k);
-    // SAFETY: may asks that thread-locals are not trusted across switches; a reactor is resumed
-    // only by its own descriptor, which may polls on worker `fd % workers` = k, so it never changes
-    // threads.
+    // SAFETY: may asks that thread-locals are not trusted across switches; a reactor never switches
+    // away from its worker, so it never changes threads.
     unsafe { builder.spawn(body) }.map(drop)
 }
 
@@ -54,8 +65,10 @@ type Exit = Scope<'static, 'static, (), ()>;
 pub(crate) struct Coroutine {
     /// Borrowed while it runs, so that nobody resumes what runs.
     generator: RefCell<Option<LocalGenerator<'static, (), ()>>>,
-    /// On its own stack; null before the first run.
+    /// On its own stack, near the top; null before the first run.
     exit: Cell<*mut Exit>,
+    /// Where its stack ended when it left it last.
+    rests: Cell<*const u8>,
 }
 
 impl Coroutine {
@@ -64,8 +77,11 @@ impl Coroutine {
         (stack_bytes, is_painted): (usize, bool),
         body: impl FnOnce() + 'static,
     ) -> Result<Rc<Coroutine>, Error> {
-        let coroutine =
-            Rc::new(Coroutine { generator: RefCell::new(None), exit: Cell::new(ptr::null_mut()) });
+        let coroutine = Rc::new(Coroutine {
+            generator: RefCell::new(None),
+            exit: Cell::new(ptr::null_mut()),
+            rests: Cell::new(ptr::null()),
+        });
         let this = Rc::clone(&coroutine);
         let body = move |mut exit: Scope<'_, '_, (), ()>| {
             this.exit.set((&raw mut exit).cast());
@@ -86,6 +102,17 @@ impl Coroutine {
         generator.as_mut().expect("a coroutine is mapped before it runs").resume();
     }
 
+    /// Has the processor fetch what the next `resume` will touch: where the stack was left, and its
+    /// top, where generator keeps its own.
+    pub(crate) fn foresee(&self) {
+        let (rests, top) = (self.rests.get(), self.exit.get().cast::<u8>());
+        if !rests.is_null() {
+            let from = rests.wrapping_sub(BELOW_BYTES);
+            let used = (top.addr() + ABOVE_BYTES).saturating_sub(from.addr());
+            fetch(from, used.min(FORESEEN_MAX_BYTES));
+        }
+    }
+
     /// The most that was ever used of a painted stack; of others about all of it.
     pub(crate) fn used_bytes(&self) -> usize {
         let generator = self.generator.borrow();
@@ -95,30 +122,22 @@ impl Coroutine {
 
     /// Leaves the stack until somebody resumes it. It must be the coroutine that runs.
     pub(crate) fn park(&self) {
+        let here = 0;
+        self.rests.set(&raw const here);
         // SAFETY: set when the body began; the body runs now, so the exit on its stack is alive.
         unsafe { &mut *self.exit.get() }.yield_with(());
     }
 }
 
-struct Watched(OwnedFd);
-
-impl AsRawFd for Watched {
-    fn as_raw_fd(&self) -> RawFd {
-        self.0.as_raw_fd()
-    }
+/// Has the processor fetch a value that will be needed soon.
+pub(crate) fn foresee<T>(value: &T) {
+    fetch(ptr::from_ref(value).cast(), size_of::<T>());
 }
 
-/// How a reactor sleeps: may watches the reactor's own epoll descriptor, and nothing else.
-pub(crate) struct Bed(CoIo<Watched>);
-
-impl Bed {
-    /// `epoll` must be numbered so that `fd % workers` is this worker.
-    pub(crate) fn new(epoll: OwnedFd) -> io::Result<Bed> {
-        CoIo::new(Watched(epoll)).map(Bed).map_err(|error| io::Error::other(error.to_string()))
-    }
-
-    /// Sleeps until the epoll descriptor has events.
-    pub(crate) fn sleep(&self) {
-        self.0.wait_io();
+fn fetch(from: *const u8, bytes: usize) {
+    for offset in (0..bytes).step_by(CACHE_LINE_BYTES) {
+        let line = from.wrapping_add(offset).cast();
+        // SAFETY: a hint, which reads nothing that a program could see; any address will do.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(line) };
     }
 }

@@ -12,7 +12,7 @@ use openssl::ssl::{Ssl, SslContext, SslContextBuilder, SslSession, SslSessionCac
 use std::collections::HashMap;
 use std::io;
 use std::mem::MaybeUninit;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 use std::ptr;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
@@ -101,29 +101,24 @@ pub(crate) fn epoll_del(epoll: RawFd, fd: RawFd) -> io::Result<()> {
 
 /// What is ready now; never waits.
 pub(crate) fn epoll_poll(epoll: RawFd, events: &mut Events) -> io::Result<()> {
+    epoll_wait(epoll, events, 0)
+}
+
+/// What is ready, as soon as something is or a signal came. It blocks the thread.
+pub(crate) fn epoll_sleep(epoll: RawFd, events: &mut Events) -> io::Result<()> {
+    epoll_wait(epoll, events, -1)
+}
+
+fn epoll_wait(epoll: RawFd, events: &mut Events, timeout_ms: libc::c_int) -> io::Result<()> {
     let max = libc::c_int::try_from(events.raw.len()).expect("a batch is small");
     // SAFETY: the kernel writes at most `max` events into a vector of that length.
-    let n = unsafe { libc::epoll_wait(epoll, events.raw.as_mut_ptr(), max, 0) };
+    let n = unsafe { libc::epoll_wait(epoll, events.raw.as_mut_ptr(), max, timeout_ms) };
     match check(n) {
         Ok(n) => events.len = n as usize,
         Err(error) if error.kind() == io::ErrorKind::Interrupted => events.len = 0,
         Err(error) => return Err(error),
     }
     Ok(())
-}
-
-/// The same descriptor under a number with `number % modulus == rest`.
-pub(crate) fn renumber(fd: OwnedFd, modulus: usize, rest: usize) -> io::Result<OwnedFd> {
-    let mut tried = Vec::new();
-    let mut last = fd;
-    while last.as_raw_fd() as usize % modulus != rest {
-        let from = last.as_raw_fd() + 1;
-        // SAFETY: F_DUPFD_CLOEXEC takes an integer and no pointers.
-        let next = own(unsafe { libc::fcntl(last.as_raw_fd(), libc::F_DUPFD_CLOEXEC, from) })?;
-        tried.push(last); // kept open until the end, or the same number would come back
-        last = next;
-    }
-    Ok(last)
 }
 
 pub(crate) fn eventfd() -> io::Result<OwnedFd> {

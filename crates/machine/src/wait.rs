@@ -33,6 +33,12 @@ impl Interest {
     /// The peer ended its side, or the socket is dead. It stays so.
     pub const HANGUP: Interest = Interest(4);
 
+    /// This if `wanted`, else nothing.
+    #[must_use]
+    pub fn when(self, wanted: bool) -> Interest {
+        if wanted { self } else { Interest::NONE }
+    }
+
     /// Do both want something in common?
     pub(crate) fn meets(self, other: Interest) -> bool {
         self.0 & other.0 != 0
@@ -131,16 +137,7 @@ pub(crate) fn wait_for<W: Waitable>(
     wait_on(doing, wants, notified, deadline)
 }
 
-/// As [`wait_any`] for flags, for who knows better what it is about.
-pub(crate) fn wait_as(
-    doing: Doing,
-    wants: &[(&Stream, Interest)],
-    notified: Option<&Notified>,
-    deadline: Deadline,
-) -> Result<Woken, Error> {
-    wait_on(doing, wants, notified, deadline)
-}
-
+/// As [`wait_any`], for who knows better what it is about.
 pub(crate) fn wait_on<W: Waitable>(
     doing: Doing,
     wants: &[(&W, Interest)],

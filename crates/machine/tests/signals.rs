@@ -4,7 +4,8 @@
 
 use machine::{Deadline, Engine, EngineConfig, Error, Signals};
 use std::env;
-use std::process::{self, Command};
+use std::io::{BufRead, BufReader};
+use std::process::{self, Command, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
 
@@ -20,6 +21,35 @@ fn a_signal_arrives_where_it_is_waited_for() {
     }
     let mut child = Command::new(env::current_exe().unwrap());
     assert!(child.env(CHILD, "1").status().unwrap().success());
+}
+
+/// What `kill` brings on standard error: everybody by name, with what he waits for.
+#[test]
+fn a_signal_prints_who_waits_for_what() {
+    const PRINTS: &str = "MACHINE_TEST_PRINTS";
+    if env::var_os(PRINTS).is_some() {
+        let config = EngineConfig { machines: 2, ..EngineConfig::default() };
+        machine::run(config, |engine| {
+            let hour = Duration::from_secs(3600);
+            let sleeper = machine::spawn("sleeper", move || machine::sleep(hour)).unwrap();
+            engine.print_census_on(libc::SIGUSR2).unwrap();
+            sleeper.join(Deadline::NEVER).unwrap()
+        })
+        .unwrap()
+        .unwrap();
+    }
+    Signals::block(&[libc::SIGUSR2]).unwrap(); // until somebody there waits for it
+    let mut child = Command::new(env::current_exe().unwrap());
+    child.args(["--exact", "--nocapture", "a_signal_prints_who_waits_for_what"]);
+    child.env(PRINTS, "1").stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut child = child.spawn().unwrap();
+    let pid = child.id().to_string();
+    assert!(Command::new("kill").args(["-USR2", &pid]).status().unwrap().success());
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
+    let sleeper = lines.find(|line| line.contains("sleeper: sleep for "));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(sleeper.unwrap().contains("deadline in 3"), "an hour is 3600 seconds, some are over");
 }
 
 fn receive() {

@@ -48,7 +48,27 @@ fn permits_go_on<R: Reach>() {
     semaphore.try_acquire().unwrap().forget();
     assert!(semaphore.try_acquire().is_none());
     semaphore.add(3);
-    assert_eq!(semaphore.available(), 3);
+    assert_eq!((semaphore.available(), semaphore.in_use()), (3, 0));
+
+    let held = [semaphore.try_acquire(), semaphore.try_acquire()];
+    semaphore.resize(1);
+    let theirs = semaphore.clone();
+    let waits = machine::spawn("waits", move || theirs.acquire(soon()).map(drop)).unwrap();
+    machine::yield_now();
+    drop(held);
+    waits.join(soon()).unwrap().unwrap();
+    assert_eq!(
+        (semaphore.available(), semaphore.in_use()),
+        (1, 0),
+        "one of two came back for good"
+    );
+    let held = semaphore.try_acquire();
+    let theirs = semaphore.clone();
+    let waits = machine::spawn("waits", move || theirs.acquire(soon()).map(drop)).unwrap();
+    machine::yield_now();
+    semaphore.resize(2);
+    waits.join(soon()).unwrap().unwrap();
+    drop(held);
 }
 
 /// Seen to fail: a waiter that gives up and keeps what was granted to it, and one that goes to the

@@ -28,7 +28,6 @@ mod log;
 mod metrics;
 mod nonsense;
 mod passage;
-mod permits;
 mod pid_file;
 mod pulse;
 mod random;

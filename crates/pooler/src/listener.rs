@@ -377,7 +377,8 @@ impl Acceptor {
     fn hand_over(&self, parcel: Parcel, address: Address) {
         let who = Who { address: Some(&address), ..Who::default() };
         let listen = Arc::clone(&self.listen.borrow());
-        let Ok(permit) = self.shared.logins.acquire(listen.client_login_timeout) else {
+        let patience = listen.client_login_timeout.map_or(Deadline::NEVER, Deadline::after);
+        let Ok(permit) = self.shared.logins.acquire(patience) else {
             let text = "routing slot wait timed out, connection rejected";
             return self.shared.log.error("startup", &who, format_args!("{text}"));
         };

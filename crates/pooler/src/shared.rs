@@ -28,7 +28,6 @@ use crate::interner::Interner;
 use crate::keyring::Keyring;
 use crate::log::Log;
 use crate::metrics::Ledger;
-use crate::permits::Permits;
 use crate::readings::Archive;
 use crate::reload::Reloads;
 use crate::restart::Kin;
@@ -39,6 +38,7 @@ use crate::watcher::Bell;
 use crate::web::Web;
 use crate::world::{InForce, Origin, World};
 use machine::Names;
+use machine::sync::shared::Semaphore;
 
 /// Keys are random: another client has the same one about never, and not so many times.
 const KEY_TRIES: usize = 16;
@@ -70,9 +70,9 @@ pub struct Shared {
     /// The global `client_max`.
     pub clients: ClientLimit,
     /// Cancels in flight, ours and our clients'.
-    pub cancels: Arc<Permits>,
+    pub cancels: Semaphore,
     /// Connections between accept and the end of routing.
-    pub logins: Arc<Permits>,
+    pub logins: Semaphore,
     /// What the host watcher saw.
     pub host: Host,
     /// When this was made.
@@ -104,7 +104,7 @@ pub struct Shared {
     /// The machines; none before they run.
     pub machines: OnceLock<Arc<[MachineHandle]>>,
     /// Who asks all clients something; one at a time.
-    pub roll: Arc<Permits>,
+    pub roll: Semaphore,
     /// Who else is asked whether a password is right.
     pub checkers: Checkers,
     /// Wrong passwords.
@@ -158,8 +158,8 @@ impl Shared {
             reports: Interner::default(),
             cancel_keys: CancelKeys::new(),
             clients: ClientLimit::new(Scope::Global, global.client_max),
-            cancels: Arc::new(Permits::new(global.cancel_max_inflight)),
-            logins: Arc::new(Permits::new(global.client_max_routing)),
+            cancels: Semaphore::new(global.cancel_max_inflight),
+            logins: Semaphore::new(global.client_max_routing),
             host: Host::default(),
             started: SystemTime::now(),
             startup_errors: AtomicU64::new(0),
@@ -175,7 +175,7 @@ impl Shared {
             onlookers: ClientLimit::new(Scope::Route, Some(ONLOOKERS_MAX)),
             averages: Averages::default(),
             machines: OnceLock::new(),
-            roll: Arc::new(Permits::new(1)),
+            roll: Semaphore::new(1),
             checkers: Checkers::default(),
             guesses: Guesses::default(),
             rosters: (0..global.workers).map(|_| Arc::default()).collect(),

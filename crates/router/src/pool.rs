@@ -69,12 +69,12 @@ impl<S, W, C: Clone> Pool<S, W, C> {
             let Place::Idle { server, .. } = slot::move_to(&mut self.slots, index, leased) else {
                 unreachable!("an idle slot was chosen");
             };
-            return Checkout::Take(self.slots.key(index), server);
+            return Checkout::Granted(Grant::Take(self.slots.key(index), server));
         }
         let is_first = self.queue.oldest().is_none_or(|oldest| since <= oldest);
         if let Some(slot) = is_first.then(|| self.begin_open(Some(asker.client), since)).flatten() {
             self.counters.checkout_opens += 1;
-            return Checkout::Open(slot);
+            return Checkout::Granted(Grant::Open(slot));
         }
         if self.queue.waiting() >= self.limits.waiters_max {
             self.counters.refused += 1;

@@ -165,6 +165,46 @@ impl Listener {
     /// Accepts for ever: `body` gets each connection, in a coroutine of this machine. When
     /// descriptors run out, who comes waits in the backlog; when coroutines do, it is closed.
     ///
+    /// An echo server, and a client that waits no longer than a second:
+    ///
+    /// ```
+    /// use machine::{Address, Buffer, Deadline, EngineConfig, Error, ListenOptions, Listener};
+    /// use machine::{Stream, StreamOptions};
+    /// use std::time::Duration;
+    ///
+    /// fn echo(stream: &Stream) -> Result<(), Error> {
+    ///     let mut buffer = Buffer::lease();
+    ///     while stream.read_into(&mut buffer, Deadline::NEVER)? > 0 {
+    ///         stream.write_all(buffer.data(), Deadline::NEVER)?;
+    ///         buffer.clear();
+    ///     }
+    ///     Ok(()) // the client has ended; dropping the stream closes it
+    /// }
+    ///
+    /// let any_port: Address = std::net::SocketAddr::from(([127, 0, 0, 1], 0)).into();
+    /// let listener = Listener::bind(&any_port, &ListenOptions::default())?;
+    /// let address = listener.local();
+    /// let answer = machine::run(EngineConfig::default(), move |_engine| {
+    ///     machine::spawn("acceptor", move || {
+    ///         listener.serve("echo", |stream, peer| {
+    ///             if let Err(error) = echo(&stream) {
+    ///                 eprintln!("{peer}: {error}");
+    ///             }
+    ///         })
+    ///     })?;
+    ///     let deadline = Deadline::after(Duration::from_secs(1)); // for all that follows together
+    ///     let client = Stream::connect(&address, &StreamOptions::NODELAY, deadline)?;
+    ///     client.write_all(b"hello", deadline)?;
+    ///     let mut answer = [0; 5];
+    ///     client.read_exact(&mut answer, deadline)?;
+    ///     let silence = client.read(&mut [0], Deadline::after(Duration::from_millis(10)));
+    ///     assert!(matches!(silence, Err(Error::TimedOut)));
+    ///     Ok::<_, Error>(answer)
+    /// });
+    /// assert_eq!(answer??, *b"hello");
+    /// # Ok::<(), Error>(())
+    /// ```
+    ///
     /// # Errors
     /// `Cancelled`, `Closed`, `NotOnMachine`.
     pub fn serve(

@@ -186,7 +186,7 @@ impl<'a> Lane<'a> {
     }
 
     fn has_room(&self) -> bool {
-        self.held.as_ref().is_none_or(|held| held.len() < held.capacity())
+        self.held.as_ref().is_none_or(|held| !held.is_full())
     }
 
     /// Moves what can be moved without waiting. Did anything? The first to break is written down.
@@ -243,9 +243,8 @@ impl<'a> Lane<'a> {
     /// What this direction waits for: bytes to read while there is room, room for those it holds.
     fn wants(&self) -> [(&'a Stream, Interest); 2] {
         let reads = self.flow == Flow::Open && self.has_room();
-        let read = if reads { Interest::READ } else { Interest::NONE };
-        let write = if self.held.is_some() { Interest::WRITE } else { Interest::NONE };
-        [(self.from, read), (self.to, write)]
+        let writes = self.held.is_some();
+        [(self.from, Interest::READ.when(reads)), (self.to, Interest::WRITE.when(writes))]
     }
 }
 

@@ -55,6 +55,10 @@ pub struct StreamOptions {
 }
 
 impl StreamOptions {
+    /// As a protocol of requests and answers needs it: what is small is not held back.
+    pub const NODELAY: StreamOptions =
+        StreamOptions { nodelay: true, keepalive: None, user_timeout_ms: None };
+
     /// As the system knows them: level, option, and the value if it is not to be the system's own.
     pub(super) fn table(&self) -> [(i32, i32, Option<i32>); 6] {
         let Keepalive { idle_s, interval_s, probes } = self.keepalive.unwrap_or_default();

@@ -50,6 +50,8 @@ impl<W> Line<W> {
 
 /// So many of something, and who waits for one. Nobody waits while there is one.
 pub(crate) struct Permits<W> {
+    /// All there are.
+    size: i64,
     /// Below zero when more were taken than there are.
     free: i64,
     line: Line<W>,
@@ -57,12 +59,45 @@ pub(crate) struct Permits<W> {
 
 impl<W> Permits<W> {
     pub(crate) fn new(free: usize) -> Permits<W> {
-        Permits { free: i64::try_from(free).unwrap_or(i64::MAX), line: Line::new() }
+        Permits { size: whole(free), free: whole(free), line: Line::new() }
     }
 
     /// Those that nobody has; negative when there is a debt.
     pub(crate) fn free(&self) -> i64 {
         self.free
+    }
+
+    /// Those that somebody has.
+    pub(crate) fn in_use(&self) -> i64 {
+        self.size - self.free
+    }
+
+    /// So many there are from now on, and who waited for those that came is to be woken. When there
+    /// are fewer, those that are too many end as they are given back.
+    #[must_use]
+    pub(crate) fn resize(&mut self, size: usize) -> Vec<W> {
+        self.free += whole(size) - self.size;
+        self.size = whole(size);
+        let mut called = Vec::new();
+        while self.free > 0
+            && let Some(next) = self.line.call()
+        {
+            self.free -= 1;
+            called.push(next);
+        }
+        called
+    }
+
+    /// So many more; as [`resize`](Permits::resize).
+    #[must_use]
+    pub(crate) fn grow(&mut self, more: usize) -> Vec<W> {
+        self.resize(usize::try_from(self.size).unwrap_or(0).saturating_add(more))
+    }
+
+    /// One less; who has it gives it back to nobody.
+    pub(crate) fn shrink(&mut self) {
+        self.size -= 1;
+        self.free -= 1;
     }
 
     /// One, if there is one.
@@ -110,6 +145,11 @@ impl<W> Permits<W> {
     pub(crate) fn dissolve(&mut self) -> Vec<W> {
         self.line.call_all()
     }
+}
+
+/// Half of what there could be, so that no sum of two overflows.
+fn whole(permits: usize) -> i64 {
+    i64::try_from(permits).unwrap_or(i64::MAX).min(i64::MAX / 2)
 }
 
 #[cfg(test)]
@@ -169,6 +209,25 @@ mod tests {
             assert_eq!(free + held + granted.len(), ALL, "seed {seed}");
             assert!(free == 0 || waiting.is_empty(), "nobody waits for what is there");
         }
+    }
+
+    /// Seen to fail: a `resize` that leaves those in line who wait for what came, and one that
+    /// forgets what is in use when it takes away.
+    #[test]
+    fn a_new_size_serves_who_waits_and_takes_back_only_what_returns() {
+        let mut permits = Permits::new(1);
+        assert!(permits.take());
+        let places = ["one", "two", "three"].map(|who| permits.enter(who));
+        assert_eq!(permits.resize(3), ["one", "two"]);
+        assert_eq!((permits.in_use(), permits.free()), (3, 0));
+        assert!(permits.stands(places[2]));
+        assert!(permits.resize(1).is_empty());
+        assert_eq!((permits.in_use(), permits.free()), (3, -2));
+        assert_eq!([permits.give(), permits.give(), permits.give()], [None, None, Some("three")]);
+        assert_eq!((permits.in_use(), permits.free()), (1, 0));
+        assert!(permits.resize(usize::MAX).is_empty());
+        assert!(permits.resize(2).is_empty());
+        assert_eq!((permits.in_use(), permits.free()), (1, 1));
     }
 
     #[test]

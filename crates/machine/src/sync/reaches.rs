@@ -5,8 +5,7 @@ use super::reach::Reach;
 use crate::coroutine::Task;
 use crate::machine::Machine;
 use crate::notified::{Notified, Notifier};
-use crate::wait::Woken;
-use crate::wait::{breathe, wait_as, wait_once};
+use crate::wait::{breathe, wait_once};
 use crate::{Deadline, Doing, Error};
 use std::cell::{RefCell, RefMut};
 use std::rc::Rc;
@@ -108,12 +107,6 @@ impl Reach for Shared {
     }
 
     fn wait(seat: &Notified, doing: Doing, deadline: Deadline) -> Result<(), Error> {
-        match wait_as(doing, &[], Some(seat), deadline)? {
-            Woken::TimedOut => Err(Error::TimedOut),
-            Woken::Ready | Woken::Notified => {
-                let _ = seat.take(); // what it means is looked up by the caller
-                Ok(())
-            }
-        }
+        seat.wait_for(doing, deadline) // what it means is looked up by the caller
     }
 }

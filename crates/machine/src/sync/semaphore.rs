@@ -41,15 +41,27 @@ impl<R: Reach> Semaphore<R> {
 
     /// So many permits more than there were.
     pub fn add(&self, permits: usize) {
-        for _ in 0..permits {
-            self.release();
-        }
+        let called = self.permits.with(|all| all.grow(permits));
+        called.into_iter().for_each(R::wake);
+    }
+
+    /// So many permits in all from now on. When they are fewer than before, those that are too many
+    /// end as they are given back.
+    pub fn resize(&self, permits: usize) {
+        let called = self.permits.with(|all| all.resize(permits));
+        called.into_iter().for_each(R::wake);
     }
 
     /// Permits nobody holds.
     #[must_use]
     pub fn available(&self) -> usize {
         self.permits.with(|permits| usize::try_from(permits.free()).unwrap_or(0))
+    }
+
+    /// Permits somebody holds.
+    #[must_use]
+    pub fn in_use(&self) -> usize {
+        self.permits.with(|permits| usize::try_from(permits.in_use()).unwrap_or(0))
     }
 
     pub(crate) fn acquire_for(&self, doing: Doing, deadline: Deadline) -> Result<(), Error> {
@@ -85,7 +97,7 @@ pub struct Permit<R: Reach> {
 impl<R: Reach> Permit<R> {
     /// Keeps it for ever: there is one permit less. [`Semaphore::add`] makes a new one.
     pub fn forget(self) {
-        self.semaphore.permits.with(Permits::overdraw);
+        self.semaphore.permits.with(Permits::shrink);
     } // and here it is given back
 }
 

@@ -15,9 +15,9 @@ use wire::startup::Replication;
 
 use crate::backend::Home;
 use crate::log::Who;
-use crate::permits::Permits;
 use crate::shared::Shared;
 use cache::{Answer, Cache, Flight, Key, Outcome};
+use machine::sync::shared::Semaphore;
 
 /// An answer is good for this; Odyssey's ten seconds.
 const FRESH: Duration = Duration::from_secs(10);
@@ -44,7 +44,7 @@ const QUESTIONS_MAX: usize = 16;
 /// What all logins of the process know of the users that servers told.
 pub struct AuthQueries {
     cache: Cache,
-    questions: Arc<Permits>,
+    questions: Semaphore,
 }
 
 /// What there is to check a proof against.
@@ -76,7 +76,7 @@ pub enum Failure {
 
 impl Default for AuthQueries {
     fn default() -> Self {
-        Self { cache: Cache::default(), questions: Arc::new(Permits::new(QUESTIONS_MAX)) }
+        Self { cache: Cache::default(), questions: Semaphore::new(QUESTIONS_MAX) }
     }
 }
 
@@ -218,7 +218,7 @@ impl Question {
     fn put(&self) -> Result<Option<row::Known>, String> {
         let queries = &self.shared.auth_queries;
         let text = text(&self.key)?;
-        let permit = queries.questions.acquire(Some(QUESTION_MAX));
+        let permit = queries.questions.acquire(Deadline::after(QUESTION_MAX));
         let _permit = permit.map_err(|error| format!("no turn: {error}"))?;
         let answer = service(&self.shared, &self.key.query)
             .and_then(|home| home.question(&row::request(&text, &self.key.user), QUESTION_MAX));

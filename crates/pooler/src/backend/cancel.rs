@@ -11,8 +11,8 @@ use super::secure::Spoken;
 use super::{Home, Target};
 use crate::id::Id;
 use crate::log::Who;
-use crate::permits::Permit;
 use crate::shared::{KeyHolder, Shared};
+use machine::sync::shared::Permit;
 
 /// A client's CancelRequest: finds whose key it is and cancels that client's query, if a server is
 /// working for it now. Nothing is answered, whatever happens: that is the protocol.
@@ -101,7 +101,8 @@ pub(super) fn send(home: &Home, target: &Target) -> Result<(), String> {
 
 /// One of `cancel_max_inflight`, within `cancel_queue_timeout_ms`.
 fn permit(shared: &Shared) -> Result<Permit, String> {
-    let permit = shared.cancels.acquire(shared.config().global.cancel_queue_timeout);
+    let patience = shared.config().global.cancel_queue_timeout;
+    let permit = shared.cancels.acquire(patience.map_or(Deadline::NEVER, Deadline::after));
     permit.map_err(|error| format!("too many cancels in flight: {error}"))
 }
 

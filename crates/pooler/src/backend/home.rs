@@ -112,8 +112,7 @@ impl Home {
             let decision =
                 self.decide(|pool| pool.checkout(ask.asker, || ask.notified.notifier(), since));
             let (grant, begun) = match decision {
-                router::Checkout::Take(slot, idle) => (Grant::Take(slot, idle), since),
-                router::Checkout::Open(slot) => (Grant::Open(slot), since),
+                router::Checkout::Granted(grant) => (grant, since),
                 router::Checkout::Wait(ticket) => {
                     let (deadline, notice) = self.patience(ask, since);
                     let (joined, waiting) =

@@ -81,7 +81,7 @@ pub fn clients(shared: &Shared) -> Vec<ClientReading> {
 /// What these clients say that they do; those that are too busy to say are missing.
 pub fn accounts(shared: &Shared, clients: &[&Standing]) -> HashMap<ClientId, Box<Account>> {
     let mut said = HashMap::new();
-    let Ok(_turn) = shared.roll.acquire(Some(TURN_TIMEOUT)) else { return said };
+    let Ok(_turn) = shared.roll.acquire(Deadline::after(TURN_TIMEOUT)) else { return said };
     let mut silent: Vec<&Standing> = clients.to_vec();
     silent.iter().for_each(|one| one.ask_account());
     let end = Deadline::after(ACCOUNT_TIMEOUT);

@@ -14,7 +14,7 @@ use router::ClientKey;
 use super::frame::{Frame, LUGGAGE_BYTES_MAX};
 use super::line::{Letter, Outbox};
 use super::luggage::Luggage;
-use crate::permits::Permits;
+use machine::sync::shared::Semaphore;
 
 /// Clients on their way at once: with the bound of their luggage a bound of memory.
 const ON_THE_WAY_MAX: usize = 32;
@@ -53,7 +53,7 @@ pub struct Kin {
 pub(super) struct Desk {
     outbox: Arc<Outbox>,
     /// For [`ON_THE_WAY_MAX`].
-    places: Arc<Permits>,
+    places: Semaphore,
     waiting: Mutex<Waiting>,
 }
 
@@ -111,7 +111,7 @@ impl Kin {
         socket: impl FnOnce() -> Option<OwnedFd>,
     ) -> Verdict {
         let Some(desk) = lock(&self.successor).clone() else { return Verdict::Nobody };
-        let Ok(_place) = desk.places.acquire(None) else { return Verdict::Nobody };
+        let Ok(_place) = desk.places.acquire(Deadline::NEVER) else { return Verdict::Nobody };
         let luggage = pack().bytes();
         if luggage.len() > LUGGAGE_BYTES_MAX {
             return Verdict::Refused("it has too many prepared statements".into());
@@ -148,7 +148,7 @@ impl Kin {
 
 impl Desk {
     pub(super) fn new(outbox: Arc<Outbox>) -> Self {
-        let places = Arc::new(Permits::new(ON_THE_WAY_MAX));
+        let places = Semaphore::new(ON_THE_WAY_MAX);
         Self { outbox, places, waiting: Mutex::default() }
     }
 

@@ -35,9 +35,9 @@ use crate::ending::{Asked, Ending};
 use crate::id::{Id, Kind};
 use crate::listener::Door;
 use crate::log::Who;
-use crate::permits::Permit;
 use crate::shared::{KeyHolder, Shared};
 use crate::tally::{Span, Totals, Traffic};
+use machine::sync::shared::Permit;
 
 /// A client that was just accepted, on its way to its machine.
 pub struct Arrival {

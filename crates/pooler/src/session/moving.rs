@@ -48,7 +48,11 @@ impl Session {
         match shared.kin.offer(pack, socket) {
             Verdict::Taken => Err(Ending::Moved),
             Verdict::Lost => Err(Ending::ClientGone),
-            Verdict::Nobody => Ok(()),
+            Verdict::Nobody => {
+                // The line broke a moment ago. It is asked again, by who knows more then.
+                self.standing.stays();
+                Ok(())
+            }
             Verdict::Refused(reason) => {
                 self.voice.error("online-restart", format_args!("not handed over: {reason}"));
                 self.standing.is_left_behind();

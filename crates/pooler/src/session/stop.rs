@@ -211,6 +211,11 @@ impl Standing {
         self.ask(LEAVE);
     }
 
+    /// It is not to move or leave before it is asked again.
+    pub(super) fn stays(&self) {
+        self.asked.fetch_and(!(MOVE | LEAVE), Ordering::AcqRel);
+    }
+
     /// True if it was not asked for that before.
     fn ask(&self, what: u8) -> bool {
         let fresh = self.asked.fetch_or(what, Ordering::AcqRel) & what == 0;
@@ -257,7 +262,7 @@ impl Roster {
     /// There is no such process any more: whoever has not gone stays.
     pub fn let_stay(&self) {
         for one in self.lock().values() {
-            one.asked.fetch_and(!(MOVE | LEAVE), Ordering::AcqRel);
+            one.stays();
         }
     }
 

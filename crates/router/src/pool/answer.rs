@@ -41,17 +41,15 @@ pub struct Asker {
 #[derive(Debug, PartialEq, Eq)]
 #[must_use = "the slot is held, or the client queued, until this is acted upon"]
 pub enum Checkout<S> {
-    /// Use this server; the slot is `Leased`.
-    Take(SlotKey, S),
-    /// Connect a server, then `opened` or `lost`; the slot is `Opening`.
-    Open(SlotKey),
+    /// It is yours at once.
+    Granted(Grant<S>),
     /// Wait until the waker is returned by some call, then `claim`; or `give_up`.
     Wait(Ticket),
     /// No.
     Refuse(Refusal),
 }
 
-/// What a waiter was granted.
+/// What a client was granted, at once or after a wait.
 #[derive(Debug, PartialEq, Eq)]
 #[must_use = "the slot is held until this is acted upon"]
 pub enum Grant<S> {
@@ -101,6 +99,17 @@ pub enum Checkin<S, W> {
     Stale(S),
 }
 
+impl<S, W> Checkin<S, W> {
+    /// Whom to wake, for who has nothing else to do; a server that must be closed is dropped.
+    pub fn waiter(self) -> Option<W> {
+        match self {
+            Checkin::Wake(waiter) => Some(waiter),
+            Checkin::Close(_, waiter) => waiter,
+            Checkin::Parked | Checkin::Quarantined | Checkin::Stale(_) => None,
+        }
+    }
+}
+
 /// One slot, for those who only look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SlotView {
@@ -140,13 +149,4 @@ pub struct Census {
     pub is_shut: bool,
     /// An operator paused the pool.
     pub is_paused: bool,
-}
-
-impl<S> From<Grant<S>> for Checkout<S> {
-    fn from(grant: Grant<S>) -> Checkout<S> {
-        match grant {
-            Grant::Take(slot, server) => Checkout::Take(slot, server),
-            Grant::Open(slot) => Checkout::Open(slot),
-        }
-    }
 }

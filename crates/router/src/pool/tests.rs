@@ -47,7 +47,7 @@ fn asker(client: u64, machine: usize) -> Asker {
 /// Opens server number `id` for `client` and leaves it leased.
 fn lease(pool: &mut TestPool, client: u64, id: u32, now: Instant) -> (SlotKey, Server) {
     match pool.checkout(asker(client, 0), || unreachable!("there is room"), now) {
-        Checkout::Open(slot) => {
+        Checkout::Granted(Grant::Open(slot)) => {
             assert!(pool.opened(slot, id, now));
             (slot, Server(id))
         }
@@ -75,7 +75,7 @@ fn wait(pool: &mut TestPool, client: u64, machine: usize, now: Instant) -> Ticke
 
 fn taken(checkout: Checkout<Server>) -> (SlotKey, u32) {
     match checkout {
-        Checkout::Take(slot, server) => (slot, server.0),
+        Checkout::Granted(Grant::Take(slot, server)) => (slot, server.0),
         other => panic!("not a take: {other:?}"),
     }
 }

@@ -115,7 +115,7 @@ fn a_full_house_forgets_empty_routes_of_default_rules_only() {
 
     let busy = get(&routes, &anybody, ("db", "one more"));
     let opened = busy.with(|pool| pool.checkout(asker(1), || (), Instant::now()));
-    assert!(matches!(opened, Checkout::Open(_)));
+    assert!(matches!(opened, Checkout::Granted(Grant::Open(_))));
     drop(busy);
     assert_eq!(routes.get_or_create(&anybody, "db", "last", Replication::No).err(), Some(full));
     drop(admitted);
@@ -200,7 +200,9 @@ fn a_replaced_rule_has_routes_of_its_own() {
     let old = Arc::new(Rule { min_pool_size: 1, ..rule("* *") });
     let new = Arc::new(rule("* *"));
     let route = get(&routes, &old, ("db", "bob"));
-    let Checkout::Open(slot) = route.with(|pool| pool.checkout(asker(1), || (), now)) else {
+    let Checkout::Granted(Grant::Open(slot)) =
+        route.with(|pool| pool.checkout(asker(1), || (), now))
+    else {
         panic!("the pool is empty");
     };
     assert!(route.with(|pool| pool.opened(slot, 0, now)));
@@ -299,7 +301,7 @@ fn a_shared_pool_is_resized() {
     let (one, two) = (get(&routes, &old, ("db", "one")), get(&routes, &old, ("db", "two")));
     let open = |route: &Arc<TestRoute>, client| {
         let decision = route.with(|pool| pool.checkout(asker(client), || (), now));
-        let Checkout::Open(slot) = decision else { panic!("{decision:?}") };
+        let Checkout::Granted(Grant::Open(slot)) = decision else { panic!("{decision:?}") };
         assert!(route.with(|pool| pool.opened(slot, 0, now)));
         slot
     };
@@ -360,8 +362,8 @@ fn the_lock_orders_cancels_and_returns() {
 fn use_a_server(route: &Route<usize, (), usize>, client: u64, owners: &[AtomicU64; 2]) -> bool {
     let now = Instant::now();
     let (slot, server) = match route.with(|pool| pool.checkout(asker(client), || (), now)) {
-        Checkout::Take(slot, server) => (slot, server),
-        Checkout::Open(slot) => {
+        Checkout::Granted(Grant::Take(slot, server)) => (slot, server),
+        Checkout::Granted(Grant::Open(slot)) => {
             let server = slot.index() as usize;
             assert!(route.with(|pool| pool.opened(slot, server, now)));
             (slot, server)
@@ -436,8 +438,7 @@ fn query(routes: &Crowd, route: &Route<usize, std::sync::mpsc::Sender<()>, usize
     let answer = route.with(|pool| pool.checkout(asker(id), || sender, now));
     errands(routes, route);
     let grant = match answer {
-        Checkout::Take(slot, server) => Grant::Take(slot, server),
-        Checkout::Open(slot) => Grant::Open(slot),
+        Checkout::Granted(grant) => grant,
         Checkout::Refuse(refusal) => panic!("{refusal}"),
         Checkout::Wait(ticket) => {
             woken.recv_timeout(Duration::from_secs(20)).expect("it is not forgotten");

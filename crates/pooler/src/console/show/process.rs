@@ -101,7 +101,7 @@ pub fn lists(call: &Call<'_>) -> Result<Reply, Stop> {
         row("free_clients", 0),
         row("used_clients", here),
         row("login_clients", logins),
-        row("routing_clients", shared.logins.used()),
+        row("routing_clients", shared.logins.in_use()),
         row("free_servers", idle),
         row("used_servers", servers - idle),
         row("dns_names", names),

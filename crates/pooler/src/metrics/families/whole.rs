@@ -51,7 +51,7 @@ pub(super) const FAMILIES: &[Family] = &[
     gauge(
         "odyssey_lists_routing_clients",
         "Connections between accept and the end of routing.",
-        |it, out| out.one(it.shared.logins.used()),
+        |it, out| out.one(it.shared.logins.in_use()),
     )
     .odysseys(),
     gauge("odyssey_lists_free_servers", "Connections to servers that are idle.", |it, out| {
@@ -123,7 +123,7 @@ pub(super) const FAMILIES: &[Family] = &[
         out.one(it.names.failed);
     }),
     gauge("odyssey_cancels_in_flight", "Cancels on their way to servers.", |it, out| {
-        out.one(it.shared.cancels.used());
+        out.one(it.shared.cancels.in_use());
     }),
     gauge("odyssey_interned", "Values kept once for all, by kind.", |it, out| {
         out.put(&["settings"], it.shared.settings.len());

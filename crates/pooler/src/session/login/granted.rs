@@ -9,7 +9,7 @@ use config::Rule;
 use super::{Login, Negotiated, Proven, auth, replication};
 use crate::backend::Home;
 use crate::ending::{Asked, Ending};
-use crate::permits::Permit;
+use machine::sync::shared::Permit;
 
 impl Login<'_> {
     /// The client's route, and its proof if that was asked for already. The permit is given back

@@ -8,7 +8,9 @@ fn a_cancel_needs_a_leased_server() {
     let now = Instant::now();
     let mut pool = pool(1);
     assert_eq!(pool.begin_cancel(ClientId(1)), None);
-    let Checkout::Open(slot) = pool.checkout(asker(1, 0), || 0, now) else { panic!("room") };
+    let Checkout::Granted(Grant::Open(slot)) = pool.checkout(asker(1, 0), || 0, now) else {
+        panic!("room")
+    };
     assert_eq!(pool.begin_cancel(ClientId(1)), None, "nothing runs while it opens");
     assert!(pool.opened(slot, 42, now));
     assert_eq!(pool.begin_cancel(ClientId(2)), None);
@@ -183,7 +185,7 @@ impl Ours {
 impl OneServer for Ours {
     fn checkout(&mut self, client: u64) -> bool {
         match self.pool.checkout(asker(client, 0), || client, self.now) {
-            Checkout::Take(_, server) => {
+            Checkout::Granted(Grant::Take(_, server)) => {
                 self.held = Some((client, server));
                 true
             }

@@ -201,11 +201,11 @@ impl World {
         let answer = self.pool.checkout(asker, || id.0, self.now);
         let says = self.naive.checkout(&asker, self.now);
         match answer {
-            Checkout::Take(key, server) => {
+            Checkout::Granted(Grant::Take(key, server)) => {
                 assert_eq!(says, Says::Take(key, server.0));
                 self.take(client, key, server);
             }
-            Checkout::Open(key) => {
+            Checkout::Granted(Grant::Open(key)) => {
                 assert_eq!(says, Says::Open);
                 self.open(Some(client), key);
                 self.hands[client] = Hand::Opening(key);

@@ -142,8 +142,8 @@ impl World {
         let answer =
             self.pools[pool_of(client)].checkout(asker(client as u64, 0), || client as u64, since);
         self.hands[client] = match answer {
-            Checkout::Take(slot, server) => Hand::Leased(slot, server),
-            Checkout::Open(slot) => {
+            Checkout::Granted(Grant::Take(slot, server)) => Hand::Leased(slot, server),
+            Checkout::Granted(Grant::Open(slot)) => {
                 assert!(self.oldest(pool_of(client)).is_none_or(|(at, _)| since <= at), "passed");
                 Hand::Opening(slot, since)
             }
