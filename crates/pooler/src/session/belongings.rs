@@ -46,6 +46,8 @@ pub struct Belongings {
     pub decides: bool,
     /// It may take away names of statements.
     pub doubts_names: bool,
+    /// It waits for answers that its server was told to send.
+    pub flushed: bool,
     /// It has made or renewed the unnamed statement.
     pub renewed: bool,
     /// It has prepared a statement by SQL that may set something.
@@ -96,6 +98,7 @@ impl Belongings {
             unnamed_count: 0,
             decides: false,
             doubts_names: false,
+            flushed: false,
             renewed: false,
             sets_by_sql: false,
             unanswered: 0,
@@ -181,7 +184,7 @@ impl Belongings {
 
     /// Its batch ends: did it decide about what follows?
     pub fn end_batch(&mut self) -> bool {
-        (self.doubts_names, self.renewed) = (false, false);
+        (self.doubts_names, self.renewed, self.flushed) = (false, false, false);
         std::mem::take(&mut self.decides)
     }
 
