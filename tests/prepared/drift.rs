@@ -209,7 +209,8 @@ fn the_unnamed_statement_outlives_a_query_that_is_skipped() {
 }
 
 /// A batch that takes all names away before it speaks of one that its server lacks. Seen to fail: a
-/// pooler that puts in front of the Bind what the DISCARD ALL in front of that has taken away.
+/// pooler that puts in front of the Bind what the DISCARD ALL in front of that has taken away; one
+/// that gives back a name since its Close was skipped.
 #[test]
 fn what_a_batch_takes_away_is_gone_for_what_stands_behind_it() {
     let prepared = || {
@@ -234,7 +235,11 @@ fn what_a_batch_takes_away_is_gone_for_what_stands_behind_it() {
                 run(taker).parse("s", "select 'new'").raw(&run("s").sync().0),
                 &format!("{tags} 1 2 T D C Z/I"),
             )
-            .step('a', run("s").sync(), "2 T D C Z/I");
+            .step('a', run("s").sync(), "2 T D C Z/I")
+            .step('a', wire().query("deallocate all"), "C Z/I")
+            .step('a', prepared(), "1 1 1 Z/I")
+            .step('a', run(taker).describe_statement("s").close_statement("s").sync(), &gone)
+            .step('a', run("s").sync(), "E/26000 Z/I");
     }
     play.as_direct_on(&[Stage::One, Stage::Two, Stage::Roomy]);
 }

@@ -25,6 +25,9 @@ pub enum Reset {
     No,
     /// To what the session began with.
     Yes,
+    /// It has changed, and nobody is known to have set it: a function did, or the server's own
+    /// configuration is another one.
+    Unseen,
 }
 
 impl Touched {
@@ -54,8 +57,13 @@ impl Touched {
     /// `name` has changed, and perhaps nobody is known to have touched it.
     pub fn suspect(&mut self, name: &[u8]) {
         if !self.names.iter().any(|(known, _)| **known == *name) {
-            self.touch(name, Reset::No);
+            self.touch(name, Reset::Unseen);
         }
+    }
+
+    /// Has it changed, and nobody is known to have set it?
+    pub fn is_unseen(&self, name: &[u8]) -> bool {
+        self.names.iter().any(|(known, reset)| **known == *name && *reset == Reset::Unseen)
     }
 
     /// Anything may have changed.

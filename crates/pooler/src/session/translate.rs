@@ -383,7 +383,7 @@ impl Translation<'_> {
         }
         let name = text_at(body, 1)?.to_vec();
         let closes_unnamed = name.is_empty() && header.tag == tag::CLOSE;
-        if !closes_unnamed && self.awaits(&name, false) {
+        if !closes_unnamed && self.awaits(&name, header.tag == tag::CLOSE) {
             return Ok(Step::Wait);
         }
         if header.tag == tag::DESCRIBE {

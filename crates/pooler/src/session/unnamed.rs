@@ -39,9 +39,9 @@ impl Translation<'_> {
         }
     }
 
-    /// Must answers come first, before it is known what the client's name means? `gives`: the
-    /// message ahead gives it a meaning.
-    pub(super) fn awaits(&mut self, name: &[u8], gives: bool) -> bool {
+    /// Must answers come first, before it is known what the client's name means? `decides`:
+    /// the message ahead gives it a meaning, or takes it.
+    pub(super) fn awaits(&mut self, name: &[u8], decides: bool) -> bool {
         let Core { conversation, holdings, .. } = &mut *self.core;
         if conversation.outstanding() == 0 {
             self.own.flushed = false;
@@ -56,7 +56,7 @@ impl Translation<'_> {
             return true; // the batch ahead is skipped as a whole: what that one does is certain
         }
         let lacks = || statement.is_some_and(|one| !holdings.prepared.has(one));
-        if !(self.own.doubts_names && conversation.is_open() && (gives || lacks())) {
+        if !(self.own.doubts_names && conversation.is_open() && (decides || lacks())) {
             return false;
         }
         // A DISCARD ALL in front of it, in its own batch: what is prepared again behind that is
