@@ -68,7 +68,7 @@ fn an_error_names_the_statement_it_is_about_whatever_was_said_behind_it() {
         .step('a', parse("s").sync().run("t", &["1"]).sync(), "E/42P05 Z/I E/08P01 Z/I")
         .step('a', parse("t").sync().run("s", &[]).sync(), "E/42P05 Z/I 2 T D C Z/I")
         .step('a', wire().run("t", &["1"]).run("s", &[]).sync(), "E/08P01 Z/I")
-        .as_direct();
+        .as_direct_on(&[Stage::One, Stage::Two, Stage::Roomy]);
 }
 
 /// A batch that may take all names away, and fails before it does. Seen to fail: a pooler that

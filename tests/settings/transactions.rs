@@ -51,7 +51,8 @@ fn what_a_transaction_takes_back_was_never_set() {
 }
 
 /// In a transaction RESET leads to what the client came with, if it was done. Seen to fail: a
-/// pooler that sets `TimeZone` to that behind ROLLBACK AND CHAIN, though the RESET was refused.
+/// pooler that sets `TimeZone` to that behind ROLLBACK AND CHAIN, though the RESET was refused; one
+/// that does not do it again behind a ROLLBACK TO.
 #[test]
 fn a_reset_that_was_refused_resets_nothing() {
     let settings = "-c TimeZone=Europe/Paris -c geqo=off -c my.tenant=born -c role=porter";
@@ -83,7 +84,13 @@ fn a_reset_that_was_refused_resets_nothing() {
              a: commit => COMMIT
              a: show timezone => Asia/Tokyo
              a: show my.tenant => born
-             a: select current_user => porter",
+             a: select current_user => porter
+             a: set geqo = on => SET
+             a: begin; reset geqo; savepoint s; rollback to s; commit
+             a: show geqo => off
+             a: set geqo = on => SET
+             a: begin; savepoint s; reset geqo; rollback to s; commit
+             a: show geqo => on",
         )
         .as_direct();
 }

@@ -49,12 +49,12 @@ const GET: Tool = Tool {
     name: "odyssey_get",
     text: "SELECT $1::pg_catalog.text, pg_catalog.current_setting($1, true)",
 };
-/// As GET, if the session has set it.
+/// As GET, if it is not the server's default.
 const GET_IF_SET: Tool = Tool {
     name: "odyssey_get_if_set",
-    text: "SELECT $1::pg_catalog.text, (SELECT pg_catalog.current_setting(name) \
-           FROM pg_catalog.pg_settings WHERE pg_catalog.lower(name) OPERATOR(pg_catalog.=) $1 \
-           AND source OPERATOR(pg_catalog.=) 'session')",
+    text: "SELECT $1::pg_catalog.text, CASE WHEN NOT EXISTS (SELECT FROM pg_catalog.pg_settings \
+           WHERE pg_catalog.lower(name) OPERATOR(pg_catalog.=) $1 AND source \
+           OPERATOR(pg_catalog.<>) 'session') THEN pg_catalog.current_setting($1, true) END",
 };
 /// What a client set, except what has no place in `pg_settings`: roles and settings of its own.
 const GET_ALL: Tool = Tool {
@@ -163,7 +163,7 @@ pub fn inquiry(core: &mut Core, own: &Belongings) -> Result<Vec<u8>, Nonsense> {
         script.run(&GET_ALL, &[])?;
     }
     for name in questions(&touched, own) {
-        let tool = if touched.is_unseen(name) { &GET_IF_SET } else { &GET };
+        let tool = if touched.is_unclear(name) { &GET_IF_SET } else { &GET };
         script.run(tool, &[Some(name)])?;
     }
     if asks {
