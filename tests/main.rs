@@ -22,6 +22,7 @@ mod first_login;
 mod function_calls;
 mod groups;
 mod hostile;
+mod hosts;
 mod logs;
 mod metrics;
 mod modes;

@@ -255,6 +255,7 @@ fn a_restart_that_cannot_be_now_is_refused_with_a_line() {
     busy.query("begin");
     busy.query("select 1");
     let new = restart(&pooler);
+    pooler.wait_for_line("the new binary serves");
     pooler.signal(Signal::USR2);
     pooler.wait_for_line("online restart signal ignored - already replaced");
     signal(new.pid, Signal::USR2);

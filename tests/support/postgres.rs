@@ -102,6 +102,32 @@ impl Postgres {
         postgres
     }
 
+    /// A standby of this one, which follows it.
+    pub fn standby(&self) -> Postgres {
+        let dir = new_dir("pooler-test-standby");
+        give_to_server(&dir);
+        let mut backup = as_server_user(&self.bin.join("pg_basebackup"));
+        backup.args(["-h", "127.0.0.1", "-p", &self.port.to_string(), "-U", "postgres"]);
+        backup.args(["-R", "-X", "stream", "-c", "fast", "--no-sync", "-D"]).arg(dir.join("data"));
+        let made = backup.output().expect("pg_basebackup runs");
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        let config = dir.join("data/postgresql.conf");
+        let text = std::fs::read_to_string(&config).unwrap();
+        let ours = format!("unix_socket_directories = '{}'\n", dir.display());
+        std::fs::write(&config, text + &ours).unwrap();
+        let port = free_port();
+        let process = Watched::spawn(&mut server(&self.bin, &dir, port), dir.clone());
+        let standby = Postgres { port, socket_dir: dir, bin: self.bin.clone(), process };
+        standby.accepts();
+        standby
+    }
+
+    /// Ends at once, as `pg_ctl stop -m immediate`.
+    pub fn stop(&mut self) {
+        super::process::signal(self.process.pid(), rustix::process::Signal::QUIT);
+        until("PostgreSQL to stop", PATIENCE, || self.process.child.try_wait().unwrap());
+    }
+
     /// As `pg_ctl restart -m fast`: who is connected is thrown out.
     pub fn restart(&mut self) {
         super::process::signal(self.process.pid(), rustix::process::Signal::INT);
@@ -114,15 +140,19 @@ impl Postgres {
     }
 
     fn prepare(&self) {
-        let mut admin = until("PostgreSQL to accept", PATIENCE, || {
-            let mut client = Client::try_connect(&self.address()).ok()?;
-            client.start(&Login::new("postgres", "postgres")).ok()?;
-            Some(client)
-        });
+        let mut admin = self.accepts();
         for statement in ROLES.replace("PASSWORD", PASSWORD).split(";\n") {
             let answer = admin.query(statement);
             assert_eq!(answer.error(), None, "{statement}");
         }
+    }
+
+    fn accepts(&self) -> Client {
+        until("PostgreSQL to accept", PATIENCE, || {
+            let mut client = Client::try_connect(&self.address()).ok()?;
+            client.start(&Login::new("postgres", "postgres")).ok()?;
+            Some(client)
+        })
     }
 
     pub fn address(&self) -> Address {

@@ -25,7 +25,6 @@ mod tls;
 
 pub use global::keepalive_gives_up_ms;
 use std::collections::{HashMap, HashSet};
-use std::path::Path;
 use std::sync::Arc;
 
 use crate::diagnostic::{Complaints, Place};
@@ -73,7 +72,9 @@ pub(crate) fn config(root: &Block, complaints: &mut Complaints) -> Config {
     let fields = Fields::new(Scope::Top, root);
     let global = global::read(fields, complaints);
     let socket_dir = global.unix_socket_dir.as_deref();
-    let storages = storages(root, socket_dir, global.workers, complaints);
+    let zone = fields.text("availability_zone").unwrap_or_default();
+    let our = storage::Ours { socket_dir, workers: global.workers, zone };
+    let storages = storages(root, &our, complaints);
     let known = Known {
         storages: storages.iter().map(|it| (it.name.as_str(), it.clone())).collect(),
         shared_pools: shared_pools(root, complaints),
@@ -102,14 +103,13 @@ pub(crate) fn config(root: &Block, complaints: &mut Complaints) -> Config {
 
 fn storages(
     root: &Block,
-    socket_dir: Option<&Path>,
-    workers: usize,
+    our: &storage::Ours<'_>,
     complaints: &mut Complaints,
 ) -> Vec<Arc<Storage>> {
     let mut storages: Vec<Arc<Storage>> = Vec::new();
     let mut names = HashSet::new();
     for block in root.sections("storage") {
-        let storage = storage::read(block, socket_dir, workers, complaints);
+        let storage = storage::read(block, our, complaints);
         if storage.name.is_empty() {
             complaints.error(&block.place, "storage name cannot be empty");
         } else if !names.insert(block.title()) {

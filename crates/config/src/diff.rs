@@ -210,10 +210,11 @@ impl Section for Storage {
     }
 
     fn tell(&self, new: &Storage, lines: &mut Lines) {
-        let Storage { name: _, kind: _, endpoints: _, tls: _, server_max_routing: _ } = self;
+        let Storage { name: _, kind: _, endpoints: _, tls: _, server_max_routing: _, .. } = self;
+        let Storage { balancing: _, status_max_age: _, .. } = self;
         let (old, name) = (self, Section::name(self));
         tell!(old, new, |option, words| lines.applied(&name, option, words);
-            kind endpoints server_max_routing);
+            kind endpoints balancing status_max_age server_max_routing);
         tls(&self.tls, &new.tls, &name, lines);
     }
 }

@@ -59,6 +59,11 @@ impl<'a> Fields<'a> {
         usize::try_from(self.integer(name)).unwrap_or(0)
     }
 
+    /// None when the option is not there.
+    pub fn set_flag(&self, name: &str) -> Option<bool> {
+        self.is_set(name).then(|| self.flag(name))
+    }
+
     /// As [`Fields::count`]; 0 means that there is no limit.
     pub fn limit(&self, name: &str) -> Option<usize> {
         Some(self.count(name)).filter(|count| *count > 0)

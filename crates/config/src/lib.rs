@@ -48,12 +48,12 @@ pub use in_force::{
     Effective, Origin, ShownOption, effective, effective_global, is_option, shown_options,
 };
 pub use model::{
-    AddressSelector, AffinityRule, AuthQuery, Authentication, Checker, Config, ConnDrop,
-    ConnectionType, CpuAffinity, Endpoint, Global, GroupQuery, Hba, HbaLine, HbaName, Keepalive,
-    LdapCover, LdapCredentials, LdapEndpoint, LdapEntry, LdapGrant, Listen, Name, PoolMode,
-    PoolRouting, ProxyFrom, Quantile, Role, Rule, SessionAttrs, SessionState, SharedPool, SoftOom,
-    SoftOomDrop, Storage, StorageKind, SyslogFacility, SyslogFormat, SyslogTarget, Tls, TlsMode,
-    TlsVersion, TlsVersions, UserName,
+    AddressSelector, AffinityRule, AuthQuery, Authentication, Balancing, BalancingMethod, Checker,
+    Config, ConnDrop, ConnectionType, CpuAffinity, Endpoint, Global, GroupQuery, Hba, HbaLine,
+    HbaName, Keepalive, LdapCover, LdapCredentials, LdapEndpoint, LdapEntry, LdapGrant, Listen,
+    Name, PoolMode, PoolRouting, ProxyFrom, Quantile, Role, Rule, SessionAttrs, SessionState,
+    SharedPool, SoftOom, SoftOomDrop, Storage, StorageKind, SyslogFacility, SyslogFormat,
+    SyslogTarget, Tls, TlsMode, TlsVersion, TlsVersions, UserName,
 };
 pub use options::{compared as options_compared, page as options_page, schema as yaml_schema};
 pub use secret::Secret;

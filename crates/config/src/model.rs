@@ -133,14 +133,39 @@ pub struct Storage {
     pub name: String,
     /// PostgreSQL servers or the console.
     pub kind: StorageKind,
-    /// In file order; at least one for remote storages, none for local ones. Only the first is used
-    /// yet.
+    /// In file order; at least one for remote storages, none for local ones.
     pub endpoints: Vec<Endpoint>,
+    /// Which of them a client gets.
+    pub balancing: Balancing,
+    /// For how long what was seen of an endpoint is believed.
+    pub status_max_age: Duration,
     /// How its servers and we speak TLS.
     pub tls: Tls,
     /// How many logins to servers may be under way at once; already resolved (0 in the file =
     /// workers).
     pub server_max_routing: usize,
+}
+
+/// How a storage chooses among its endpoints.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Balancing {
+    /// By what.
+    pub method: BalancingMethod,
+    /// For each endpoint whether it comes before those that are not: it is in our availability
+    /// zone, or zones do not count.
+    pub near: Vec<bool>,
+    /// Clients are told by a notice which host they get.
+    pub tells: bool,
+}
+
+/// By what an endpoint is chosen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum BalancingMethod {
+    /// One after the other.
+    #[default]
+    RoundRobin,
+    /// That with the fewest servers of the route.
+    LeastConn,
 }
 
 /// One `shared_pool` section: a budget of servers for all routes of the rules that name it.

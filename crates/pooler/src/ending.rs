@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use std::fmt::{self, Write as _};
 use std::time::Duration;
 
+use config::SessionAttrs;
 use router::{Census, Refusal, Scope};
 use wire::{Notice, Severity};
 
@@ -32,6 +33,10 @@ pub enum Ending {
     Refused(Refusal, Asked),
     /// A server could not be opened.
     NoServer(OpenFailure),
+    /// Every host of the storage is known to be out of reach, or to have the wrong role.
+    NoHost,
+    /// No host has the role that the client wants.
+    Unfit(SessionAttrs, Asked),
     /// The server went while the client had it.
     ServerLost(ServerLoss),
     /// The client held a server for too long without a word.
@@ -111,6 +116,11 @@ impl Ending {
                     Notice::fatal("08006", text).with_detail(failure.reason.to_string())
                 }
             },
+            Ending::NoHost => Notice::fatal("08006", NO_HOST).with_hint(
+                "every host of the storage was out of reach or had another role a moment ago",
+            ),
+            Ending::Unfit(attrs, asked) => Notice::fatal("08006", unfit(*attrs, asked))
+                .with_hint("another target_session_attrs, or a server of that role, helps"),
             Ending::ServerLost(loss) => {
                 let server = Show(loss.server);
                 let text = format!("remote server read/write error {server}: {}", loss.reason);
@@ -163,6 +173,8 @@ impl Ending {
             Ending::Refused(Refusal::PoolTimeout { .. }, _) => "OD_EATTACH_TOO_MANY_CONNECTIONS",
             Ending::Refused(..) => "OD_EATTACH",
             Ending::NoServer(_) => "OD_ESERVER_CONNECT",
+            Ending::NoHost => "OD_EATTACH",
+            Ending::Unfit(..) => "OD_EATTACH_TARGET_SESSION_ATTRS_MISMATCH",
             Ending::ServerLost(_) => "OD_ESERVER_READ",
             Ending::Idle { in_transaction: false } => "OD_EIDLE_TIMEOUT",
             Ending::Idle { in_transaction: true } => "OD_EIDLE_IN_TRANSACTION_TIMEOUT",
@@ -194,6 +206,13 @@ impl Ending {
 /// has begun.
 pub fn transaction_refused() -> Notice {
     Notice::error("0A000", "transaction blocks not allowed in statement pooling mode")
+}
+
+const NO_HOST: &str = "failed to get remote server connection";
+
+fn unfit(attrs: SessionAttrs, Asked { database, user }: &Asked) -> String {
+    let attrs = attrs.as_str();
+    format!("can't find suitable host for tsa '{attrs}' of user {database}.{user}")
 }
 
 const FEWER: &str = "close connections that are not needed, or raise client_max";
@@ -301,6 +320,8 @@ impl fmt::Display for Ending {
                 detail.map_or(Ok(()), |detail| write!(f, ": {detail}"))
             }
             Ending::NoServer(failure) => write!(f, "{failure}"),
+            Ending::NoHost => f.write_str(NO_HOST),
+            Ending::Unfit(attrs, asked) => f.write_str(&unfit(*attrs, asked)),
             Ending::ServerLost(loss) => {
                 write!(f, "remote server read/write error {}: {}", Show(loss.server), loss.reason)
             }
@@ -353,6 +374,8 @@ impl Ending {
             NoServer::Refused(refusal) => Ending::Refused(refusal, asked),
             NoServer::Open(failure) if failure.is_abandoned() => Ending::ClientGone,
             NoServer::Open(failure) => Ending::NoServer(failure),
+            NoServer::NoHost => Ending::NoHost,
+            NoServer::Unfit(attrs) => Ending::Unfit(attrs, asked),
             NoServer::ClientGone => Ending::ClientGone,
             NoServer::Killed => Ending::Killed,
             NoServer::Failed(error) => Ending::Engine(error),

@@ -69,8 +69,11 @@ fn keep_what_is_in_force(
     kept.retain(Kept::is_in_force);
     for rule in &world.config.rules {
         let Some(home) = home_to_keep(shared, rule) else { continue };
-        if !kept.iter().any(|one| Arc::ptr_eq(&one.home, &home)) {
-            kept.push(Kept { home, opening: None, failures: 0, retry_at: None });
+        for home in std::iter::once(&home).chain(&home.others) {
+            if !kept.iter().any(|one| Arc::ptr_eq(&one.home, home)) {
+                let home = Arc::clone(home);
+                kept.push(Kept { home, opening: None, failures: 0, retry_at: None });
+            }
         }
     }
     *seen = Some(world);

@@ -208,6 +208,7 @@ impl Shared {
 
     /// The home of a route: the same one for all its clients.
     pub fn home(self: &Arc<Self>, route: Arc<Route>) -> Arc<Home> {
+        let others = route.others().iter().map(|other| self.home(Arc::clone(other))).collect();
         let mut homes = self.homes.lock().expect("nothing panics under this lock");
         let place = Arc::as_ptr(&route).addr();
         if let Some(home) = homes.get(&place).and_then(Weak::upgrade) {
@@ -218,7 +219,7 @@ impl Shared {
         let tally = Tally::new(self.rosters.len());
         let (errors, logins) = (Errors::default(), AtomicU64::new(0));
         let (shared, shown) = (Arc::clone(self), Shown::default());
-        let home = Arc::new(Home { shared, route, tally, errors, logins, shown });
+        let home = Arc::new(Home { shared, route, tally, errors, logins, shown, others });
         home.time();
         homes.insert(place, Arc::downgrade(&home));
         self.ledger.open();

@@ -120,7 +120,8 @@ fn print_routes(shared: &Shared, before: &Before, elapsed: Duration) -> Before {
         }
         (place, (Arc::downgrade(&home), now))
     };
-    shared.homes().into_iter().map(print).collect()
+    let homes = shared.homes().into_iter();
+    homes.filter(|home| home.route.key().host == 0).map(print).collect()
 }
 
 /// One route: who is there and what was done, per second.
@@ -128,7 +129,12 @@ fn print_route(shared: &Shared, home: &Home, since: &Totals, elapsed: Duration) 
     let rule = home.route.rule();
     let obsolete = if home.route.is_retired() { " obsolete" } else { "" };
     let label = format!("{}.{}{obsolete}", rule.database, rule.user);
-    let counts = home.route.with(|pool| pool.counts());
+    let of_hosts = |home: &Home| home.route.with(|pool| (pool.counts(), *pool.counters()));
+    let (counts, counters) = home
+        .family()
+        .map(of_hosts)
+        .reduce(|all, one| (all.0.plus(&one.0), all.1.plus(&one.1)))
+        .unwrap_or_default();
     let rate = |total: u64| per_second(total, elapsed) as u64;
     shared.log.info(
         "stats",
@@ -147,7 +153,6 @@ fn print_route(shared: &Shared, home: &Home, since: &Totals, elapsed: Duration) 
             rate(since.sent_bytes),
         ),
     );
-    let counters = home.route.with(|pool| *pool.counters());
     let share = (counters.takes_last * 100).checked_div(counters.checkouts()).unwrap_or(0);
     let text = format_args!(
         "[{label}] {} checkouts, {share}% of them of the client's own last server, {} waits, \

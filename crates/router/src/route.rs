@@ -20,6 +20,7 @@ use wire::startup::Replication;
 
 use crate::budget::{Budget, Errand, Member};
 use crate::gates::Gates;
+use crate::hosts::Hosts;
 use crate::limits::{Admission, ClientLimit};
 use crate::pool::{Limits, Pool, Retuned, Shares};
 use crate::refusal::{Refusal, Scope};
@@ -46,6 +47,8 @@ pub struct RouteKey {
     pub user: String,
     /// Servers for replication are servers of another kind.
     pub replication: Replication,
+    /// Which host of the storage its servers are on: the number in the list.
+    pub host: usize,
 }
 
 /// What a server tells every client at login: names and values of ParameterStatus, in its order.
@@ -53,12 +56,16 @@ pub type Parameters = Vec<(String, String)>;
 
 /// One rule × backend database × backend user (× replication), with its pool.
 ///
+/// A storage with several hosts makes one for each, as each has a pool of its own: that of the
+/// first host is the one clients are of, and leads to the others.
+///
 /// `S` is an idle server, `W` wakes a waiter, `C` is what a canceller needs of a server.
 pub struct Route<S, W, C> {
     key: RouteKey,
     /// Another one when a reload changed what can change under living servers.
     rule: ArcSwap<Rule>,
-    clients: ClientLimit,
+    /// Of the routes of all hosts together.
+    clients: Arc<ClientLimit>,
     /// The rule is gone from the configuration; the route goes when it is empty.
     retired: AtomicBool,
     /// An operator paused it; the pool knows too, behind its lock.
@@ -66,8 +73,19 @@ pub struct Route<S, W, C> {
     /// None until a server of this route told.
     learned: Mutex<Option<Arc<Parameters>>>,
     pool: Mutex<Pool<S, W, C>>,
+    /// Those of the other hosts; only the route of the first host has any.
+    others: Box<[Arc<Route<S, W, C>>]>,
+    /// What is known of the hosts.
+    hosts: Arc<Hosts>,
     /// What the pool has a part in, to be asked for errands without the pool's lock.
     budgets: Vec<Arc<Budget>>,
+}
+
+/// What the routes of all hosts have together.
+struct Family<S, W, C> {
+    clients: Arc<ClientLimit>,
+    /// Only for that of the first host.
+    others: Vec<Arc<Route<S, W, C>>>,
 }
 
 /// What became of another route's clients; to be acted upon as after any other decision.
@@ -117,12 +135,14 @@ struct Known<S, W, C> {
 pub type RuleNow = Guard<Arc<Rule>>;
 
 impl RouteKey {
-    /// The rule's `storage_db` and `storage_user` win over what the client named.
+    /// Of the first host. The rule's `storage_db` and `storage_user` win over what the client
+    /// named.
     fn new(rule: &Rule, database: &str, user: &str, replication: Replication) -> RouteKey {
         RouteKey {
             database: rule.storage_db.as_deref().unwrap_or(database).to_owned(),
             user: rule.storage_user.as_deref().unwrap_or(user).to_owned(),
             replication,
+            host: 0,
         }
     }
 }
@@ -143,11 +163,18 @@ impl Hash for SameRule {
 }
 
 impl<S, W, C: Clone> Route<S, W, C> {
-    fn new(rule: Arc<Rule>, key: RouteKey, shares: Shares) -> Route<S, W, C> {
+    fn new(
+        rule: Arc<Rule>,
+        key: RouteKey,
+        (shares, hosts): (Shares, Arc<Hosts>),
+        Family { clients, others }: Family<S, W, C>,
+    ) -> Route<S, W, C> {
         let pool = Pool::sharing(limits(&rule), shares);
         Route {
+            hosts,
+            others: others.into(),
             budgets: pool.budgets().map(Arc::clone).collect(),
-            clients: ClientLimit::new(Scope::Route, rule.client_max),
+            clients,
             retired: AtomicBool::new(false),
             paused: AtomicBool::new(false),
             learned: Mutex::new(None),
@@ -185,6 +212,16 @@ impl<S, W, C: Clone> Route<S, W, C> {
         &self.key
     }
 
+    /// The routes of the other hosts, if this is that of the first one.
+    pub fn others(&self) -> &[Arc<Route<S, W, C>>] {
+        &self.others
+    }
+
+    /// What is known of the hosts of its storage.
+    pub fn hosts(&self) -> &Hosts {
+        &self.hosts
+    }
+
     /// The rule it follows.
     pub fn rule(&self) -> RuleNow {
         self.rule.load()
@@ -216,7 +253,7 @@ impl<S, W, C: Clone> Route<S, W, C> {
         self.clients.admit()
     }
 
-    /// Clients admitted now.
+    /// Clients admitted now, whichever host's servers they use.
     pub fn clients(&self) -> usize {
         self.clients.live()
     }
@@ -300,29 +337,57 @@ impl<S, W, C: Clone> Routes<S, W, C> {
         let (rule, in_force) = table.in_force(rule);
         let key = RouteKey::new(&rule, database, user, replication);
         let is_paused = self.pass(&rule, &key)?;
-        let key = (SameRule(rule), key);
-        if let Some(found) = table.by_key.get(&key) {
+        let others = 1..rule.storage.endpoints.len();
+        let rule = SameRule(rule);
+        if let Some(found) = table.by_key.get(&(rule.clone(), key.clone())) {
             return Ok(Arc::clone(&found.route));
         }
-        if table.by_key.len() >= self.max {
+        if table.by_key.len() + others.len() >= self.max {
             table.by_key.retain(|_, one| !one.is_collectable());
         }
-        if table.by_key.len() >= self.max {
+        if table.by_key.len() + others.len() >= self.max {
             return Err(Refusal::RoutesFull { limit: self.max });
         }
+        let key_of = |host| (rule.clone(), RouteKey { host, ..key.clone() });
+        // Some may have outlived that of the first host.
+        let known: Vec<_> =
+            others.clone().map(|host| table.by_key.get(&key_of(host)).map(Known::route)).collect();
+        let clients = known.iter().flatten().next().map(|other| Arc::clone(&other.clients));
+        let clients =
+            clients.unwrap_or_else(|| Arc::new(ClientLimit::new(Scope::Route, rule.0.client_max)));
+        let mut make = |host, others| {
+            let route = self.make(
+                &mut table,
+                key_of(host),
+                Family { clients: Arc::clone(&clients), others },
+            );
+            if !in_force {
+                route.retire();
+            }
+            if is_paused {
+                drop(route.pause()); // it has no server yet
+            }
+            route
+        };
+        let others = others.zip(known);
+        let others = others.map(|(host, known)| known.unwrap_or_else(|| make(host, Vec::new())));
+        let others = others.collect();
+        Ok(make(0, others))
+    }
+
+    fn make(
+        &self,
+        table: &mut Table<S, W, C>,
+        key: (SameRule, RouteKey),
+        family: Family<S, W, C>,
+    ) -> Arc<Route<S, W, C>> {
         table.made += 1;
         let member = Member(table.made);
-        let shares = lock(&self.parts).of(&key.0.0, member);
-        let route = Arc::new(Route::new(Arc::clone(&key.0.0), key.1.clone(), shares));
-        if !in_force {
-            route.retire();
-        }
-        if is_paused {
-            drop(route.pause()); // it has no server yet
-        }
+        let parts = lock(&self.parts).of(&key.0.0, key.1.host, member);
+        let route = Arc::new(Route::new(Arc::clone(&key.0.0), key.1.clone(), parts, family));
         table.by_member.insert(member, Arc::downgrade(&route));
         table.by_key.insert(key, Known { route: Arc::clone(&route), empty_since: None });
-        Ok(route)
+        route
     }
 
     /// Visits the routes that share something with `from`, after a decision about that: what it
@@ -389,6 +454,10 @@ impl<S, W, C: Clone> Default for Routes<S, W, C> {
 }
 
 impl<S, W, C: Clone> Known<S, W, C> {
+    fn route(&self) -> Arc<Route<S, W, C>> {
+        Arc::clone(&self.route)
+    }
+
     /// Nobody has it and nobody can get it before the lock of `Routes` is released: two routes for
     /// one key would be two pools, each with the whole `pool_size`.
     fn is_collectable(&self) -> bool {

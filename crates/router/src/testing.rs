@@ -1,10 +1,11 @@
 //! Rules for tests, written as one line. It is not a parser of the configuration.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use config::{
-    AddressSelector, Authentication, ConnectionType, GroupQuery, Keepalive, Name, PoolMode,
-    PoolRouting, Rule, Storage, StorageKind, Tls, UserName,
+    AddressSelector, Authentication, Balancing, ConnectionType, GroupQuery, Keepalive, Name,
+    PoolMode, PoolRouting, Rule, Storage, StorageKind, Tls, UserName,
 };
 
 /// `database user [address/prefix | host] [connection] [internal] [block]`; `*` is default, `+name`
@@ -80,6 +81,8 @@ fn blank(database: Name, user: UserName) -> Rule {
             name: "storage".to_owned(),
             kind: StorageKind::Remote,
             endpoints: Vec::new(),
+            balancing: Balancing::default(),
+            status_max_age: Duration::from_secs(1),
             tls: Tls::default(),
             server_max_routing: 1,
         }),
@@ -92,6 +95,7 @@ fn blank(database: Name, user: UserName) -> Rule {
         shared_pool: None,
         pool_timeout: None,
         pool_notice_after_waiting: None,
+        pool_acquire_fail_fast: false,
         pool_ttl: None,
         server_lifetime: None,
         pool_discard: false,

@@ -13,6 +13,8 @@ const ZONE_BYTES_MAX: usize = 15;
 pub(super) struct List {
     /// At least one.
     pub endpoints: Vec<Endpoint>,
+    /// The availability zone of each; empty where none is named.
+    pub zones: Vec<String>,
     /// Whether one of them relies on the port of the storage.
     pub lacks_port: bool,
 }
@@ -23,7 +25,7 @@ pub(super) fn parse(list: &str, port: u16) -> Option<List> {
     if items.is_empty() || items.len() > ENDPOINTS_MAX || list.len() > LIST_BYTES_MAX {
         return None;
     }
-    let mut parsed = List { endpoints: Vec::new(), lacks_port: false };
+    let mut parsed = List { endpoints: Vec::new(), zones: Vec::new(), lacks_port: false };
     for item in items {
         let (is_unix, address) = match item.strip_prefix("unix://") {
             Some(path) => (true, path),
@@ -33,10 +35,11 @@ pub(super) fn parse(list: &str, port: u16) -> Option<List> {
             Some(bracketed) => bracketed.split_once(']')?,
             None => address.split_at(address.find(':').unwrap_or(address.len())),
         };
-        let own_port = suffixes(rest)?;
+        let (own_port, zone) = suffixes(rest)?;
         if host.is_empty() {
             return None;
         }
+        parsed.zones.push(zone.to_owned());
         if is_unix {
             parsed.endpoints.push(Endpoint::Unix { path: PathBuf::from(host) });
             continue;
@@ -49,10 +52,9 @@ pub(super) fn parse(list: &str, port: u16) -> Option<List> {
 }
 
 /// A port and a zone behind colons, both optional, in either order; None if it is something else.
-/// The zone is checked and forgotten.
-fn suffixes(rest: &str) -> Option<Option<u16>> {
+fn suffixes(rest: &str) -> Option<(Option<u16>, &str)> {
     if rest.is_empty() {
-        return Some(None);
+        return Some((None, ""));
     }
     let mut port = None;
     let mut zone = None;
@@ -68,7 +70,7 @@ fn suffixes(rest: &str) -> Option<Option<u16>> {
             zone = Some(token);
         }
     }
-    Some(port)
+    Some((port, zone.unwrap_or_default()))
 }
 
 #[cfg(test)]

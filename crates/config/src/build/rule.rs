@@ -77,8 +77,8 @@ impl Reading<'_> {
         let (pool_discard, pool_smart_discard) = self.discards(reserve);
         let min_pool_size = self.min_pool_size();
         let group = group::read(self);
-        let target_session_attrs = session_attrs(self.fields, self.complaints);
         let fields = self.fields;
+        let target_session_attrs = session_attrs(fields, self.complaints);
         let place = &fields.block.place;
         Some(Rule {
             file: place.file.clone(),
@@ -109,6 +109,7 @@ impl Reading<'_> {
             shared_pool: self.shared_pool(known),
             pool_timeout: fields.time_limit("pool_timeout"),
             pool_notice_after_waiting: fields.set_duration("pool_notice_after_waiting_ms"),
+            pool_acquire_fail_fast: fields.flag("pool_acquire_fail_fast"),
             pool_ttl: fields.time_limit("pool_ttl"),
             server_lifetime: fields.time_limit("server_lifetime"),
             pool_discard,
@@ -121,9 +122,7 @@ impl Reading<'_> {
             pool_idle_in_transaction_timeout: fields.time_limit("pool_idle_in_transaction_timeout"),
             pool_reserve_prepared_statement: reserve,
             pool_session_state: self.session_state(),
-            pool_pin_on_listen: fields
-                .is_set("pool_pin_on_listen")
-                .then(|| fields.flag("pool_pin_on_listen")),
+            pool_pin_on_listen: fields.set_flag("pool_pin_on_listen"),
             server_drop_on_cached_plan_error: fields.flag("server_drop_on_cached_plan_error"),
             application_name_add_host: fields.flag("application_name_add_host"),
             maintain_params: fields.flag("maintain_params"),

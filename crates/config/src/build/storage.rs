@@ -7,34 +7,36 @@ use super::global::socket_path;
 use super::tls;
 use crate::diagnostic::Complaints;
 use crate::fields::Fields;
-use crate::model::{Endpoint, Storage, StorageKind};
+use crate::model::{Balancing, BalancingMethod, Endpoint, Storage, StorageKind};
 use crate::options::Scope;
 use crate::raw::Block;
 
 pub(crate) const PORT: u16 = 5432; // PostgreSQL's; Odyssey would try port 0
 
-pub(super) fn read(
-    block: &Block,
-    socket_dir: Option<&Path>,
-    workers: usize,
-    complaints: &mut Complaints,
-) -> Storage {
+/// What of the whole file concerns a storage.
+pub(super) struct Ours<'a> {
+    pub socket_dir: Option<&'a Path>,
+    pub workers: usize,
+    /// Our availability zone.
+    pub zone: &'a str,
+}
+
+pub(super) fn read(block: &Block, our: &Ours<'_>, complaints: &mut Complaints) -> Storage {
     let fields = Fields::new(Scope::Storage, block);
     let name = block.title().to_owned();
     let kind = kind(&name, fields, complaints);
-    let endpoints = match kind {
-        StorageKind::Remote => endpoints(&name, fields, socket_dir, complaints),
-        StorageKind::Local => Vec::new(),
+    let (endpoints, zones) = match kind {
+        StorageKind::Remote => endpoints(&name, fields, our.socket_dir, complaints),
+        StorageKind::Local => Default::default(),
     };
-    for balancing in block.sections("balancing") {
-        check_balancing(balancing, complaints);
-    }
     Storage {
         name,
         kind,
         endpoints,
+        balancing: balancing(block, &zones, our.zone, complaints),
+        status_max_age: fields.duration("endpoints_status_poll_interval"),
         tls: tls::of_storage(fields, complaints),
-        server_max_routing: fields.limit("server_max_routing").unwrap_or(workers),
+        server_max_routing: fields.limit("server_max_routing").unwrap_or(our.workers),
     }
 }
 
@@ -60,39 +62,54 @@ fn endpoints(
     fields: Fields<'_>,
     socket_dir: Option<&Path>,
     complaints: &mut Complaints,
-) -> Vec<Endpoint> {
+) -> (Vec<Endpoint>, Vec<String>) {
     let port = u16::try_from(fields.integer("port")).ok().filter(|port| *port > 0);
     let Some(hosts) = fields.text("host") else {
         let Some(dir) = socket_dir else {
             let message =
                 format!("storage '{name}': no host specified and unix_socket_dir is not set");
             complaints.error(&fields.block.place, message);
-            return Vec::new();
+            return Default::default();
         };
-        return vec![Endpoint::Unix { path: socket_path(dir, port.unwrap_or(PORT)) }];
+        let path = socket_path(dir, port.unwrap_or(PORT));
+        return (vec![Endpoint::Unix { path }], vec![String::new()]);
     };
     let place = fields.place("host");
     let Some(list) = endpoint::parse(hosts, port.unwrap_or(PORT)) else {
         complaints.error(place, format!("can't parse endpoints from '{hosts}'"));
-        return Vec::new();
+        return Default::default();
     };
     if list.lacks_port && port.is_none() {
         let message = format!("storage '{name}': a host without a port, {PORT} is used");
         complaints.warning(place, message);
     }
-    if list.endpoints.len() > 1 {
-        let message = format!("storage '{name}': only the first endpoint is used yet");
-        complaints.warning(place, message);
-    }
-    list.endpoints
+    (list.endpoints, list.zones)
 }
 
-/// Balancing is not built, but a typo in it is told.
-fn check_balancing(balancing: &Block, complaints: &mut Complaints) {
-    for method in balancing.sections("method") {
-        let word = method.title();
-        if !["roundrobin", "leastconn"].contains(&word) {
-            complaints.error(&method.place, format!("not implemented balancing method '{word}'"));
+/// Without zones every endpoint is as near as we are.
+fn balancing(
+    storage: &Block,
+    zones: &[String],
+    zone: &str,
+    complaints: &mut Complaints,
+) -> Balancing {
+    let mut balancing =
+        Balancing { near: zones.iter().map(|one| one == zone).collect(), ..Balancing::default() };
+    for block in storage.sections("balancing") {
+        balancing.tells = Fields::new(Scope::Balancing, block).flag("show_notice_messages");
+        for method in block.sections("method") {
+            match method.title() {
+                "roundrobin" => balancing.method = BalancingMethod::RoundRobin,
+                "leastconn" => balancing.method = BalancingMethod::LeastConn,
+                word => {
+                    let message = format!("not implemented balancing method '{word}'");
+                    complaints.error(&method.place, message);
+                }
+            }
+            if !Fields::new(Scope::BalancingMethod, method).flag("az_aware") {
+                balancing.near.fill(true);
+            }
         }
     }
+    balancing
 }

@@ -112,7 +112,8 @@ fn compare(old: &Rule, new: &Rule, lines: &mut Lines) -> Verdict {
         lives:
             group target_session_attrs authentication password checker common_names auth_query
             password_passthrough role storage_password
-            pool_size min_pool_size pool_timeout pool_notice_after_waiting pool_ttl server_lifetime
+            pool_size min_pool_size pool_timeout pool_notice_after_waiting
+            pool_acquire_fail_fast pool_ttl server_lifetime
             pool_discard pool_smart_discard pool_discard_query pool_cancel pool_rollback
             pool_reset_timeout pool_client_idle_timeout pool_idle_in_transaction_timeout
             client_max client_show_id client_fwd_error log_debug log_query keepalive quantiles;
@@ -144,9 +145,10 @@ fn compare(old: &Rule, new: &Rule, lines: &mut Lines) -> Verdict {
     verdict
 }
 
-/// How many logins may be under way is no matter of what is there already.
+/// How many logins may be under way, and who gets which host, is no matter of what is there.
 fn is_same_place(old: &Storage, new: &Storage) -> bool {
-    let Storage { name, kind, endpoints, tls, server_max_routing: _ } = old;
+    let Storage { name, kind, endpoints, tls, .. } = old;
+    let Storage { balancing: _, status_max_age: _, server_max_routing: _, .. } = old;
     (name, kind, endpoints, tls) == (&new.name, &new.kind, &new.endpoints, &new.tls)
 }
 

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use crate::Secret;
 use crate::model::{
-    AuthQuery, Authentication, Checker, CpuAffinity, Endpoint, GroupQuery, Hba, Keepalive,
-    LdapCredentials, LdapGrant, Name, PoolMode, ProxyFrom, Quantile, Role, SessionAttrs,
-    SessionState, SharedPool, StorageKind, SyslogFacility, SyslogFormat, SyslogTarget, TlsMode,
-    TlsVersions,
+    AuthQuery, Authentication, Balancing, BalancingMethod, Checker, CpuAffinity, Endpoint,
+    GroupQuery, Hba, Keepalive, LdapCredentials, LdapGrant, Name, PoolMode, ProxyFrom, Quantile,
+    Role, SessionAttrs, SessionState, SharedPool, StorageKind, SyslogFacility, SyslogFormat,
+    SyslogTarget, TlsMode, TlsVersions,
 };
 
 /// What a file would say, nearly.
@@ -36,6 +36,7 @@ pub(super) fn option(field: &'static str) -> &'static str {
         "online_restart_timeout" => "online_restart_timeout_ms",
         "enabled" => "drop_enabled",
         "interval" => "interval_ms",
+        "status_max_age" => "endpoints_status_poll_interval",
         "kind" => "type",
         "endpoints" => "host",
         "pool_notice_after_waiting" => "pool_notice_after_waiting_ms",
@@ -93,6 +94,18 @@ impl<T: Words> Words for Arc<T> {
 impl Words for Vec<Endpoint> {
     fn words(&self) -> String {
         self.iter().map(Words::words).collect::<Vec<_>>().join(",")
+    }
+}
+
+impl Words for Balancing {
+    fn words(&self) -> String {
+        let method = match self.method {
+            BalancingMethod::RoundRobin => "roundrobin",
+            BalancingMethod::LeastConn => "leastconn",
+        };
+        let near = self.near.iter().filter(|near| **near).count();
+        let tells = if self.tells { ", told to clients" } else { "" };
+        format!("{method} ({near} of {} hosts near{tells})", self.near.len())
     }
 }
 

@@ -72,6 +72,8 @@ pub struct Rule {
     pub pool_timeout: Option<Duration>,
     /// Who waits longer is told so; None = nobody is told.
     pub pool_notice_after_waiting: Option<Duration>,
+    /// Of several hosts, one with a server at hand before one that is waited for.
+    pub pool_acquire_fail_fast: bool,
     /// Idle servers are closed after this; None = never.
     pub pool_ttl: Option<Duration>,
     /// Idle servers older than this are closed; None = never.

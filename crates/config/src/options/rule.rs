@@ -66,8 +66,7 @@ pub(super) const ROWS: &[Row] = &[
     row("backend_startup_options", Kind::Pairs).doc("Sent when a server is opened."),
     text("target_session_attrs")
         .words(SESSION_ATTRS)
-        .later(&["any"])
-        .doc("Which of several servers clients want."),
+        .doc("Which of several hosts clients get."),
     natural("catchup_timeout", "0").unit("s").later(&["0"]).doc("How far a server may lag behind."),
     integer("catchup_checks", "").deprecated(),
     // the pool
@@ -101,7 +100,7 @@ pub(super) const ROWS: &[Row] = &[
         .default("pin")
         .doc("Temporary tables, LISTEN, locks: pin (to the server), reset or error."),
     flag("pool_attach_check", "yes").harmless().doc("Servers that hang up are always noticed."),
-    flag("pool_acquire_fail_fast", "no").harmless().doc("Of several hosts, the free one first."),
+    flag("pool_acquire_fail_fast", "no").doc("Of several hosts, one with a free server first."),
     natural("pool_notice_after_waiting_ms", "")
         .unit("ms")
         .doc("Clients that wait longer for a server are told; 0 = all; unset = nobody."),

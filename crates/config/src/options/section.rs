@@ -33,8 +33,7 @@ pub(super) const LISTEN: &[Row] = &[
     ),
     text("target_session_attrs")
         .words(SESSION_ATTRS)
-        .later(&["any"])
-        .doc("Which servers clients of this port want."),
+        .doc("Which of several hosts clients of this port get."),
     text("balancing_method")
         .words(&["roundrobin", "leastconn", "weighted", "weightedleastconn", "responsetime"])
         .later(&["roundrobin"])
@@ -70,19 +69,18 @@ pub(super) const STORAGE: &[Row] = &[
     natural("server_max_routing", "0").doc("Logins to servers under way; 0 = one per worker."),
     between("endpoints_status_poll_interval", 1, INT_MAX, "1000")
         .unit("ms")
-        .harmless()
-        .doc("Age of what is known about a host; there is one host yet."),
+        .doc("For how long what was seen of one of several hosts is believed."),
     section("balancing", Scope::Balancing, Label::None).doc("Which of several hosts to take."),
     section("watchdog", Scope::Watchdog, Label::None).later(&[]).doc("Asks hosts how they are."),
 ];
 
 pub(super) const BALANCING: &[Row] = &[
     section("method", Scope::BalancingMethod, Label::Name).doc("roundrobin or leastconn."),
-    flag("show_notice_messages", "no").harmless().doc("Odyssey only stores it."),
+    flag("show_notice_messages", "no").doc("Clients are told by a notice which host they get."),
 ];
 
 pub(super) const BALANCING_METHOD: &[Row] =
-    &[flag("az_aware", "yes").harmless().doc("Hosts of our own zone come first.")];
+    &[flag("az_aware", "yes").doc("Hosts of our own availability zone come first.")];
 
 pub(super) const DATABASE: &[Row] = &[
     section("user", Scope::Rule, Label::NameOrDefault)

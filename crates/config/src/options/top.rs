@@ -23,7 +23,7 @@ pub(super) const ROWS: &[Row] = &[
         .restart()
         .default("off")
         .doc("Processors of the workers: off, auto, or such as \"worker[0]:2 worker:4-7\"."),
-    text("availability_zone").later(&[""]).doc("Where we are; servers nearby come first."),
+    text("availability_zone").doc("Where we are; servers nearby come first."),
     // logging
     text("log_file").restart().doc("Appended to; opened anew at SIGUSR1."),
     text("log_format")

@@ -33,7 +33,8 @@ pub fn forward_here(shared: &Arc<Shared>, key: ClientKey) {
 
 fn deliver_to(shared: &Shared, holder: KeyHolder, client: ClientId) {
     match holder {
-        KeyHolder::Client(home) => forward_to(shared, &home, client),
+        // A client has a server of one host at a time.
+        KeyHolder::Client(home) => home.family().for_each(|home| forward_to(shared, home, client)),
         KeyHolder::Console(standing) => standing.cancel(),
     }
 }

@@ -5,6 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use config::SessionAttrs;
 use machine::{Deadline, Interest, Notified, Progress};
 use router::{Asker, ClientId};
 use wire::backend::{data_row, error};
@@ -13,7 +14,7 @@ use wire::encode;
 use wire::frame::{self, HEADER_BYTES, Side};
 use wire::tag::backend;
 
-use super::{Checkout, Ear, Event, Home, Inflow, Leftover, Server};
+use super::{Checkout, Ear, Event, Home, Inflow, Lease, Leftover, Server};
 use crate::dialog::Patience;
 use crate::ending::{Asked, Ending};
 use crate::id::{Id, Kind};
@@ -46,27 +47,54 @@ impl Home {
         let (client, notified) = (ClientId(Id::random(Kind::Client).number()), Notified::new());
         let asker = Asker { client, machine, last: None };
         let deadline = Deadline::after(limit);
-        let (notified, may_tell, standing) = (&notified, false, None);
-        let ask =
-            Checkout { asker, client: None, notified, deadline, own: None, may_tell, standing };
-        let mut lease = self.checkout(&ask).map_err(|failure| {
+        let attrs = self.route.rule().target_session_attrs.unwrap_or(SessionAttrs::Any);
+        let ask = Checkout {
+            asker,
+            last: None,
+            attrs,
+            client: None,
+            notified: &notified,
+            deadline,
+            own: None,
+            may_tell: false,
+            standing: None,
+        };
+        let lease = self.checkout(&ask).map_err(|failure| {
             let key = self.route.key();
             let asked = Asked { database: key.database.clone(), user: key.user.clone() };
             Ending::no_server(failure, asked).to_string()
         })?;
-        let mut question =
-            Question { inflow: Inflow::new(false), answer: Vec::new(), deadline, torn: false };
-        let asked = question.ask(lease.server_mut(), request);
-        match lease.server().core.conversation.quiescent() {
-            Some(proof) if question.inflow.is_through() => lease.release(proof, machine::now()),
-            _ => {
-                let Question { inflow, torn, .. } = question;
-                lease.abandon(Leftover { torn, inflow: Some(inflow) });
-                return asked.and(Err("the transaction was left open".into()));
-            }
+        let (lease, answer) = over(lease, request, deadline)?;
+        if let Some(proof) = lease.server().core.conversation.quiescent() {
+            lease.release(proof, machine::now());
         }
-        asked.map(|()| question.answer)
+        Ok(answer)
     }
+}
+
+/// What the server of a lease answers to `query`; the lease goes on.
+///
+/// # Errors
+/// As [`Home::column`]; the lease has ended then.
+pub(super) fn ask(lease: Lease, query: &str, limit: Duration) -> Result<(Lease, Column), String> {
+    let mut request = Vec::new();
+    encode::query(&mut request, query);
+    let (lease, answer) = over(lease, &request, Deadline::after(limit))?;
+    Ok((lease, Column(answer)))
+}
+
+/// Asks by a lease, which is quiet again afterwards.
+fn over(mut lease: Lease, request: &[u8], deadline: Deadline) -> Result<(Lease, Vec<u8>), String> {
+    let mut question =
+        Question { inflow: Inflow::new(false), answer: Vec::new(), deadline, torn: false };
+    let asked = question.ask(lease.server_mut(), request);
+    let is_quiet = lease.server().core.conversation.quiescent().is_some();
+    if is_quiet && question.inflow.is_through() {
+        return asked.map(|()| (lease, question.answer));
+    }
+    let Question { inflow, torn, .. } = question;
+    lease.abandon(Leftover { torn, inflow: Some(inflow) });
+    asked.and(Err("the transaction was left open".into()))
 }
 
 /// A question under way.

@@ -47,8 +47,11 @@ impl Home {
     pub fn show(&self, credentials: Credentials) {
         let Credentials { told, keys, password } = &credentials;
         if told.is_some() || keys.is_some() || password.is_some() {
-            let mut shown = self.shown.0.lock().unwrap_or_else(PoisonError::into_inner);
-            *shown = Some(Arc::new(credentials));
+            let credentials = Arc::new(credentials);
+            for home in self.family() {
+                let mut shown = home.shown.0.lock().unwrap_or_else(PoisonError::into_inner);
+                *shown = Some(Arc::clone(&credentials));
+            }
         }
     }
 

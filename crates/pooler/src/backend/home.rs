@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
+use config::SessionAttrs;
 use machine::{Deadline, Notified, Progress, Stream, Watcher};
 use router::{Admission, Asker, Checkin, Done, Grant, Refusal, SlotKey};
 use wire::frame::{self, Side};
@@ -42,12 +43,18 @@ pub struct Home {
     pub logins: AtomicU64,
     /// What clients showed that servers want to see.
     pub shown: Shown,
+    /// Those of the storage's other hosts, if this is that of the first one; clients are of that.
+    pub others: Box<[Arc<Home>]>,
 }
 
 /// Who asks for a server, and what ends the wait.
 pub struct Checkout<'a> {
-    /// The client, its machine and the server it had last.
+    /// The client and its machine.
     pub asker: Asker,
+    /// The server it had last: its host, and its slot there.
+    pub last: Option<(usize, SlotKey)>,
+    /// Which of several hosts it wants.
+    pub attrs: SessionAttrs,
     /// The client's socket: when it hangs up the wait ends. None for a client that said goodbye
     /// behind its request: that is done though nobody waits for it.
     pub client: Option<&'a Stream>,
@@ -77,6 +84,10 @@ pub enum NoServer {
     Refused(Refusal),
     /// A server could not be opened.
     Open(OpenFailure),
+    /// Every host is known to be out of reach, or to have the wrong role.
+    NoHost,
+    /// No host has the role that is wanted.
+    Unfit(SessionAttrs),
     /// The client went away while it waited.
     ClientGone,
     /// The client was told to go.
@@ -102,15 +113,15 @@ impl Home {
         self.shared.errors.count(ending);
     }
 
-    /// A server for the client, waiting for one if need be, at most `pool_timeout`.
-    ///
-    /// # Errors
-    /// See [`NoServer`]; the client is in no queue and holds no slot afterwards.
-    pub fn checkout(self: &Arc<Self>, ask: &Checkout<'_>) -> Result<Lease, NoServer> {
-        let since = machine::now();
+    /// A server of this host for the client, waiting for one if need be, at most `pool_timeout`.
+    /// Errors are as those of `checkout`.
+    pub(super) fn checkout_here(self: &Arc<Self>, ask: &Checkout<'_>) -> Result<Lease, NoServer> {
+        let (since, host) = (machine::now(), self.route.key().host);
+        let last = ask.last.filter(|(of, _)| *of == host).map(|(_, slot)| slot);
+        let asker = Asker { last, ..ask.asker };
         loop {
             let decision =
-                self.decide(|pool| pool.checkout(ask.asker, || ask.notified.notifier(), since));
+                self.decide(|pool| pool.checkout(asker, || ask.notified.notifier(), since));
             let (grant, begun) = match decision {
                 router::Checkout::Granted(grant) => (grant, since),
                 router::Checkout::Wait(ticket) => {

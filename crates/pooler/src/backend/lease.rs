@@ -28,9 +28,9 @@ impl Lease {
         self.since
     }
 
-    /// The slot, to ask for the same server again.
-    pub fn slot(&self) -> SlotKey {
-        self.slot
+    /// The host and the slot there, to ask for the same server again.
+    pub fn place(&self) -> (usize, SlotKey) {
+        (self.home.route.key().host, self.slot)
     }
 
     /// The server.

@@ -4,6 +4,7 @@
 
 mod cancel;
 mod changed;
+mod choice;
 mod column;
 mod credentials;
 mod greet;

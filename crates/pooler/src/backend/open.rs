@@ -83,6 +83,17 @@ impl OpenFailure {
         matches!(&self.reason, Reason::Refused(notice) if notice.code == "53300")
     }
 
+    /// It says something about the host, and not about who asked or for what: it was not reached,
+    /// it broke off, or it is not ready for anybody (57P…: it starts, stops or recovers).
+    pub(super) fn is_the_hosts(&self) -> bool {
+        match &self.reason {
+            Reason::Unreachable(_) => true,
+            Reason::Broken(broken) => !matches!(broken, Broken::Abandoned),
+            Reason::Refused(notice) => notice.code.starts_with("57P"),
+            Reason::Authentication(_) | Reason::Tls(_) | Reason::NoEndpoint => false,
+        }
+    }
+
     /// Nobody could open one for so long that it is not worth waiting for.
     pub(super) fn hopeless() -> Self {
         let reason = Reason::Broken(Broken::TimedOut);
@@ -151,6 +162,7 @@ impl Home {
         let began = machine::now();
         let opened =
             self.try_open(id, patience, own).map_err(|reason| OpenFailure { server: id, reason });
+        self.note_health(&opened);
         match &opened {
             Ok(_) => self.tally.took(Span::Connect, machine::now().duration_since(began)),
             Err(failure) if failure.is_abandoned() => {}
@@ -190,7 +202,8 @@ impl Home {
     /// The first address that answers.
     pub(super) fn reach(&self, patience: &Patience<'_>) -> Result<Reached, Reason> {
         let rule = self.route.rule();
-        let endpoint = rule.storage.endpoints.first().ok_or(Reason::NoEndpoint)?;
+        let endpoint =
+            rule.storage.endpoints.get(self.route.key().host).ok_or(Reason::NoEndpoint)?;
         let started = machine::now();
         let addresses = match endpoint {
             Endpoint::Unix { path } => vec![Address::Unix(path.clone())],

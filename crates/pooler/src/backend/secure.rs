@@ -55,7 +55,8 @@ impl Home {
     ) -> Result<(Reached, Greeting), Reason> {
         let rule = Arc::clone(&self.route.rule());
         let try_it = |way| self.approach_by(way, &rule.storage, patience, own);
-        let is_local = matches!(rule.storage.endpoints.first(), Some(Endpoint::Unix { .. }));
+        let endpoint = rule.storage.endpoints.get(self.route.key().host);
+        let is_local = matches!(endpoint, Some(Endpoint::Unix { .. }));
         match rule.storage.tls.mode {
             _ if is_local => try_it(Way::Plain),
             TlsMode::Disable => try_it(Way::Plain),
@@ -82,7 +83,7 @@ impl Home {
     ) -> Result<(Reached, Greeting), Reason> {
         let mut reached = self.reach(patience)?;
         if way != Way::Plain {
-            let host = match storage.endpoints.first() {
+            let host = match storage.endpoints.get(self.route.key().host) {
                 Some(Endpoint::Tcp { host, .. }) => Some(host.clone()),
                 _ => None,
             };

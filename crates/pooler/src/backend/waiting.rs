@@ -124,17 +124,20 @@ impl Waiting<'_> {
         })
     }
 
-    /// A NOTICE, unless the client takes nothing now; true if it was sent. Its server, when it
-    /// comes, does not wait for a client that reads slowly.
     fn tell(&self, text: &str) -> bool {
-        let Some(client) = self.ask.client else { return false };
-        let mut bytes = Vec::new();
-        wire::encode::notice(&mut bytes, &Notice::new(Severity::Notice, "00000", text));
-        match client.try_write(&bytes) {
-            Ok(Progress::Done(sent)) if sent == bytes.len() => true,
-            Ok(Progress::Done(sent)) => finish(client, &bytes[sent..]),
-            Ok(Progress::Wait | Progress::End) | Err(_) => false,
-        }
+        self.ask.client.is_some_and(|client| tell(client, text))
+    }
+}
+
+/// A NOTICE, unless the client takes nothing now; true if it was sent. Its server, when it comes,
+/// does not wait for a client that reads slowly.
+pub(super) fn tell(client: &Stream, text: &str) -> bool {
+    let mut bytes = Vec::new();
+    wire::encode::notice(&mut bytes, &Notice::new(Severity::Notice, "00000", text));
+    match client.try_write(&bytes) {
+        Ok(Progress::Done(sent)) if sent == bytes.len() => true,
+        Ok(Progress::Done(sent)) => finish(client, &bytes[sent..]),
+        Ok(Progress::Wait | Progress::End) | Err(_) => false,
     }
 }
 

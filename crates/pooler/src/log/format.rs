@@ -106,6 +106,8 @@ mod tests {
             name: "pg".into(),
             kind: StorageKind::Remote,
             endpoints: vec![host("db1"), host("db2")],
+            balancing: config::Balancing::default(),
+            status_max_age: std::time::Duration::from_secs(1),
             tls: Tls::default(),
             server_max_routing: 1,
         };

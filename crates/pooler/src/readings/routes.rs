@@ -165,7 +165,7 @@ fn route(home: &Arc<Home>) -> RouteReading {
         database: key.database.clone(),
         user: key.user.clone(),
         is_paused: home.route.is_paused(),
-        clients: home.route.clients(),
+        clients: if key.host == 0 { home.route.clients() } else { 0 }, // counted there
         counts,
         cancels,
         oldest_wait: oldest.map(|since| now.saturating_duration_since(since)),

@@ -3,15 +3,14 @@
 
 mod granted;
 mod negotiate;
+mod picture;
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use config::{Rule, SessionAttrs, StorageKind};
 use machine::{Address, Buffer, Deadline, Notified, Parcel, Seat, Stream};
-use router::{Asker, ClientId, ClientKey, Parameters};
-use wire::backend::TransactionStatus;
+use router::{ClientId, ClientKey};
 use wire::frame::Side;
 use wire::settings::Settings;
 use wire::settings::search_path::as_set_writes;
@@ -20,16 +19,17 @@ use wire::{CancelKey, Notice, encode};
 
 use negotiate::First;
 pub(super) use negotiate::Negotiated;
+use picture::Source;
 
 use super::at_console::Arrived;
 use super::attrs::{self, Attrs};
 use super::auth::{self, Candidate, Proof};
-use super::belongings::{Belongings, shown, with_suffix};
+use super::belongings::{Belongings, with_suffix};
 use super::channel::Channel;
 use super::idle::Idleness;
 use super::replication::Pipe;
 use super::{Person, Places, Session, Standing, Voice, farewell, proxied, routing};
-use crate::backend::{self, Checkout, Credentials, Home, Lease, Own};
+use crate::backend::{self, Credentials, Home, Lease, Own};
 use crate::dialog::{Dialog, Patience};
 use crate::ending::{Asked, Ending};
 use crate::id::{Id, Kind};
@@ -122,16 +122,6 @@ enum Entrance {
     Console(Box<Arrived>),
 }
 
-/// Where the login learns what servers report.
-struct Source<'a> {
-    home: &'a Arc<Home>,
-    notified: &'a Notified,
-    /// From a server for this client alone.
-    own: Option<&'a Own>,
-    /// What the client is to hear before all that.
-    owed: &'a [u8],
-}
-
 impl Login<'_> {
     /// What a session is made of, or None when there was nobody to log in (a cancel request).
     fn run(&mut self, seat: Seat, permit: Permit) -> Result<Option<Entrance>, Ending> {
@@ -163,7 +153,8 @@ impl Login<'_> {
         let route = home.admit().map_err(|refusal| Ending::Refused(refusal, asked.clone()))?;
         let (startup, attrs) = match replication {
             Replication::No => self.settings(&home, &negotiated.message)?,
-            _ => Default::default(), // its server reads them
+            // Its server reads the settings.
+            _ => (Arc::default(), self.attrs(&home.route.rule(), None)),
         };
         let (rest, owed) = match self.authenticate(&home, &asked, &negotiated, proven) {
             Ok(proven) => proven,
@@ -194,7 +185,9 @@ impl Login<'_> {
             _ => Some(Own::new(negotiated.message.parameters)),
         };
         let (own_server, owed) = (alone.as_ref(), owed.as_slice());
-        let source = Source { home: &home, notified: &notified, own: own_server, owed };
+        // What servers report is the same on all hosts.
+        let attrs = alone.as_ref().map_or(SessionAttrs::Any, |_| attrs.wanted());
+        let source = Source { home: &home, notified: &notified, own: own_server, attrs, owed };
         let lease = self.set_up(&source, &mut own, key.key())?;
         let places = Places { seat, process, route, entry, key };
         let admitted = Admitted { home, own, places, notified, standing, rest, lease };
@@ -413,99 +406,6 @@ impl Login<'_> {
             replication,
             deadline: self.deadline,
         }
-    }
-
-    /// AuthenticationOk and all that a server tells its client, in one write. Returns the server if
-    /// the client has one to itself.
-    fn set_up(
-        &self,
-        source: &Source<'_>,
-        own: &mut Belongings,
-        key: ClientKey,
-    ) -> Result<Option<Lease>, Ending> {
-        let mut dialog = self.dialog();
-        let mut bytes = Vec::with_capacity(512);
-        bytes.extend_from_slice(source.owed);
-        encode::authentication_ok(&mut bytes);
-        let learned = self.mind_memory().and_then(|()| self.learn(source));
-        let (parameters, lease) = match learned {
-            Ok(learned) => learned,
-            Err(ending) => {
-                dialog.send(&bytes)?;
-                return Err(ending);
-            }
-        };
-        own.told = self.told(own, parameters);
-        for (name, value) in own.told.iter() {
-            encode::parameter_status(&mut bytes, name, value);
-        }
-        encode::backend_key_data(&mut bytes, &split(key));
-        encode::ready_for_query(&mut bytes, TransactionStatus::Idle);
-        dialog.send(&bytes)?;
-        let took = self.since.elapsed();
-        source.home.tally.took(Span::Login, took);
-        let (rule, us) = (source.home.route.rule(), took.as_micros());
-        self.voice.session("setup", format_args!("login time: {us} microseconds"));
-        self.voice.session(
-            "setup",
-            format_args!(
-                "client connection from {} to route {}.{} accepted",
-                self.voice.address, rule.database, rule.user
-            ),
-        );
-        Ok(lease)
-    }
-
-    /// What a server reports, with what the client wants in it; nearly always there is nothing to
-    /// change, and it is the list that others have already.
-    fn told(&self, own: &Belongings, reported: Arc<Parameters>) -> Arc<Parameters> {
-        let is_reported = |(wanted, _): (&[u8], &[u8])| {
-            reported.iter().any(|(name, _)| name.as_bytes().eq_ignore_ascii_case(wanted))
-        };
-        if !own.wanted.iter().any(is_reported) {
-            return reported;
-        }
-        let mut told = (*reported).clone();
-        for (name, value) in &mut told {
-            if let Some(wanted) = own.wanted.get(name.as_bytes()) {
-                *value = shown(name, wanted, value);
-            }
-        }
-        self.shared.reports.intern(Arc::new(told))
-    }
-
-    /// Is there memory for one more client?
-    fn mind_memory(&self) -> Result<(), Ending> {
-        match self.shared.soft_oom.load(Ordering::Relaxed) {
-            true => Err(Ending::Login(Notice::fatal("53200", "soft out of memory"))),
-            false => Ok(()),
-        }
-    }
-
-    /// What servers of this route report; the first client of a route opens one to ask it. A
-    /// client that has its own server is told what that one reports.
-    fn learn(&self, source: &Source<'_>) -> Result<(Arc<Parameters>, Option<Lease>), Ending> {
-        let Source { home, notified, own, .. } = *source;
-        if let Some(known) = home.route.learned() {
-            return Ok((known, None));
-        }
-        let machine = machine::current().expect("logins run on machines");
-        let asker = Asker { client: self.client_id(), machine, last: None };
-        let (client, deadline) = (Some(&self.client), self.deadline);
-        let (may_tell, standing) = (false, None);
-        let ask = Checkout { asker, client, notified, deadline, own, may_tell, standing };
-        let lease = home.checkout(&ask).map_err(|failure| {
-            let Voice { database, user, .. } = &self.voice;
-            Ending::no_server(failure, Asked { database: database.clone(), user: user.clone() })
-        })?;
-        if let Some(own) = own {
-            let told = own.told.get().cloned().unwrap_or_default();
-            return Ok((told, Some(lease)));
-        }
-        if let Some(proof) = lease.server().core.conversation.quiescent() {
-            lease.release(proof, machine::now());
-        }
-        Ok((home.route.learned().unwrap_or_default(), None))
     }
 
     /// A cancel request: somebody's key, and no answer.

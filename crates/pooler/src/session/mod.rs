@@ -66,7 +66,7 @@ pub struct Session {
     /// The server in its hands: none between transactions, or until a session's first query.
     lease: Option<Lease>,
     /// The server it had last: the first choice for the next transaction.
-    last: Option<SlotKey>,
+    last: Option<(usize, SlotKey)>,
     traffic: Traffic,
     /// The server at hand said FATAL: the client knows that it ends.
     fatal_heard: bool,
@@ -162,15 +162,25 @@ impl Session {
     /// A server for what the client wants to say.
     fn checkout(&mut self, up: &mut Outflow) -> Result<(), Ending> {
         let machine = machine::current().expect("sessions run on machines");
-        let asker = Asker { client: self.own.client, machine, last: self.last };
+        let asker = Asker { client: self.own.client, machine, last: None };
         if self.keeps_server() && self.home.route.is_paused() {
             return Err(Ending::Paused);
         }
         let client = (!up.has_goodbye()).then_some(&self.client);
         let (notified, deadline) = (&self.notified, Deadline::NEVER);
         let standing = Some(&*self.standing);
-        let ask =
-            Checkout { asker, client, notified, deadline, own: None, may_tell: true, standing };
+        let (last, attrs) = (self.last, self.own.attrs.wanted());
+        let ask = Checkout {
+            asker,
+            last,
+            attrs,
+            client,
+            notified,
+            deadline,
+            own: None,
+            may_tell: true,
+            standing,
+        };
         let lease = self.home.checkout(&ask).map_err(|failure| self.no_server(failure))?;
         self.traffic.begin(lease.since());
         self.fatal_heard = false;

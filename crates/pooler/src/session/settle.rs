@@ -53,7 +53,7 @@ impl Session {
         }
         let Some(lease) = self.lease.take() else { return Ok(()) };
         if !lease.server().core.dying {
-            self.last = Some(lease.slot());
+            self.last = Some(lease.place());
             lease.release(proof, now);
         }
         Ok(())

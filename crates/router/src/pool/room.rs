@@ -155,6 +155,13 @@ impl<S, W, C: Clone> Pool<S, W, C> {
         !self.is_paused && !self.has_live() && self.room.lack == Lack::Logins
     }
 
+    /// Whether somebody who asked now would most likely not wait: a server is idle, or there is
+    /// room for one and nobody waits for it.
+    pub fn has_one_to_give(&self) -> bool {
+        let is_idle = self.slots.idle_any().is_some();
+        is_idle || (self.queue.waiting() == 0 && self.has_own_room())
+    }
+
     /// Lets the pools that share something with this one know what it lacks and what it has idle.
     /// To be called after everything else, under the same lock.
     pub fn post(&mut self) {

@@ -7,6 +7,7 @@ use std::sync::{Arc, Weak};
 use config::{Endpoint, Rule, SharedPool};
 
 use crate::budget::{Budget, Member, Share};
+use crate::hosts::Hosts;
 use crate::pool::Shares;
 
 #[derive(Default)]
@@ -16,18 +17,27 @@ pub(super) struct Parts {
     servers: HashMap<(String, Option<Endpoint>), Weak<Budget>>,
     /// Of logins, by storage.
     logins: HashMap<String, Weak<Budget>>,
+    /// What is known of the hosts of a storage: of these hosts, whoever names them.
+    hosts: HashMap<Vec<Endpoint>, Weak<Hosts>>,
 }
 
 impl Parts {
-    /// The parts of a new route.
-    pub(super) fn of(&mut self, rule: &Rule, member: Member) -> Shares {
+    /// The parts of a new route to a host.
+    pub(super) fn of(&mut self, rule: &Rule, host: usize, member: Member) -> (Shares, Arc<Hosts>) {
         let storage = &rule.storage;
         let servers = rule.shared_pool.as_ref().map(|shared| {
-            let key = servers_key(rule, shared);
+            let key = servers_key(rule, shared, host);
             Share::new(get(&mut self.servers, key, shared.pool_size), member)
         });
         let logins = get(&mut self.logins, storage.name.clone(), Some(storage.server_max_routing));
-        Shares { servers, logins: Some(Share::new(logins, member)) }
+        let shares = Shares { servers, logins: Some(Share::new(logins, member)) };
+        let place = self.hosts.entry(storage.endpoints.clone()).or_default();
+        let hosts = place.upgrade().unwrap_or_else(|| {
+            let hosts = Arc::new(Hosts::new(storage.endpoints.len()));
+            *place = Arc::downgrade(&hosts);
+            hosts
+        });
+        (shares, hosts)
     }
 
     /// The amounts are what this rule says from now on.
@@ -37,9 +47,11 @@ impl Parts {
             budget.resize(Some(storage.server_max_routing));
         }
         let Some(shared) = &rule.shared_pool else { return };
-        let budget = self.servers.get(&servers_key(rule, shared)).and_then(Weak::upgrade);
-        if let Some(budget) = budget {
-            budget.resize(shared.pool_size);
+        for host in 0..storage.endpoints.len().max(1) {
+            let budget = self.servers.get(&servers_key(rule, shared, host)).and_then(Weak::upgrade);
+            if let Some(budget) = budget {
+                budget.resize(shared.pool_size);
+            }
         }
     }
 
@@ -47,11 +59,12 @@ impl Parts {
     pub(super) fn sweep(&mut self) {
         self.servers.retain(|_, budget| budget.strong_count() > 0);
         self.logins.retain(|_, budget| budget.strong_count() > 0);
+        self.hosts.retain(|_, hosts| hosts.strong_count() > 0);
     }
 }
 
-fn servers_key(rule: &Rule, shared: &SharedPool) -> (String, Option<Endpoint>) {
-    (shared.name.clone(), rule.storage.endpoints.first().cloned())
+fn servers_key(rule: &Rule, shared: &SharedPool, host: usize) -> (String, Option<Endpoint>) {
+    (shared.name.clone(), rule.storage.endpoints.get(host).cloned())
 }
 
 fn get<K: Eq + std::hash::Hash>(

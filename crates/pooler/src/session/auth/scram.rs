@@ -139,3 +139,40 @@ fn of_first(failure: Failure) -> Failure {
         other => other,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use machine::EngineConfig;
+    use wire::auth::scram::{
+        Binding, Client, ClientKeys, MECHANISM, NONCE_BYTES, Offer, ScramVerifier, Server,
+    };
+
+    /// What a session does as the server, and a login of ours to PostgreSQL as the client.
+    fn exchange() {
+        let verifier = ScramVerifier::from_password("secret", &[7; 16], 4096).unwrap();
+        let client = Client::new(&[1; NONCE_BYTES], Binding::None);
+        let (first, random) = (client.client_first(), [2; NONCE_BYTES]);
+        let begun = Server::first(verifier, Offer::default(), MECHANISM, &first, &random);
+        let (server, server_first) = begun.unwrap();
+        let challenge = client.challenge(&server_first).unwrap();
+        let keys = ClientKeys::derive("secret", challenge.salt(), challenge.iterations());
+        let (proved, answer) = challenge.answer(&keys.unwrap()).unwrap();
+        let accepted = server.finish(&answer).unwrap();
+        proved.verify(&accepted.server_final).unwrap();
+    }
+
+    /// Both sides and the derivation, on one stack whose bytes tell whether they were touched.
+    #[test]
+    fn scram_stays_on_its_stack() {
+        let config = EngineConfig { paint_stacks: true, ..EngineConfig::default() };
+        let stack_bytes = config.stack_bytes as u64;
+        let used = machine::run(config, |engine| {
+            exchange();
+            machine::yield_now(); // it is measured when a coroutine leaves its stack
+            engine.machines()[0].stats().stack_used_bytes_max
+        });
+        let used = used.unwrap();
+        println!("{used} bytes");
+        assert!((1_000..stack_bytes * 3 / 4).contains(&used), "{used} of {stack_bytes} bytes");
+    }
+}

@@ -1,0 +1,161 @@
+//! Choice: which host a client gets where its storage has several. Each host has a pool of its own;
+//! hosts that cannot be reached, or have the wrong role, are passed over. A session that has a
+//! server keeps it: nothing moves in the middle of a transaction.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use config::{Rule, SessionAttrs};
+use router::{Hosts, Refusal, Role, Wish};
+
+use super::{Checkout, Home, Lease, NoServer, OpenFailure, column, waiting};
+use crate::log::Who;
+
+/// A host that has not told its role by then is passed over.
+const ROLE_PATIENCE: Duration = Duration::from_secs(1);
+
+const ROLE: &str = "SELECT pg_catalog.pg_is_in_recovery()";
+
+impl Home {
+    /// A server for the client, of the host whose turn it is, waiting for one if need be: at most
+    /// `pool_timeout` for each host.
+    ///
+    /// # Errors
+    /// See [`NoServer`]; the client is in no queue and holds no slot afterwards.
+    pub fn checkout(self: &Arc<Self>, ask: &Checkout<'_>) -> Result<Lease, NoServer> {
+        if self.others.is_empty() && ask.attrs == SessionAttrs::Any {
+            return self.checkout_here(ask);
+        }
+        let rule = Arc::clone(&self.route.rule());
+        let order = self.order(&rule, ask.attrs);
+        let mut failure = NoServer::NoHost;
+        if rule.pool_acquire_fail_fast && order.len() > 1 {
+            for &host in &order {
+                let home = self.of_host(host);
+                if home.route.with(|pool| pool.has_one_to_give()) {
+                    match home.checkout_if_fit(ask, &rule)? {
+                        Ok(lease) => return Ok(lease),
+                        Err(one) => failure = one,
+                    }
+                }
+            }
+        }
+        for host in order {
+            match self.of_host(host).checkout_if_fit(ask, &rule)? {
+                Ok(lease) => return Ok(lease),
+                Err(one) => failure = one,
+            }
+        }
+        Err(failure)
+    }
+
+    /// What servers of this route told at login, whichever host they are on.
+    pub fn learned(&self) -> Option<Arc<router::Parameters>> {
+        self.family().find_map(|home| home.route.learned())
+    }
+
+    /// This one, and those of the other hosts if it is the one that clients are of.
+    pub fn family(&self) -> impl Iterator<Item = &Home> {
+        std::iter::once(self).chain(self.others.iter().map(|other| &**other))
+    }
+
+    /// How it went to get to our host.
+    pub(super) fn note_health<T>(&self, outcome: &Result<T, OpenFailure>) {
+        let (hosts, host) = (self.route.hosts(), self.route.key().host);
+        match outcome {
+            Ok(_) => hosts.lives(host),
+            Err(failure) if failure.is_the_hosts() => hosts.died(host, machine::now()),
+            Err(_) => {}
+        }
+    }
+
+    fn of_host(self: &Arc<Self>, host: usize) -> &Arc<Home> {
+        match host.checked_sub(1) {
+            None => self,
+            Some(other) => &self.others[other],
+        }
+    }
+
+    /// The hosts to try. A storage with one has no choice, whatever is known of that.
+    fn order(&self, rule: &Rule, attrs: SessionAttrs) -> Vec<usize> {
+        if self.others.is_empty() {
+            return vec![0];
+        }
+        let wish = Wish { storage: &rule.storage, attrs };
+        let servers = |home: &Home| home.route.with(|pool| pool.counts().servers());
+        let load = |host: usize| self.family().nth(host).map_or(0, servers);
+        self.route.hosts().order(&wish, load, machine::now())
+    }
+
+    /// A server of this host. The inner error: another host may do better.
+    fn checkout_if_fit(
+        self: &Arc<Self>,
+        ask: &Checkout<'_>,
+        rule: &Rule,
+    ) -> Result<Result<Lease, NoServer>, NoServer> {
+        let lease = match self.checkout_here(ask) {
+            Ok(lease) => lease,
+            Err(NoServer::Open(failure)) if failure.is_abandoned() => {
+                return Err(NoServer::ClientGone);
+            }
+            Err(failure @ (NoServer::Open(_) | NoServer::Refused(Refusal::PoolTimeout { .. }))) => {
+                return Ok(Err(failure));
+            }
+            Err(failure) => return Err(failure),
+        };
+        let Some(lease) = self.keep_if_fit(lease, ask.attrs, rule.storage.status_max_age) else {
+            return Ok(Err(NoServer::Unfit(ask.attrs)));
+        };
+        let balancing = &rule.storage.balancing;
+        if let Some(client) = ask.client.filter(|_| ask.may_tell && balancing.near.len() > 1)
+            && balancing.tells
+        {
+            let address = &lease.server().core.target.address;
+            waiting::tell(client, &format!("select host {address}"));
+        }
+        Ok(Ok(lease))
+    }
+
+    /// The lease, if its host has the role that is wanted; else the server goes back, and whoever
+    /// asks next knows.
+    fn keep_if_fit(&self, lease: Lease, attrs: SessionAttrs, max_age: Duration) -> Option<Lease> {
+        if attrs == SessionAttrs::Any {
+            return Some(lease);
+        }
+        let (hosts, host) = (self.route.hosts(), self.route.key().host);
+        let (lease, role) = match hosts.role(host, max_age, machine::now()) {
+            Some(role) => (lease, role),
+            None => self.ask_role(lease, hosts)?,
+        };
+        if role.suits(attrs) {
+            return Some(lease);
+        }
+        if let Some(proof) = lease.server().core.conversation.quiescent() {
+            lease.release(proof, machine::now());
+        }
+        None
+    }
+
+    fn ask_role(&self, lease: Lease, hosts: &Hosts) -> Option<(Lease, Role)> {
+        let server = lease.server().core.id;
+        let answer =
+            column::ask(lease, ROLE, ROLE_PATIENCE).and_then(|(lease, column)| {
+                match column.values::<Vec<_>>()?.as_slice() {
+                    [value] if &**value == "t" => Ok((lease, Role::Standby)),
+                    [value] if &**value == "f" => Ok((lease, Role::Primary)),
+                    other => Err(format!("pg_is_in_recovery() is {other:?}")),
+                }
+            });
+        match answer {
+            Ok((lease, role)) => {
+                hosts.saw(self.route.key().host, role, machine::now());
+                Some((lease, role))
+            }
+            Err(reason) => {
+                let who = Who { server: Some(server), ..Who::default() };
+                self.shared.log.error("tsa", &who, format_args!("no role: {reason}"));
+                None
+            }
+        }
+    }
+}

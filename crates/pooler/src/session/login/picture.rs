@@ -1,0 +1,135 @@
+//! The picture: what a client is told of its server at login, before it has one. It is what servers
+//! of its route reported, with what the client wants in it.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use config::SessionAttrs;
+use machine::Notified;
+use router::{Asker, ClientKey, Parameters};
+use wire::backend::TransactionStatus;
+use wire::{Notice, encode};
+
+use super::super::Voice;
+use super::super::belongings::{Belongings, shown};
+use super::{Login, split};
+use crate::backend::{Checkout, Home, Lease, Own};
+use crate::ending::{Asked, Ending};
+use crate::tally::Span;
+
+/// Where the login learns what servers report.
+pub(super) struct Source<'a> {
+    pub(super) home: &'a Arc<Home>,
+    pub(super) notified: &'a Notified,
+    /// From a server for this client alone.
+    pub(super) own: Option<&'a Own>,
+    /// Which of several hosts it is to be on.
+    pub(super) attrs: SessionAttrs,
+    /// What the client is to hear before all that.
+    pub(super) owed: &'a [u8],
+}
+
+impl Login<'_> {
+    /// AuthenticationOk and all that a server tells its client, in one write. Returns the server if
+    /// the client has one to itself.
+    pub(super) fn set_up(
+        &self,
+        source: &Source<'_>,
+        own: &mut Belongings,
+        key: ClientKey,
+    ) -> Result<Option<Lease>, Ending> {
+        let mut dialog = self.dialog();
+        let mut bytes = Vec::with_capacity(512);
+        bytes.extend_from_slice(source.owed);
+        encode::authentication_ok(&mut bytes);
+        let learned = self.mind_memory().and_then(|()| self.learn(source));
+        let (parameters, lease) = match learned {
+            Ok(learned) => learned,
+            Err(ending) => {
+                dialog.send(&bytes)?;
+                return Err(ending);
+            }
+        };
+        own.told = self.told(own, parameters);
+        for (name, value) in own.told.iter() {
+            encode::parameter_status(&mut bytes, name, value);
+        }
+        encode::backend_key_data(&mut bytes, &split(key));
+        encode::ready_for_query(&mut bytes, TransactionStatus::Idle);
+        dialog.send(&bytes)?;
+        let took = self.since.elapsed();
+        source.home.tally.took(Span::Login, took);
+        let (rule, us) = (source.home.route.rule(), took.as_micros());
+        self.voice.session("setup", format_args!("login time: {us} microseconds"));
+        self.voice.session(
+            "setup",
+            format_args!(
+                "client connection from {} to route {}.{} accepted",
+                self.voice.address, rule.database, rule.user
+            ),
+        );
+        Ok(lease)
+    }
+
+    /// What a server reports, with what the client wants in it; nearly always there is nothing to
+    /// change, and it is the list that others have already.
+    fn told(&self, own: &Belongings, reported: Arc<Parameters>) -> Arc<Parameters> {
+        let is_reported = |(wanted, _): (&[u8], &[u8])| {
+            reported.iter().any(|(name, _)| name.as_bytes().eq_ignore_ascii_case(wanted))
+        };
+        if !own.wanted.iter().any(is_reported) {
+            return reported;
+        }
+        let mut told = (*reported).clone();
+        for (name, value) in &mut told {
+            if let Some(wanted) = own.wanted.get(name.as_bytes()) {
+                *value = shown(name, wanted, value);
+            }
+        }
+        self.shared.reports.intern(Arc::new(told))
+    }
+
+    /// Is there memory for one more client?
+    fn mind_memory(&self) -> Result<(), Ending> {
+        match self.shared.soft_oom.load(Ordering::Relaxed) {
+            true => Err(Ending::Login(Notice::fatal("53200", "soft out of memory"))),
+            false => Ok(()),
+        }
+    }
+
+    /// What servers of this route report; the first client of a route opens one to ask it. A
+    /// client that has its own server is told what that one reports.
+    fn learn(&self, source: &Source<'_>) -> Result<(Arc<Parameters>, Option<Lease>), Ending> {
+        let Source { home, notified, own, attrs, .. } = *source;
+        if let Some(known) = home.learned() {
+            return Ok((known, None));
+        }
+        let machine = machine::current().expect("logins run on machines");
+        let asker = Asker { client: self.client_id(), machine, last: None };
+        let (client, deadline) = (Some(&self.client), self.deadline);
+        let (may_tell, standing) = (false, None);
+        let ask = Checkout {
+            asker,
+            last: None,
+            attrs,
+            client,
+            notified,
+            deadline,
+            own,
+            may_tell,
+            standing,
+        };
+        let lease = home.checkout(&ask).map_err(|failure| {
+            let Voice { database, user, .. } = &self.voice;
+            Ending::no_server(failure, Asked { database: database.clone(), user: user.clone() })
+        })?;
+        if let Some(own) = own {
+            let told = own.told.get().cloned().unwrap_or_default();
+            return Ok((told, Some(lease)));
+        }
+        if let Some(proof) = lease.server().core.conversation.quiescent() {
+            lease.release(proof, machine::now());
+        }
+        Ok((home.learned().unwrap_or_default(), None))
+    }
+}
