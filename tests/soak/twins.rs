@@ -35,7 +35,8 @@ impl Told {
     /// In a failed transaction a statement that its server lacks cannot be prepared: what else is
     /// wrong with a request is not told then.
     fn fails_like(&self, twin: &Told) -> bool {
-        let failed = |told: &Told| told.messages.last().is_some_and(|last| last == "Z \"E\"");
+        let ends = |last: &String| last == "Z \"E\"" || last.starts_with("E "); // behind a Flush
+        let failed = |told: &Told| told.messages.last().is_some_and(ends);
         let refused =
             |message: &String| message.starts_with("E ") && message.contains("\"C25P02\"");
         let errors = |told: &Told| told.messages.iter().filter(|m| m.starts_with("E ")).count();

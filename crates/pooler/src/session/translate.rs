@@ -511,9 +511,9 @@ impl Translation<'_> {
 
     /// The message ahead speaks of this statement of the client.
     fn speak_of(&mut self, name: &[u8]) {
-        let before = self.own.speak_of(name);
         // Alone it can only fail, and then it is the one that was spoken of.
-        self.spoken_before = before.filter(|_| self.core.conversation.outstanding() > 0);
+        let behind = self.core.conversation.outstanding() > 0;
+        self.spoken_before = self.own.speak_of(name, behind).filter(|_| behind);
     }
 
     pub(super) fn put_in_front(
