@@ -57,7 +57,7 @@ fn an_error_behind_an_error_is_about_its_own_statement() {
 }
 
 /// Seen to fail: a pooler that looks its client's name up when the error comes, by what the client
-/// has said since.
+/// has said since; one that thinks that a batch speaks of what a skipped one spoke of last.
 #[test]
 fn an_error_names_the_statement_it_is_about_whatever_was_said_behind_it() {
     let parse = |name: &str| wire().parse(name, "select 1");
@@ -68,7 +68,12 @@ fn an_error_names_the_statement_it_is_about_whatever_was_said_behind_it() {
         .step('a', parse("s").sync().run("t", &["1"]).sync(), "E/42P05 Z/I E/08P01 Z/I")
         .step('a', parse("t").sync().run("s", &[]).sync(), "E/42P05 Z/I 2 T D C Z/I")
         .step('a', wire().run("t", &["1"]).run("s", &[]).sync(), "E/08P01 Z/I")
-        .as_direct();
+        .step(
+            'a',
+            parse("s").run("t", &[]).sync().run("t", &["1"]).sync(),
+            "E/42P05 Z/I E/08P01 Z/I",
+        )
+        .as_direct_on(&[Stage::One, Stage::Two, Stage::Roomy]);
 }
 
 /// A batch that may take all names away, and fails before it does. Seen to fail: a pooler that

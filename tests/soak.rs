@@ -5,6 +5,7 @@
 
 mod model;
 mod pgbench;
+mod twins;
 
 use crate::support::{Client, Login, Pooler, Postgres, Seeded, Setup, until};
 use model::{Model, Step};

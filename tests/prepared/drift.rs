@@ -188,6 +188,62 @@ fn the_unnamed_statement_outlives_a_parse_that_is_skipped() {
         .as_direct_on(&[Stage::One, Stage::Two, Stage::Roomy]);
 }
 
+/// A simple query drops the unnamed statement, unless it is skipped. Seen to fail: a pooler that
+/// drops it when it reads the query.
+#[test]
+fn the_unnamed_statement_outlives_a_query_that_is_skipped() {
+    let run = || wire().run("", &[]).sync();
+    let nothing = || wire().run("nothing", &[]);
+    let query = |front: Wire| front.query("select 2").sync();
+    Play::new("unnamed behind a skipped query")
+        .step('a', wire().parse("", "select 'kept'").sync(), "1 Z/I")
+        .flushed('a', query(nothing()), b'Z', "E/26000 Z/I")
+        .step('a', run(), "2 T D C Z/I")
+        .flushed('a', query(nothing()).raw(&nothing().sync().0), b'Z', "E/26000 Z/I")
+        .flushed('a', wire(), b'Z', "E/26000 Z/I")
+        .step('a', run(), "2 T D C Z/I")
+        .flushed('a', query(wire().run("", &[])), b'Z', "2 T D C T D C Z/I")
+        .flushed('a', wire(), b'Z', "Z/I")
+        .step('a', run(), "E/26000 Z/I")
+        .as_direct_on(&[Stage::One, Stage::Two, Stage::Roomy]);
+}
+
+/// A batch that takes all names away before it speaks of one that its server lacks. Seen to fail: a
+/// pooler that puts in front of the Bind what the DISCARD ALL in front of that has taken away; one
+/// that gives back a name since its Close was skipped.
+#[test]
+fn what_a_batch_takes_away_is_gone_for_what_stands_behind_it() {
+    let prepared = || {
+        let parse = wire().parse("d", "discard all").parse("p", "deallocate all");
+        parse.parse("s", "select 's'").sync()
+    };
+    let run = |name| wire().run(name, &[]);
+    let mut play = Play::new("taken away in its own batch");
+    for (taker, tags) in [("d", "2 n C"), ("p", "2 n C")] {
+        let gone = format!("{tags} E/26000 Z/I");
+        play = play
+            .step('a', wire().query("deallocate all"), "C Z/I")
+            .step('a', prepared(), "1 1 1 Z/I")
+            .step('a', run(taker).raw(&run("s").sync().0), &gone)
+            .step('a', run("s").sync(), "E/26000 Z/I")
+            .step('a', prepared(), "1 1 1 Z/I")
+            .step('a', run(taker).describe_statement("s").sync(), &gone)
+            .step('a', prepared(), "1 1 1 Z/I")
+            .step('a', wire().bind("", taker, &[]).raw(&run("s").sync().0), "2 2 T D C Z/I")
+            .step(
+                'a',
+                run(taker).parse("s", "select 'new'").raw(&run("s").sync().0),
+                &format!("{tags} 1 2 T D C Z/I"),
+            )
+            .step('a', run("s").sync(), "2 T D C Z/I")
+            .step('a', wire().query("deallocate all"), "C Z/I")
+            .step('a', prepared(), "1 1 1 Z/I")
+            .step('a', run(taker).describe_statement("s").close_statement("s").sync(), &gone)
+            .step('a', run("s").sync(), "E/26000 Z/I");
+    }
+    play.as_direct_on(&[Stage::One, Stage::Two, Stage::Roomy]);
+}
+
 /// Batches behind one that fails, in one write: what it skipped was never there. Seen to fail: a
 /// pooler that believes it until the error comes. The second Parse of `s` gave its text to the
 /// shared name of the first, for all clients; the Bind of the unnamed statement ran a stranger's.

@@ -2,7 +2,9 @@
 
 use crate::support::fake::FakeSession;
 use crate::support::message::cstr;
-use crate::support::{Client, FakeServer, Login, PATIENCE, Play, Setup, Stage, Wire};
+use crate::support::{
+    Client, FakeServer, Login, PATIENCE, Play, Postgres, Setup, Stage, Wire, until,
+};
 use std::collections::BTreeMap;
 use std::sync::mpsc;
 
@@ -201,4 +203,41 @@ fn a_query_that_needs_settings_and_a_parse_takes_one_round_trip() {
     assert!(bursts[1].len() > 5, "the settings went along: {bursts:?}");
     assert_eq!(bursts[4], "BDES", "the server has all it needs: nothing goes in front");
     pooler.stop_with(vec![first, second]);
+}
+
+/// `ALTER SYSTEM` and a reload of PostgreSQL: who has set nothing has the new default, and goes on
+/// having whatever is the default. Seen to fail: a pooler that takes it for the client's own.
+#[test]
+fn a_new_default_of_the_server_is_nobodys_own() {
+    let postgres = Postgres::start();
+    let pooler = Setup::in_front_of(postgres.port, 2).start();
+    let (mut a, mut b) = (pooler.client(), pooler.client());
+    let alter = |value: &str| {
+        let mut admin = postgres.admin();
+        for sql in [&format!("alter system set timezone = '{value}'"), "select pg_reload_conf()"] {
+            assert_eq!(admin.query(sql).error(), None);
+        }
+        until("a new default", PATIENCE, || (admin.scalar("show timezone") == value).then_some(()));
+    };
+    assert_eq!(b.query("set timezone = 'Europe/Paris'").error(), None);
+    let own = "select setting, source from pg_settings where name = 'TimeZone'";
+    for value in ["Asia/Tokyo", "America/Lima"] {
+        alter(value);
+        until("it is read", PATIENCE, || (a.scalar("show timezone") == value).then_some(()));
+        for _ in 0..3 {
+            let now = [Some(value.to_string()), Some("configuration file".into())];
+            assert_eq!(a.query(own).rows(), [now]);
+            assert_eq!(a.parameters["TimeZone"], value);
+            let set = [Some("Europe/Paris".to_string()), Some("session".into())];
+            assert_eq!(b.query(own).rows(), [set]);
+        }
+    }
+    let set = "select set_config('timezone', 'Asia/' || 'Tokyo', false)";
+    a.query(&format!("create function own() returns text language sql as $${set}$$"));
+    assert_eq!(a.scalar("select own()"), "Asia/Tokyo");
+    assert_eq!(
+        (a.scalar("show timezone"), b.scalar("show timezone")),
+        ("Asia/Tokyo".into(), "Europe/Paris".into())
+    );
+    pooler.stop_with(vec![a, b]);
 }

@@ -1,7 +1,7 @@
 //! Settings and transactions: what is taken back was never set, in whatever form it came.
 
 use super::wire;
-use crate::support::{Play, Stage};
+use crate::support::{Login, Play, Stage};
 
 /// Seen to fail: a pooler that believes every SET whose tag came.
 #[test]
@@ -46,6 +46,51 @@ fn what_a_transaction_takes_back_was_never_set() {
              a: rollback => ROLLBACK
              a: show work_mem => 5MB
              b: show work_mem => 4MB",
+        )
+        .as_direct();
+}
+
+/// In a transaction RESET leads to what the client came with, if it was done. Seen to fail: a
+/// pooler that sets `TimeZone` to that behind ROLLBACK AND CHAIN, though the RESET was refused; one
+/// that does not do it again behind a ROLLBACK TO.
+#[test]
+fn a_reset_that_was_refused_resets_nothing() {
+    let settings = "-c TimeZone=Europe/Paris -c geqo=off -c my.tenant=born -c role=porter";
+    Play::new("refused resets")
+        .before(&super::role("porter"))
+        .login('a', Login::new("app", "postgres").option("options", settings))
+        .lines(
+            "a: set timezone = 'Asia/Tokyo'; set geqo = on; set my.tenant = 'new'; set role app
+             a: begin; select 1/0 => BEGIN !22012 /E
+             a: reset all => !25P02 /E
+             a: reset role => !25P02 /E
+             a: rollback and chain => ROLLBACK /T
+             a: show timezone => Asia/Tokyo /T
+             a: show geqo => on /T
+             a: show my.tenant => new /T
+             a: select current_user => app /T
+             a: savepoint s; reset all; reset role => SAVEPOINT RESET RESET /T
+             a: show timezone => Europe/Paris /T
+             a: rollback to s => ROLLBACK /T
+             a: show timezone => Asia/Tokyo /T
+             a: show my.tenant => new /T
+             a: reset geqo; reset my.tenant; reset role; savepoint s
+             a: select 1/0 => !22012 /E
+             a: rollback to s => ROLLBACK /T
+             a: show timezone => Asia/Tokyo /T
+             a: show geqo => off /T
+             a: show my.tenant => born /T
+             a: select current_user => porter /T
+             a: commit => COMMIT
+             a: show timezone => Asia/Tokyo
+             a: show my.tenant => born
+             a: select current_user => porter
+             a: set geqo = on => SET
+             a: begin; reset geqo; savepoint s; rollback to s; commit
+             a: show geqo => off
+             a: set geqo = on => SET
+             a: begin; savepoint s; reset geqo; rollback to s; commit
+             a: show geqo => on",
         )
         .as_direct();
 }

@@ -210,6 +210,14 @@ impl Holdings {
         value(&self.reported) == value(&self.base)
     }
 
+    /// What it reports of this parameter is its own default now, whatever that was before.
+    pub fn rebase(&mut self, name: &[u8]) {
+        let named = |one: &&(String, String)| one.0.as_bytes().eq_ignore_ascii_case(name);
+        let Some(now) = self.reported.iter().find(named).cloned() else { return };
+        let base = Arc::make_mut(&mut self.base);
+        base.iter_mut().filter(|(one, _)| *one == now.0).for_each(|one| *one = now.clone());
+    }
+
     /// A request was sent as noted: what it changes when it is done.
     pub fn note(&mut self, op: Op) {
         self.deploying += usize::from(op.deploys());

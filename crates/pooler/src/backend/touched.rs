@@ -25,6 +25,11 @@ pub enum Reset {
     No,
     /// To what the session began with.
     Yes,
+    /// The same, and its client's own beginning was set over it since.
+    Mended,
+    /// It has changed, and nobody is known to have set it: a function did, or the server's own
+    /// configuration is another one.
+    Unseen,
 }
 
 impl Touched {
@@ -54,8 +59,19 @@ impl Touched {
     /// `name` has changed, and perhaps nobody is known to have touched it.
     pub fn suspect(&mut self, name: &[u8]) {
         if !self.names.iter().any(|(known, _)| **known == *name) {
-            self.touch(name, Reset::No);
+            self.touch(name, Reset::Unseen);
         }
+    }
+
+    /// Has it changed, and nobody is known to have set it?
+    pub fn is_unseen(&self, name: &[u8]) -> bool {
+        self.names.iter().any(|(known, reset)| **known == *name && *reset == Reset::Unseen)
+    }
+
+    /// May it have its default again, and may it not?
+    pub fn is_unclear(&self, name: &[u8]) -> bool {
+        let reset = self.names.iter().find(|(known, _)| **known == *name).map(|(_, reset)| *reset);
+        reset == Some(Reset::Unseen) || (reset == Some(Reset::Yes) && !self.is_certain())
     }
 
     /// Anything may have changed.
@@ -63,9 +79,12 @@ impl Touched {
         self.all = true;
     }
 
-    /// Something was rolled back.
+    /// Something was rolled back, or may be.
     pub fn undo(&mut self) {
         self.undone = true;
+        for (_, reset) in self.names.iter_mut().filter(|(_, reset)| *reset == Reset::Mended) {
+            *reset = Reset::Yes;
+        }
     }
 
     /// What was to be reset was reset, for sure.
@@ -104,12 +123,12 @@ impl Touched {
         self.all || self.names.iter().any(|(_, reset)| *reset == Reset::Yes)
     }
 
-    /// The names that were reset and are `wanted`; they count as set from now on.
+    /// The names that were reset and are `wanted`; they count as mended from now on.
     pub fn take_resets(&mut self, wanted: impl Fn(&[u8]) -> bool) -> Vec<Box<[u8]>> {
         let mut taken = Vec::new();
         for (name, reset) in &mut self.names {
             if *reset == Reset::Yes && wanted(name) {
-                *reset = Reset::No;
+                *reset = Reset::Mended;
                 taken.push(name.clone());
             }
         }

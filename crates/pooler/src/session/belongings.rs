@@ -38,6 +38,8 @@ pub struct Belongings {
     by_sql: Vec<Box<[u8]>>,
     /// The one it named last.
     spoken_of: Vec<u8>,
+    /// It has named one in its batch.
+    spoke: bool,
     /// Its unnamed statement.
     unnamed: Unnamed,
     /// How many it had.
@@ -46,6 +48,8 @@ pub struct Belongings {
     pub decides: bool,
     /// It may take away names of statements.
     pub doubts_names: bool,
+    /// It waits for answers that its server was told to send.
+    pub flushed: bool,
     /// It has made or renewed the unnamed statement.
     pub renewed: bool,
     /// It has prepared a statement by SQL that may set something.
@@ -92,10 +96,12 @@ impl Belongings {
             names: Names::new(),
             by_sql: Vec::new(),
             spoken_of: Vec::new(),
+            spoke: false,
             unnamed: Unnamed::default(),
             unnamed_count: 0,
             decides: false,
             doubts_names: false,
+            flushed: false,
             renewed: false,
             sets_by_sql: false,
             unanswered: 0,
@@ -182,6 +188,7 @@ impl Belongings {
     /// Its batch ends: did it decide about what follows?
     pub fn end_batch(&mut self) -> bool {
         (self.doubts_names, self.renewed) = (false, false);
+        (self.flushed, self.spoke) = (false, false);
         std::mem::take(&mut self.decides)
     }
 
@@ -211,10 +218,12 @@ impl Belongings {
         self.sets_by_sql = false;
     }
 
-    /// It speaks of its statement `name`; of which one it spoke before, if of another.
-    pub fn speak_of(&mut self, name: &[u8]) -> Option<Box<[u8]>> {
+    /// It speaks of its statement `name`; of which one it spoke before, if of another. Behind
+    /// (`behind`) requests that may be skipped a batch tells in any case.
+    pub fn speak_of(&mut self, name: &[u8], behind: bool) -> Option<Box<[u8]>> {
         let name = &name[..name.len().min(SPOKEN_BYTES_MAX)];
-        if *self.spoken_of == *name {
+        let first = !std::mem::replace(&mut self.spoke, true);
+        if *self.spoken_of == *name && !(first && behind) {
             return None;
         }
         let before = self.spoken_of.as_slice().into();

@@ -35,9 +35,26 @@ const SET: Tool = Tool {
     // NULL resets it.
     text: "SELECT pg_catalog.set_config($1, $2, false)",
 };
+/// As SET, if it is not set: a RESET may have come to nothing.
+const SET_IF_RESET: Tool = Tool {
+    name: "odyssey_set_if_reset",
+    text: "SELECT pg_catalog.set_config($1, $2, false) WHERE NOT EXISTS (SELECT FROM \
+           pg_catalog.pg_settings WHERE pg_catalog.lower(name) OPERATOR(pg_catalog.=) $1 \
+           AND source OPERATOR(pg_catalog.=) 'session') AND (EXISTS (SELECT FROM \
+           pg_catalog.pg_settings WHERE pg_catalog.lower(name) OPERATOR(pg_catalog.=) $1) \
+           OR COALESCE(pg_catalog.current_setting($1, true), '') \
+           OPERATOR(pg_catalog.=) ANY ('{\"\",none}'))",
+};
 const GET: Tool = Tool {
     name: "odyssey_get",
     text: "SELECT $1::pg_catalog.text, pg_catalog.current_setting($1, true)",
+};
+/// As GET, if it is not the server's default.
+const GET_IF_SET: Tool = Tool {
+    name: "odyssey_get_if_set",
+    text: "SELECT $1::pg_catalog.text, CASE WHEN NOT EXISTS (SELECT FROM pg_catalog.pg_settings \
+           WHERE pg_catalog.lower(name) OPERATOR(pg_catalog.=) $1 AND source \
+           OPERATOR(pg_catalog.<>) 'session') THEN pg_catalog.current_setting($1, true) END",
 };
 /// What a client set, except what has no place in `pg_settings`: roles and settings of its own.
 const GET_ALL: Tool = Tool {
@@ -63,7 +80,7 @@ const LEFT: Tool = Tool {
            pg_catalog.starts_with(name, 'odyssey_')) THEN 'prepared statement' END)",
 };
 
-const TOOLS: [Tool; 6] = [BEGIN, COMMIT, SET, GET, GET_ALL, LEFT];
+const TOOLS: [Tool; 8] = [BEGIN, COMMIT, SET, SET_IF_RESET, GET, GET_IF_SET, GET_ALL, LEFT];
 
 /// What is looked at by name when everything is.
 const UNLISTED: [&[u8]; 2] = [b"role", b"session_authorization"];
@@ -116,13 +133,14 @@ pub fn preamble(core: &mut Core, own: &mut Belongings) -> Result<Vec<u8>, Nonsen
 /// # Errors
 /// The conversation takes no request now.
 pub fn repair(core: &mut Core, own: &Belongings, purpose: Purpose) -> Result<Vec<u8>, Nonsense> {
+    let tool = if core.holdings.touched.is_certain() { &SET } else { &SET_IF_RESET };
     let repairs = own.repairs(&mut core.holdings.touched);
     let mut script = Script { core, purpose, out: Vec::new() };
     if !repairs.is_empty() {
         script.equip()?;
     }
     for (name, value) in &repairs {
-        script.run(&SET, &[Some(name), Some(value)])?;
+        script.run(tool, &[Some(name), Some(value)])?;
     }
     Ok(script.out)
 }
@@ -145,7 +163,8 @@ pub fn inquiry(core: &mut Core, own: &Belongings) -> Result<Vec<u8>, Nonsense> {
         script.run(&GET_ALL, &[])?;
     }
     for name in questions(&touched, own) {
-        script.run(&GET, &[Some(name)])?;
+        let tool = if touched.is_unclear(name) { &GET_IF_SET } else { &GET };
+        script.run(tool, &[Some(name)])?;
     }
     if asks {
         script.run(&LEFT, &[])?;

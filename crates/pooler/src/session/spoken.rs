@@ -164,7 +164,7 @@ impl Translation<'_> {
             self.core.holdings.foresee_deallocate(shared);
         }
         let Some(statement) = found else { return Ok(None) };
-        let _ = self.own.speak_of(name);
+        let _ = self.own.speak_of(name, false);
         if deallocates {
             met.gone.push(significant_name(name).into());
         } else if scan::is_remarkable(statement_text(&statement)) {
@@ -183,9 +183,11 @@ impl Translation<'_> {
         }
     }
 
-    /// Does it hang on batches under way, what one of these names means?
-    pub(super) fn any_hangs(&self, names: &[Spoken<'_>]) -> bool {
-        names.iter().any(|spoken| !spoken.name.folded.is_empty() && self.hangs(&spoken.name.folded))
+    /// Must answers come first, before it is known what one of these names means?
+    pub(super) fn awaits_any(&mut self, names: &[Spoken<'_>]) -> bool {
+        names.iter().map(|spoken| &*spoken.name.folded).any(|name| {
+            !name.is_empty() && self.awaits(name, false) // an empty one is written with escapes
+        })
     }
 
     /// Is there room for all that a text with these names may need in front? Nothing has changed

@@ -136,10 +136,7 @@ impl Translation<'_> {
     // Simple queries.
 
     fn query(&mut self, header: &Header) -> Result<Step, Nonsense> {
-        // PostgreSQL drops it too.
-        self.own.drop_unnamed();
-        self.core.holdings.unnamed = None;
-        self.core.holdings.unnamed_changed = None;
+        self.drop_unnamed()?;
         let mut barrier = false;
         let mut bytes = header.frame_bytes();
         let watchful = self.is_watchful();
@@ -159,7 +156,7 @@ impl Translation<'_> {
                 if watchful || scan::is_remarkable(text) {
                     let text = text.to_vec();
                     let names = names_in(&text);
-                    if !self.has_room_for(&names) || self.any_hangs(&names) {
+                    if !self.has_room_for(&names) || self.awaits_any(&names) {
                         return Ok(Step::Wait);
                     }
                     let due = self.core.conversation.outstanding();
@@ -228,25 +225,24 @@ impl Translation<'_> {
         name: &[u8],
         behind: &[u8],
     ) -> Result<Step, Nonsense> {
-        if !name.is_empty() && self.hangs(name) {
+        if !name.is_empty() && self.awaits(name, true) {
             return Ok(Step::Wait);
         }
         let text = text_at(behind, 0)?;
         let mut bytes = header.frame_bytes();
         let (mut edits, mut changed) = (Edits::new(), None);
-        // Behind a DEALLOCATE ALL of its own batch nobody knows what the server will have.
-        let certain = !self.own.doubts_names;
         if self.own.manner.single && scan::statements(text).any(|one| opens_transaction(&one.head))
         {
             return Ok(Step::Transaction);
         }
         if self.is_watchful() || scan::is_remarkable(text) {
             let names = if name.is_empty() { names_in(text) } else { Vec::new() };
-            if !self.has_room_for(&names) || self.any_hangs(&names) {
+            if !self.has_room_for(&names) || self.awaits_any(&names) {
                 return Ok(Step::Wait);
             }
+            let doubts = self.own.doubts_names;
             self.own.decides |= self.remark(text);
-            self.own.doubts_names = !certain; // it takes nothing away before it is bound
+            self.own.doubts_names = doubts; // it takes nothing away before it is bound
             edits = self.renamed(&names, Purpose::Statement)?;
             changed = self.changed(text, &edits, &names);
         }
@@ -260,7 +256,7 @@ impl Translation<'_> {
             return self.send_noted(tag::PARSE, bytes, op);
         }
         match self.own.manner.shares_statements {
-            true => self.parse_named(name, behind, certain),
+            true => self.parse_named(name, behind),
             false => {
                 self.core.holdings.suspicion.add(Suspicion::STATEMENT);
                 self.core.holdings.equipped &= !name.starts_with(RESERVED);
@@ -269,9 +265,8 @@ impl Translation<'_> {
         }
     }
 
-    fn parse_named(&mut self, name: &[u8], behind: &[u8], certain: bool) -> Result<Step, Nonsense> {
-        let taken = if certain { self.ensure(name, Purpose::Statement)? } else { None };
-        if let Some(statement) = taken {
+    fn parse_named(&mut self, name: &[u8], behind: &[u8]) -> Result<Step, Nonsense> {
+        if let Some(statement) = self.ensure(name, Purpose::Statement)? {
             // The server shall say that it exists.
             self.speak_of(name);
             let bytes = self.rename(0, name.len(), &statement.name());
@@ -296,7 +291,7 @@ impl Translation<'_> {
         let conversation = &self.core.conversation;
         let may_fail =
             conversation.status_may_change() || conversation.status() == TransactionStatus::Failed;
-        if certain && !may_fail && holdings.prepared.touch(&statement) {
+        if !may_fail && holdings.prepared.touch(&statement) {
             let mut message = Vec::with_capacity(32);
             encode::close(&mut message, Target::Statement, NOTHING);
             let whole = HEADER_BYTES + whole_name + 1 + behind.len();
@@ -305,7 +300,7 @@ impl Translation<'_> {
             let op = Op::Pretend { name, statement };
             return self.send_noted(tag::CLOSE, message.len(), op);
         }
-        self.make_room(&statement, may_fail || !certain, Purpose::Statement)?;
+        self.make_room(&statement, may_fail, Purpose::Statement)?;
         let bytes = self.rename(0, whole_name, &statement.name());
         self.send_noted(tag::PARSE, bytes, Op::Parse { name, statement, before })
     }
@@ -333,7 +328,7 @@ impl Translation<'_> {
             }
             Err(fault) => return Err(fault.into()),
         };
-        if self.hangs(&name) {
+        if self.awaits(&name, false) {
             return Ok(Step::Wait);
         }
         let remarkable = self.is_remarkable(&name);
@@ -388,7 +383,7 @@ impl Translation<'_> {
         }
         let name = text_at(body, 1)?.to_vec();
         let closes_unnamed = name.is_empty() && header.tag == tag::CLOSE;
-        if !closes_unnamed && self.hangs(&name) {
+        if !closes_unnamed && self.awaits(&name, header.tag == tag::CLOSE) {
             return Ok(Step::Wait);
         }
         if header.tag == tag::DESCRIBE {
@@ -516,9 +511,9 @@ impl Translation<'_> {
 
     /// The message ahead speaks of this statement of the client.
     fn speak_of(&mut self, name: &[u8]) {
-        let before = self.own.speak_of(name);
         // Alone it can only fail, and then it is the one that was spoken of.
-        self.spoken_before = before.filter(|_| self.core.conversation.outstanding() > 0);
+        let behind = self.core.conversation.outstanding() > 0;
+        self.spoken_before = self.own.speak_of(name, behind).filter(|_| behind);
     }
 
     pub(super) fn put_in_front(

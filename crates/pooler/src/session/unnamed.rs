@@ -39,15 +39,51 @@ impl Translation<'_> {
         }
     }
 
-    /// Does it hang on a batch under way, what the client's name means? The batch of the message
-    /// ahead is skipped as a whole: what that one does is certain.
-    pub(super) fn hangs(&self, name: &[u8]) -> bool {
-        let Core { conversation, holdings, .. } = &*self.core;
+    /// Must answers come first, before it is known what the client's name means? `decides`:
+    /// the message ahead gives it a meaning, or takes it.
+    pub(super) fn awaits(&mut self, name: &[u8], decides: bool) -> bool {
+        let Core { conversation, holdings, .. } = &mut *self.core;
+        if conversation.outstanding() == 0 {
+            self.own.flushed = false;
+            return false;
+        }
+        let statement = self.own.names.get(name);
         let hangs = match name.is_empty() {
             true => !self.own.renewed && holdings.unnamed_hangs(),
-            false => holdings.hangs(significant_name(name), self.own.names.get(name)),
+            false => holdings.hangs(significant_name(name), statement),
         };
-        hangs && conversation.status_may_change()
+        if hangs && conversation.status_may_change() {
+            return true; // the batch ahead is skipped as a whole: what that one does is certain
+        }
+        let lacks = || statement.is_some_and(|one| !holdings.prepared.has(one));
+        if !(self.own.doubts_names && conversation.is_open() && (decides || lacks())) {
+            return false;
+        }
+        // A DISCARD ALL in front of it, in its own batch: what is prepared again behind that is
+        // there, though it should not. The server tells, if it is made to.
+        if !std::mem::replace(&mut self.own.flushed, true) {
+            let mut message = Vec::new();
+            encode::flush(&mut message);
+            self.passage.insert(&message);
+        }
+        true
+    }
+
+    /// A simple query drops the unnamed statement, unless a batch in front of it that is not ended
+    /// fails: then it is skipped. A Close has the same fate, and it is told.
+    pub(super) fn drop_unnamed(&mut self) -> Result<(), Nonsense> {
+        let conversation = &self.core.conversation;
+        if conversation.is_open() && conversation.outstanding() > 0 && self.own.unnamed().is_some()
+        {
+            let mut front = Vec::new();
+            encode::close(&mut front, Target::Statement, "");
+            let op = replaced(self.own, self.core);
+            self.put_in_front(tag::CLOSE, Purpose::Statement, op, &front)?;
+        }
+        self.own.drop_unnamed();
+        let holdings = &mut self.core.holdings;
+        (holdings.unnamed, holdings.unnamed_changed) = (None, None);
+        Ok(())
     }
 }
 

@@ -46,6 +46,9 @@ impl Belongings {
                 _ => {
                     held.remove(name);
                     wanted.remove(name);
+                    if asked.is_unseen(name) {
+                        holdings.rebase(name);
+                    }
                 }
             }
         }

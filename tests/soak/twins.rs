@@ -1,0 +1,254 @@
+//! Twins: the same random client twice, once on PostgreSQL itself and once through the pooler,
+//! where others of its kind use the same few servers meanwhile. All they are told has to be the
+//! same, message by message. It does not know what is right: PostgreSQL says so.
+
+mod alphabet;
+
+use crate::support::message::Message;
+use crate::support::play::in_words;
+use crate::support::{Client, Login, PATIENCE, Pooler, Postgres, Seeded, Setup};
+use alphabet::{Ends, LONG_NAME, Script, Step};
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::io::{self, ErrorKind};
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+const CLIENTS: usize = 5;
+const STEPS: usize = 40;
+/// PostgreSQL has said all it will say, when nobody knows how much that is.
+const SILENCE: Duration = Duration::from_millis(60);
+/// How long clients are born; `POOLER_TEST_SPAN_S` says otherwise, for a night of it.
+const SPAN: Duration = Duration::from_secs(6);
+
+/// What a client was told in one step: messages in words, and its parameters if it was ready then.
+#[derive(PartialEq)]
+struct Told {
+    messages: Vec<String>,
+    parameters: Option<BTreeMap<String, String>>,
+    /// The connection ended behind that.
+    hung_up: bool,
+}
+
+impl Told {
+    /// In a failed transaction a statement that its server lacks cannot be prepared: what else is
+    /// wrong with a request is not told then.
+    fn fails_like(&self, twin: &Told) -> bool {
+        let ends = |last: &String| last == "Z \"E\"" || last.starts_with("E "); // behind a Flush
+        let failed = |told: &Told| told.messages.last().is_some_and(ends);
+        let refused =
+            |message: &String| message.starts_with("E ") && message.contains("\"C25P02\"");
+        let errors = |told: &Told| told.messages.iter().filter(|m| m.starts_with("E ")).count();
+        let first = self.messages.iter().zip(&twin.messages).find(|(own, other)| own != other);
+        self.hung_up == twin.hung_up
+            && failed(self)
+            && failed(twin)
+            && errors(self) == errors(twin)
+            && first.is_some_and(|(own, _)| refused(own))
+    }
+
+    /// Who breaks the protocol is sent away, by PostgreSQL in its words and by us in ours.
+    fn ends_like(&self, twin: &Told) -> bool {
+        let Some((last, before)) = self.messages.split_last() else { return false };
+        let ours = last.starts_with("E ") && last.contains("Modyssey: ");
+        ours && self.hung_up && twin.hung_up && twin.messages.starts_with(before)
+    }
+
+    fn is_as_good_as(&self, twin: &Told) -> bool {
+        self == twin || self.fails_like(twin) || self.ends_like(twin)
+    }
+}
+
+/// Why a client's life through the pooler is not that of its twin.
+struct Differs {
+    step: usize,
+    told: Told,
+}
+
+/// Reads until PostgreSQL has said all.
+fn tell(client: &mut Client, step: &Step) -> Told {
+    let _ = client.try_send(&step.wire);
+    let (mut messages, mut ready, mut hung_up) = (Vec::new(), 0, false);
+    if let Ends::Silence = step.ends {
+        client.socket.limit(SILENCE);
+    }
+    while step.ends != Ends::Ready(ready) && !hung_up {
+        match client.try_read() {
+            Ok(Some(message)) => {
+                ready += usize::from(message.tag == b'Z');
+                messages.push(message);
+            }
+            Err(error) if is_silence(&error) => break,
+            Ok(None) | Err(_) => hung_up = true,
+        }
+    }
+    client.socket.limit(PATIENCE);
+    told(client, &messages, hung_up)
+}
+
+/// Reads as many messages as its twin was told, and the end if that was told it.
+fn tell_as(client: &mut Client, step: &Step, twin: &Told) -> Told {
+    let _ = client.try_send(&step.wire);
+    let (mut messages, mut hung_up) = (Vec::new(), false);
+    let mut due = twin.messages.len() + usize::from(twin.hung_up);
+    while due > 0 && !hung_up {
+        match client.try_read() {
+            Ok(Some(message)) => {
+                due -= usize::from(message.tag != b'S');
+                messages.push(message);
+            }
+            Err(error) if is_silence(&error) => break,
+            Ok(None) | Err(_) => hung_up = true,
+        }
+    }
+    told(client, &messages, hung_up)
+}
+
+fn is_silence(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)
+}
+
+fn told(client: &Client, messages: &[Message], hung_up: bool) -> Told {
+    let ready = messages.last().is_some_and(|last| last.tag == b'Z');
+    // PostgreSQL quotes a name as it was written, we as far as it counts.
+    let in_words = |message| in_words(message).replace(LONG_NAME, &LONG_NAME[..63]);
+    let messages = messages.iter().filter(|message| message.tag != b'S').map(in_words).collect();
+    Told { messages, parameters: ready.then(|| client.parameters.clone()), hung_up }
+}
+
+fn login(script: &Script) -> Login {
+    let login = Login::new("twin", "postgres");
+    script.options.iter().fold(login, |login, (name, value)| login.option(name, value))
+}
+
+/// What PostgreSQL itself says to this client, which comes anew when it was sent away.
+fn directly(script: &Script) -> Vec<Told> {
+    let connect = || {
+        let mut client = Client::try_connect(&Postgres::shared().address()).unwrap();
+        client.start(&login(script)).unwrap();
+        client
+    };
+    let mut client = connect();
+    let tell = |step| {
+        let told = tell(&mut client, step);
+        if told.hung_up {
+            client = connect();
+        }
+        told
+    };
+    script.steps.iter().map(tell).collect()
+}
+
+/// Is it told the same through the pooler?
+fn pooled(pooler: &Pooler, script: &Script, twin: &[Told]) -> Result<(), Differs> {
+    let mut client = pooler.login(&login(script));
+    for (number, (step, twin)) in script.steps.iter().zip(twin).enumerate() {
+        let told = tell_as(&mut client, step, twin);
+        if !told.is_as_good_as(twin) {
+            return Err(Differs { step: number, told });
+        }
+        if told.hung_up {
+            client = pooler.login(&login(script));
+        }
+    }
+    let _ = client.try_send(&script.goodbye);
+    Ok(())
+}
+
+fn describe(seed: u64, script: &Script, twin: &[Told], differs: &Differs) -> String {
+    let Differs { step, told } = differs;
+    let mut text = format!("POOLER_TEST_SEED={seed}\n{:?}\n", script.options);
+    for (number, said) in script.steps.iter().enumerate().take(step + 1) {
+        let first = |message: &String| message.chars().take(1).collect::<String>();
+        let told: Vec<String> = twin[number].messages.iter().map(first).collect();
+        let _ = writeln!(text, "{number}: {} => {}", said.text, told.join(""));
+    }
+    let short = |message: &String| message.chars().take(300).collect::<String>();
+    for (who, told) in [("PostgreSQL itself", &twin[*step]), ("the pooler", told)] {
+        let mut lines: Vec<String> = told.messages.iter().map(short).collect();
+        lines.extend(told.hung_up.then(|| "the end".into()));
+        let _ = writeln!(text, "{who}:\n  {}", lines.join("\n  "));
+    }
+    if let (Some(one), Some(other)) = (&twin[*step].parameters, &told.parameters) {
+        let differs = |(name, value): &(&String, &String)| one.get(*name) != Some(value);
+        let _ =
+            writeln!(text, "parameters: {:?}", other.iter().filter(differs).collect::<Vec<_>>());
+    }
+    text
+}
+
+/// Some clients at once, over fewer servers.
+fn round(seed: u64, setup: &Setup) -> usize {
+    let mut random = Seeded::from(seed);
+    let make = |number| Arc::new(Script::new(number, STEPS, &mut random));
+    let scripts: Vec<Arc<Script>> = (0..CLIENTS).map(make).collect();
+    prepare_tables();
+    let direct = scripts.iter().map(|script| {
+        let script = Arc::clone(script);
+        thread::spawn(move || directly(&script))
+    });
+    let direct: Vec<_> = direct.collect();
+    let twins: Vec<Vec<Told>> = direct.into_iter().map(|one| one.join().unwrap()).collect();
+    prepare_tables();
+    let pooler = Arc::new(setup.start());
+    let threads = scripts.iter().zip(twins).map(|(script, twin)| {
+        let (pooler, script) = (Arc::clone(&pooler), Arc::clone(script));
+        thread::spawn(move || match pooled(&pooler, &script, &twin) {
+            Ok(()) => None,
+            Err(differs) => Some(describe(seed, &script, &twin, &differs)),
+        })
+    });
+    let threads: Vec<_> = threads.collect();
+    let differences = threads.into_iter().filter_map(|one| one.join().unwrap());
+    let differences: Vec<String> = differences.collect();
+    assert!(differences.is_empty(), "{}", differences.join("\n\n"));
+    Arc::into_inner(pooler).expect("all threads are joined").stop();
+    CLIENTS * STEPS
+}
+
+fn prepare_tables() {
+    let mut admin = Postgres::shared().admin();
+    for number in 0..CLIENTS {
+        let made = format!(
+            "drop table if exists twin_{number};
+             create table twin_{number} (i int primary key, t text);
+             insert into twin_{number} values (1, 'one'), (2, 'two'), (3, 'three');
+             grant all on twin_{number} to twin"
+        );
+        assert_eq!(admin.query(&made).error(), None);
+    }
+}
+
+/// Whatever clients do, and in whatever order: they are told what PostgreSQL itself tells them.
+#[test]
+fn random_clients_are_told_what_postgresql_tells_them() {
+    Postgres::shared().role("twin");
+    let made = "create role twin_clerk; grant twin_clerk to twin";
+    assert_eq!(Postgres::shared().admin().query(made).error(), None);
+    let span = std::env::var("POOLER_TEST_SPAN_S").ok().and_then(|text| text.parse().ok());
+    let end = Instant::now() + span.map_or(SPAN, Duration::from_secs);
+    let mut seeds = Seeded::new(7);
+    let mut steps = 0;
+    for number in 0.. {
+        let seed = if number == 0 { given(&mut seeds) } else { seeds.next() };
+        let setup = match seed % 8 {
+            0 => Setup::session(CLIENTS),
+            1 => Setup::transaction(1),
+            2 => Setup::transaction(3).global("virtual_transaction no"),
+            3..5 => Setup::transaction(3),
+            _ => Setup::transaction(2),
+        };
+        steps += round(seed, &setup);
+        if Instant::now() > end {
+            break;
+        }
+    }
+    println!("{steps} steps");
+}
+
+/// A seed that is given is that of a round.
+fn given(seeds: &mut Seeded) -> u64 {
+    let given = std::env::var("POOLER_TEST_SEED").ok().and_then(|text| text.parse().ok());
+    given.unwrap_or_else(|| seeds.next())
+}
