@@ -221,7 +221,8 @@ fn a_panic_ends_one_coroutine_and_is_told() {
     }
 }
 
-/// Seen to fail: stacks spawned on any worker instead of this one. The machines die at their start.
+/// Seen to fail: a reactor that sleeps by a timer of may, which wakes it on any worker. The engine
+/// does not start.
 #[test]
 fn one_coroutine_sees_one_thread_over_all_its_waits() {
     on(1, || {
