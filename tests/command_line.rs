@@ -185,6 +185,46 @@ fn a_dump_can_be_read_again_and_hides_passwords() {
     }
 }
 
+/// `| head`. Against a panic with a backtrace, and a status that tells of a bad file.
+#[test]
+fn a_reader_that_has_enough_ends_it_silently() {
+    let place = Place::new();
+    write(&place.0, "pgbouncer.ini", "[databases]\n* = host=127.0.0.1\n[pgbouncer]\n");
+    for words in [
+        "--help",
+        "--version",
+        "dump --help",
+        "check odyssey.conf",
+        "explain odyssey.conf --user app --database shop",
+        "dump odyssey.conf",
+        "convert pgbouncer.ini",
+        "completions bash",
+        "man",
+        "--test odyssey.conf",
+    ] {
+        let run = |out: Stdio| {
+            let mut command = binary();
+            command.args(words.split(' ')).current_dir(&place.0).stdin(Stdio::null());
+            let child = command.stdout(out).stderr(Stdio::piped()).spawn().unwrap();
+            let Output { status, stderr, .. } = child.wait_with_output().unwrap();
+            (status.code(), String::from_utf8(stderr).unwrap())
+        };
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let (status, err) = run(writer.into());
+        assert_eq!(status, Some(0), "{words}: {err}");
+        assert!(!err.contains("panicked") && !err.contains("pipe"), "{words}: {err}");
+        let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let (status, err) = run(full.into());
+        if words.ends_with("--test odyssey.conf") {
+            assert_eq!((status, &*err), (Some(0), ""), "its lines are a log's");
+        } else {
+            assert!(err.contains("standard output: No space left"), "{words}: {err}");
+            assert_eq!(status, Some(2), "{words}");
+        }
+    }
+}
+
 #[test]
 fn bash_takes_its_completions() {
     let place = Place::new();

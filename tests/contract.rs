@@ -123,10 +123,19 @@ fn at_the_login() {
         (vec![start("md5"), password(b"md5no\0")], &format!("FATAL 28P01 {wrong} \"md5\"")),
         (vec![start("clear"), password(b"no")], "ERROR 08P01 bad password message"),
         (vec![start("md5"), password(b"")], "ERROR 08P01 bad password message"),
+        (
+            vec![start("clear"), Wire::new().query("select 1")],
+            "FATAL 08P01 expected password response, got message type 81",
+        ),
+        (
+            vec![start("scram"), Wire::new().sync()],
+            "FATAL 08P01 expected password response, got message type 83",
+        ),
+        (vec![start("md5"), wire().raw(b"X\0\0\0\x04")], "silence"), // it has changed its mind
         (vec![Wire::packet(3 << 16, b"database\0postgres\0\0")], "silence"), // no user
-        (vec![wire().raw(&[0, 1, 0, 0])], "silence"),                        // too long a packet
-        (vec![Wire::packet(3 << 16, b"user\0app")], "silence"),              // a broken one
-        (vec![Wire::packet(80_877_102, &[7; 8])], "silence"),                // a cancel
+        (vec![wire().raw(&[0, 1, 0, 0])], "silence"),                // too long a packet
+        (vec![Wire::packet(3 << 16, b"user\0app")], "silence"),      // a broken one
+        (vec![Wire::packet(80_877_102, &[7; 8])], "silence"),        // a cancel
     ];
     for (packets, expected) in table {
         assert_eq!(after(&pooler, &packets), expected);
@@ -169,6 +178,11 @@ fn in_scram() {
             first(scram("n,a=root,n=,r=abc")),
             "0A000",
             "doesn't support authorization identity at the moment",
+        ),
+        (
+            first(scram(&format!("n,,n=,r={}", "x".repeat(257)))),
+            "28000",
+            "malformed SASLInitialResponse message: the nonce is too long",
         ),
         (
             first(scram("n,,m=x,n=,r=abc")),

@@ -133,7 +133,7 @@ fn the_operator_reads_why_and_no_secret() {
 }
 
 /// What the server's first message of SCRAM says behind its nonce: salt and count.
-fn challenge(pooler: &Pooler, user: &str) -> String {
+pub fn challenge(pooler: &Pooler, user: &str) -> String {
     let first = "n,,n=,r=abc";
     let length = u32::try_from(first.len()).unwrap().to_be_bytes();
     let mut client = pooler.connect();

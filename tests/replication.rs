@@ -131,6 +131,7 @@ fn the_log_streams_both_ways() {
     let login = replicator("repl_streams");
     let pooler = Setup::transaction(1).start();
     let mut client = pooler.login(&of_kind(&login, "database"));
+    pooler.wait_for_line("(main) replication connection");
     for round in 0..3 {
         let start = format!("START_REPLICATION PHYSICAL {}", current_lsn());
         client.send(&wire().query(&start));

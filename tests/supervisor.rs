@@ -160,6 +160,8 @@ fn with_too_little_memory_nobody_new_is_let_in() {
     pooler.wait_for_line("new clients are refused");
     let refused = pooler.refused(&Login::new("app", "postgres"));
     assert_eq!(refused.whole(), ("FATAL", "53200", "soft out of memory"));
+    let line = pooler.wait_for_line("(startup) drop connection due to soft oom (usage is ");
+    assert!(line.ends_with(" KB)"), "{line}");
     assert_eq!(before.scalar("select 1"), "1");
     assert!(before.is_silent_for(Duration::from_millis(50)));
     pooler.stop_with(vec![before]);

@@ -222,3 +222,14 @@ fn a_reload_turns_query_lines_on_for_who_comes_then() {
     assert!(!pooler.log().contains("'before'"));
     pooler.stop_with(vec![early, late]);
 }
+
+#[test]
+fn a_host_without_an_address_is_told_in_the_words_that_operators_look_for() {
+    let setup = Setup::without_storage()
+        .storage("pg", r#"type "remote" host "no..name" port 5432"#)
+        .rule("default", "default", r#"authentication "none" storage "pg" pool "session""#);
+    let pooler = setup.start();
+    pooler.refused(&Login::new("app", "postgres"));
+    pooler.wait_for_line("connect: failed to resolve no..name: ");
+    pooler.stop();
+}

@@ -2,6 +2,7 @@
 //! and told, and what works again is used again.
 
 use super::serves;
+use crate::metrics::scrape;
 use crate::support::process::{free_port, new_dir, signal, write};
 use crate::support::{PATIENCE, Pooler, Setup, let_pass, until};
 use rustix::process::{Pid, Resource, Rlimit, Signal, prlimit};
@@ -40,11 +41,17 @@ fn told_lost(log: &str) -> usize {
     log.lines().filter_map(count).sum()
 }
 
+/// As the metrics have it.
+fn dropped(port: u16) -> usize {
+    scrape::scrape(port).samples["odyssey_log_lines_dropped_total"] as usize
+}
+
 #[test]
 fn a_full_disk_harms_nobody() {
-    let pooler = logging("log_file \"/dev/full\"").start();
+    let (pooler, port) = scrape::start(&logging("log_file \"/dev/full\""));
     serves(&pooler, 50);
     pooler.wait_for_line("log file '/dev/full' takes no lines: No space left on device");
+    until("the loss to be counted", PATIENCE, || (dropped(port) > 0).then_some(()));
     pooler.stop();
 }
 
@@ -158,11 +165,14 @@ fn piped(setup: &Setup) -> (Pooler, PipeReader) {
 }
 
 /// A reader that was stopped: its pipe holds 64 KiB, a batch for the pipe, 100 lines the queue.
+/// Seen to fail with a queue that waits for room.
 #[test]
 fn a_reader_that_stands_still_stops_nobody() {
     let scratch = Scratch::new();
     let file = scratch.0.join("odyssey.log");
     let setup = logging("log_queue_depth 100").with("log_query yes");
+    let metrics = free_port();
+    let setup = setup.global(&format!("promhttp_server_port {metrics}"));
     let (pooler, reader) = piped(&setup.global(&format!("log_file \"{}\"", file.display())));
     let mut command = Command::new("cat");
     let copy = pooler.socket_dir().join("log");
@@ -180,7 +190,8 @@ fn a_reader_that_stands_still_stops_nobody() {
     let (seen, lost) = until("the loss to be told", PATIENCE, || accounted(&pooler.log()));
     assert!(pooler.log().contains(" lines lost: the queue was full") && lost > 100, "{lost}");
     let in_file = || fs::read_to_string(&file).unwrap();
-    let (kept, _) = until("the file's own", PATIENCE, || accounted(&in_file()));
+    let (kept, lost_too) = until("the file's own", PATIENCE, || accounted(&in_file()));
+    assert!(dropped(metrics) >= lost + lost_too, "{} are counted", dropped(metrics));
     assert!(kept > seen, "{kept} in the file, {seen} by the reader: one held up the other");
     pooler.stop();
     cat.wait().unwrap();

@@ -13,7 +13,8 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
-/// 50 were flat, too; these take four seconds.
+/// These take four seconds. 41 under load, in a minute, went from 40 descriptors to 36, and from
+/// 13.1 MiB to 12.9.
 const RESTARTS: usize = 12;
 
 /// Who has been taken over lives, whoever comes is served, and the new process is no worse than

@@ -2,6 +2,7 @@
 //! them.
 
 use super::{restart, restarting};
+use crate::doors::challenge;
 use crate::support::postgres::PASSWORD;
 use crate::support::{Login, PATIENCE, Setup, until};
 use std::fs;
@@ -51,6 +52,22 @@ fn a_client_moves_with_what_opens_its_servers() {
         drop(clients);
         newest.stop();
     }
+}
+
+/// Seen to fail with salts of each process: who is known has his own salt before and after, who is
+/// not had another.
+#[test]
+fn asking_before_and_after_does_not_tell_who_exists() {
+    let mut pooler = everybody("scram-sha-256", ASKING).start();
+    let salts = |pooler: &_| ["app_scram", "nobody"].map(|user| challenge(pooler, user));
+    let before = salts(&pooler);
+    let new = restart(&pooler);
+    assert!(pooler.wait_for_exit(PATIENCE).success(), "{}", pooler.log());
+    assert_eq!(salts(&pooler), before);
+    let newest = restart(&pooler);
+    until("its end", PATIENCE, || (!new.is_alive()).then_some(()));
+    assert_eq!(salts(&pooler), before, "from one to the next to the next");
+    newest.stop();
 }
 
 /// The file decides, and not what was allowed once.

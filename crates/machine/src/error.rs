@@ -56,7 +56,7 @@ impl fmt::Display for Error {
             Error::AlreadyStarted => f.write_str("the engine of this process was started before"),
             Error::NotOnMachine => f.write_str("not in a coroutine of a machine"),
             Error::Panicked(message) => write!(f, "panicked: {message}"),
-            Error::Resolve { host, reason } => write!(f, "cannot resolve \"{host}\": {reason}"),
+            Error::Resolve { host, reason } => write!(f, "failed to resolve {host}: {reason}"),
         }
     }
 }

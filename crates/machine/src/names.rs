@@ -111,6 +111,9 @@ impl Names {
         port: u16,
         deadline: Deadline,
     ) -> Result<Vec<SocketAddr>, Error> {
+        if let Some(address) = crate::resolve::numeric(host) {
+            return Ok(vec![SocketAddr::new(address, port)]);
+        }
         let found = self.find(host, deadline, || self.ask_resolver(host, deadline))?;
         let mut addresses = found.to_vec();
         addresses.iter_mut().for_each(|address| address.set_port(port));
@@ -287,6 +290,18 @@ mod tests {
         }
         assert_eq!(names.lock().len(), NAMES_MAX);
         assert!(matches!(names.step("more", late), Step::Ask(_)), "what is old makes room");
+    }
+
+    /// Against a table in which each storage by address is a name, and a question was asked.
+    #[test]
+    fn an_address_is_no_name() {
+        let names = Names::new(SOON);
+        for (host, expected) in [("127.0.0.1", "127.0.0.1:5432"), ("[::1]", "[::1]:5432")] {
+            let found = names.resolve(host, 5432, Deadline::NEVER).unwrap();
+            assert_eq!(found, [expected.parse().unwrap()]);
+        }
+        let none = NamesCount { known: 0, asked_now: 0, asked: 0, failed: 0 };
+        assert_eq!((names.count(), names.known(crate::now())), (none, vec![]));
     }
 
     #[test]

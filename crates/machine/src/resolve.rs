@@ -14,8 +14,7 @@ use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 /// # Errors
 /// `Resolve` with the resolver's reason; `TimedOut`, `Cancelled`, `QueueFull` as in [`offload`].
 pub fn resolve(host: &str, port: u16, deadline: Deadline) -> Result<Vec<SocketAddr>, Error> {
-    let bare = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(host);
-    if let Ok(ip) = bare.parse::<IpAddr>() {
+    if let Some(ip) = numeric(host) {
         return Ok(vec![SocketAddr::new(ip, port)]);
     }
     let failed = |reason: String| Error::Resolve { host: host.to_owned(), reason };
@@ -25,6 +24,12 @@ pub fn resolve(host: &str, port: u16, deadline: Deadline) -> Result<Vec<SocketAd
         Ok(addresses) => Ok(addresses),
         Err(error) => Err(failed(error.to_string())),
     }
+}
+
+/// The address that `host` is, with or without brackets, unless it is a name.
+pub(crate) fn numeric(host: &str) -> Option<IpAddr> {
+    let bare = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(host);
+    bare.parse().ok()
 }
 
 #[expect(clippy::disallowed_methods, reason = "getaddrinfo blocks, on a thread that may block")]

@@ -11,10 +11,12 @@ mod convert;
 mod explain;
 mod flags;
 mod man;
+mod out;
 mod texts;
 mod verdict;
 
 use std::ffi::{OsStr, OsString};
+use std::io::Write as _;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::process::ExitCode;
@@ -59,9 +61,9 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
         Call::Run(flags) => start(flags, &program, whole),
         Call::Wrong(what) => {
             if let Some(what) = what {
-                eprintln!("{what}");
+                out::aside(&what);
             }
-            eprintln!("Try `{program} --help' for more information.");
+            out::aside(&format!("Try `{program} --help' for more information."));
             ExitCode::FAILURE
         }
     }
@@ -83,8 +85,7 @@ fn subcommand(words: &[OsString], is_file: impl Fn(&OsStr) -> bool) -> Option<&'
 }
 
 fn say(text: &str) -> ExitCode {
-    println!("{text}");
-    ExitCode::SUCCESS
+    out::answer(&format!("{text}\n"), ExitCode::SUCCESS)
 }
 
 fn obey(command: &'static Command, program: &str, words: &[OsString]) -> ExitCode {
@@ -93,7 +94,7 @@ fn obey(command: &'static Command, program: &str, words: &[OsString]) -> ExitCod
         Ok(given) => given,
         Err(what) => {
             let name = command.name;
-            eprintln!("{program} {name}: {what}\nTry '{program} {name} --help'.");
+            out::aside(&format!("{program} {name}: {what}\nTry '{program} {name} --help'."));
             return ExitCode::from(MISUSED);
         }
     };
@@ -108,13 +109,9 @@ fn answer(command: &Command, given: &Given) -> ExitCode {
         "convert" => convert::convert(given),
         "completions" => {
             let shell = given.operand.to_string_lossy();
-            print!("{}", completions::script(&shell).unwrap_or_default());
-            ExitCode::SUCCESS
+            out::answer(&completions::script(&shell).unwrap_or_default(), ExitCode::SUCCESS)
         }
-        _ => {
-            print!("{}", man::page());
-            ExitCode::SUCCESS
-        }
+        _ => out::answer(&man::page(), ExitCode::SUCCESS),
     }
 }
 
@@ -182,7 +179,8 @@ fn complain(diagnostics: &Diagnostics) {
 pub(crate) fn early(level: Level, context: &str, message: &str) {
     let line =
         Format::new(EARLY_FORMAT).line(level, context, &Who::default(), format_args!("{message}"));
-    print!("{}", String::from_utf8_lossy(&line));
+    // As any line of the log: nobody is held up by one that cannot be written.
+    let _ = std::io::stdout().write_all(&line);
 }
 
 #[cfg(test)]

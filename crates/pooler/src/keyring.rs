@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 use std::hash::Hash;
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Mutex, MutexGuard, OnceLock};
 
 use config::Secret;
 use wire::auth::scram::{ClientKeys, Failure, ScramVerifier};
@@ -16,22 +16,18 @@ const ENTRIES_MAX: usize = 10_000;
 /// A password, a salt and a number of rounds. Never printed: nothing here is `Debug`.
 type ServerSalt = (String, Vec<u8>, u32);
 
+/// What made-up salts are made of: whoever has it can tell them from others.
+pub type Salts = [u8; 32];
+
 /// Derived keys of one process.
+#[derive(Default)]
 pub struct Keyring {
     /// For our logins at servers.
     server_keys: Mutex<HashMap<ServerSalt, ClientKeys>>,
     /// For clients whose password is stored in plain text: by user and password.
     verifiers: Mutex<HashMap<(String, String), ScramVerifier>>,
-    /// What salts are made of; as long as the process lives, a name has one.
-    salts: [u8; 32],
-}
-
-impl Default for Keyring {
-    fn default() -> Self {
-        let salts =
-            crate::random::bytes().expect("the kernel has randomness when a process starts");
-        Self { server_keys: Mutex::default(), verifiers: Mutex::default(), salts }
-    }
+    /// The same in all processes that took each other's place, so that a name has one salt.
+    salts: OnceLock<Salts>,
 }
 
 impl Keyring {
@@ -61,7 +57,19 @@ impl Keyring {
     /// # Errors
     /// OpenSSL refused.
     pub fn mock(&self, user: &str) -> Result<ScramVerifier, Failure> {
-        ScramVerifier::mock(user, &self.salts)
+        ScramVerifier::mock(user, self.salts())
+    }
+
+    /// For the process that takes our place.
+    pub fn salts(&self) -> &Salts {
+        let made = || crate::random::bytes().expect("the kernel has randomness behind its start");
+        self.salts.get_or_init(made)
+    }
+
+    /// Goes on with those of the process before. To be called before the first login.
+    pub fn inherit(&self, salts: Salts) {
+        let inherited = self.salts.set(salts);
+        debug_assert!(inherited.is_ok(), "somebody has been told a salt already");
     }
 }
 

@@ -2,7 +2,7 @@
 //! boot, passed down; a second instance in the same process would disturb nobody.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::SystemTime;
 
@@ -120,8 +120,8 @@ pub struct Shared {
     pub stats: OnceLock<Notifier>,
     /// The processes before and after this one.
     pub kin: Kin,
-    /// Whether there is too little memory for more clients.
-    pub soft_oom: AtomicBool,
+    /// The bytes in use while there is too little memory for more clients; 0 otherwise.
+    pub soft_oom: AtomicU64,
     /// Where the face of the process hears what to show.
     stages: OnceLock<Sender<Stage>>,
     /// The one home of each route, by the route's address; dead ones are swept when new ones come.
@@ -183,7 +183,7 @@ impl Shared {
             watcher: Bell::default(),
             stats: OnceLock::new(),
             kin: Kin::default(),
-            soft_oom: AtomicBool::new(false),
+            soft_oom: AtomicU64::new(0),
             stages: OnceLock::new(),
             homes: Mutex::default(),
             log,

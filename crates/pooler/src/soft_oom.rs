@@ -2,6 +2,8 @@
 //! is let in, and the largest servers are sent a signal if the file wants that. It looks at /proc,
 //! at the interval of the file; who is here already is left alone.
 
+mod group;
+
 use std::fs;
 use std::io;
 use std::path::Path;
@@ -23,7 +25,7 @@ pub(crate) fn run(shared: &Arc<Shared>) {
     let who = Who::default();
     while machine::sleep(options.interval).is_ok() {
         let theirs = options.clone();
-        match machine::offload(move || look(Path::new("/proc"), &theirs), Deadline::NEVER) {
+        match machine::offload(move || look(&Kernel::ours(), &theirs), Deadline::NEVER) {
             Ok(Ok(seen)) => heed(shared, &options, seen),
             Ok(Err(error)) => {
                 shared.log.error("soft-oom", &who, format_args!("/proc: {error}"));
@@ -32,6 +34,13 @@ pub(crate) fn run(shared: &Arc<Shared>) {
             Err(_) => {} // too much to do; a moment later there may be less
         }
     }
+}
+
+/// Where the kernel tells what is used.
+struct Kernel<'a> {
+    proc: &'a Path,
+    /// The control groups.
+    groups: &'a Path,
 }
 
 /// What a look has found.
@@ -46,7 +55,8 @@ struct Seen {
 fn heed(shared: &Shared, options: &SoftOom, seen: Seen) {
     let (used, limit, who) = (seen.used, options.limit_bytes, Who::default());
     let is_over = used >= limit;
-    if shared.soft_oom.swap(is_over, Ordering::Relaxed) != is_over {
+    let over = if is_over { used } else { 0 };
+    if (shared.soft_oom.swap(over, Ordering::Relaxed) > 0) != is_over {
         let what = if is_over { "new clients are refused" } else { "new clients may come" };
         let text = format_args!("used memory {used} bytes, the limit is {limit}: {what}");
         shared.log.error("soft-oom", &who, text);
@@ -63,9 +73,10 @@ fn heed(shared: &Shared, options: &SoftOom, seen: Seen) {
 }
 
 /// How much is in use. It blocks.
-fn look(proc: &Path, options: &SoftOom) -> io::Result<Seen> {
+fn look(kernel: &Kernel<'_>, options: &SoftOom) -> io::Result<Seen> {
+    let proc = kernel.proc;
     let used = match options.process.as_str() {
-        "" => used_by_all(proc)?,
+        "" => used_by_all(kernel)?,
         name => shares(proc, name)?.iter().map(|(share, _)| share).sum(),
     };
     let largest = match &options.drop {
@@ -79,11 +90,21 @@ fn look(proc: &Path, options: &SoftOom) -> io::Result<Seen> {
     Ok(Seen { used, largest })
 }
 
-fn used_by_all(proc: &Path) -> io::Result<u64> {
-    let text = fs::read_to_string(proc.join("meminfo"))?;
+impl Kernel<'_> {
+    fn ours() -> Self {
+        Kernel { proc: Path::new("/proc"), groups: Path::new("/sys/fs/cgroup") }
+    }
+}
+
+/// In the control group that bounds us, or else on the host.
+fn used_by_all(kernel: &Kernel<'_>) -> io::Result<u64> {
+    let text = fs::read_to_string(kernel.proc.join("meminfo"))?;
     let (all, free) = (figure(&text, "MemTotal:"), figure(&text, "MemAvailable:"));
     match (all, free) {
-        (Some(all), Some(free)) => Ok(all.saturating_sub(free)),
+        (Some(all), Some(free)) => {
+            let in_group = group::used(kernel.proc, kernel.groups, all);
+            Ok(in_group.unwrap_or(all.saturating_sub(free)))
+        }
         _ => Err(io::Error::other("meminfo is not as expected")),
     }
 }
@@ -144,8 +165,9 @@ mod tests {
     #[test]
     fn what_counts_is_summed_in_bytes_and_the_largest_are_found() {
         let proc = new_proc("pooler-soft-oom");
+        let kernel = Kernel { proc: &proc, groups: &proc.join("groups") };
         let seen = |options: SoftOom| {
-            let Seen { used, largest } = look(&proc, &options).unwrap();
+            let Seen { used, largest } = look(&kernel, &options).unwrap();
             (used / 1024, largest)
         };
         assert_eq!(seen(options(1, "", 0)), (600, vec![]));
@@ -153,6 +175,17 @@ mod tests {
         assert_eq!(seen(options(1, "ody", 1)), (50, vec![8]), "servers, whoever counts");
         assert_eq!(seen(options(1, "postgres", 9)), (400, vec![8, 7]));
         assert_eq!(seen(options(0, "nobody", 1)), (0, vec![8]));
+        fs::create_dir_all(proc.join("groups/ours")).unwrap();
+        fs::create_dir_all(proc.join("self")).unwrap();
+        for (file, text) in [
+            ("self/cgroup", "0::/ours\n"),
+            ("groups/ours/memory.max", "512000\n"),
+            ("groups/ours/memory.current", "102400\n"),
+        ] {
+            fs::write(proc.join(file), text).unwrap();
+        }
+        assert_eq!(seen(options(1, "", 0)), (100, vec![]), "of our control group");
+        assert_eq!(seen(options(1, "postgres", 0)), (400, vec![]));
         fs::remove_dir_all(&proc).unwrap();
     }
 }

@@ -21,6 +21,11 @@ const BETTER: &[(&str, &str)] = &[
     ("daemonize", "the parent ends when clients can come, with the daemon's status"),
     ("disable_nolinger", "an orderly end: the error text is not lost to a reset"),
     ("dns_cache_ttl", "one cache with one question for all; failures are not kept"),
+    (
+        "enable_online_restart",
+        "sockets and idle plaintext clients go over; a new program that does not serve changes \
+         nothing; an Odyssey may take our place by its own signals",
+    ),
     ("group_checker_interval", "asks at the start, pauses after failures"),
     ("group_query", "asked at the start, the last answer stays good"),
     ("include", "directories and patterns; beside the including file"),
@@ -57,6 +62,7 @@ const BETTER: &[(&str, &str)] = &[
     ("server_login_retry", "one tries while the others wait"),
     ("server_max_routing", "for each storage, first come first served"),
     ("shared_pool", "first come first served over all users, none starves"),
+    ("soft_oom", "bytes are bytes; knows control groups"),
     ("stats_interval", "the true time is divided by"),
     ("tls", "host names are checked; direct TLS; connections are resumed"),
     ("tls_cert_file", "with its chain; another file may come at run time"),

@@ -121,7 +121,9 @@ pub(super) const CONN_DROP: &[Row] = &[
 
 pub(super) const SOFT_OOM: &[Row] = &[
     row("limit", Kind::Size).restart().required().unit("bytes").doc("Above it logins are refused."),
-    text("process").restart().doc("Part of the names of processes that count; empty = all memory."),
+    text("process").restart().doc(
+        "Part of the names of processes that count; empty = all of the host or control group.",
+    ),
     natural("check_interval_ms", "1000").restart().unit("ms").doc("Between two looks."),
     section("drop", Scope::SoftOomDrop, Label::None).doc("Also signal the largest processes."),
 ];

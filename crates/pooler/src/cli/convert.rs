@@ -9,19 +9,19 @@ use std::process::ExitCode;
 
 use config::{Fate, Format, Imported, Source};
 
-use super::MISUSED;
 use super::commands::Given;
+use super::{MISUSED, out};
 
 const FILE_BYTES_MAX: u64 = 64 << 20; // a userlist with a million users has about that
 
 pub(super) fn convert(given: &Given) -> ExitCode {
     match converted(given) {
-        Ok(imported) => {
+        Ok((imported, status)) => {
             tell(&imported);
-            ExitCode::SUCCESS
+            status
         }
         Err(what) => {
-            eprintln!("pooler convert: {what}");
+            out::aside(&format!("pooler convert: {what}"));
             ExitCode::from(MISUSED)
         }
     }
@@ -31,13 +31,13 @@ fn tell(imported: &Imported) {
     for (fate, title) in Fate::ALL {
         let mut those = imported.notes.iter().filter(|note| note.fate == fate).peekable();
         if those.peek().is_some() {
-            eprintln!("{title}");
-            those.for_each(|note| eprintln!("  {note}"));
+            out::aside(title);
+            those.for_each(|note| out::aside(&format!("  {note}")));
         }
     }
 }
 
-fn converted(given: &Given) -> Result<Imported, String> {
+fn converted(given: &Given) -> Result<(Imported, ExitCode), String> {
     let path = Path::new(&given.operand);
     let name = path.display().to_string();
     let text = read(path).map_err(|error| format!("{name}: {error}"))?;
@@ -46,8 +46,8 @@ fn converted(given: &Given) -> Result<Imported, String> {
     let reader = |path: &str| read(Path::new(path));
     let imported =
         config::import(source, &name, &text, &reader).map_err(|error| error.to_string())?;
-    write(given, &config::write(&imported.draft, format(given)))?;
-    Ok(imported)
+    let status = write(given, &config::write(&imported.draft, format(given)))?;
+    Ok((imported, status))
 }
 
 /// The last word is the operator's, the file's name comes before its ending.
@@ -85,10 +85,9 @@ fn read(path: &Path) -> Result<String, String> {
 }
 
 /// Passwords are in it: a new file is its owner's only.
-fn write(given: &Given, text: &str) -> Result<(), String> {
+fn write(given: &Given, text: &str) -> Result<ExitCode, String> {
     let Some(path) = given.value("output").map(Path::new) else {
-        let written = std::io::stdout().write_all(text.as_bytes());
-        return written.map_err(|error| format!("standard output: {error}"));
+        return Ok(out::answer(text, ExitCode::SUCCESS));
     };
     let mut file = OpenOptions::new()
         .write(true)
@@ -96,7 +95,8 @@ fn write(given: &Given, text: &str) -> Result<(), String> {
         .mode(0o600)
         .open(path)
         .map_err(|error| format!("{}: {error}", path.display()))?;
-    file.write_all(text.as_bytes()).map_err(|error| format!("{}: {error}", path.display()))
+    let written = file.write_all(text.as_bytes()).map(|()| ExitCode::SUCCESS);
+    written.map_err(|error| format!("{}: {error}", path.display()))
 }
 
 #[cfg(test)]

@@ -12,27 +12,24 @@ use config::{Effective, Loaded, Rule};
 use router::{Ask, Host, Rules, Verdict};
 
 use super::commands::Given;
-use super::{MISUSED, verdict};
+use super::{MISUSED, out, verdict};
 
 pub(super) fn explain(given: &Given) -> ExitCode {
     let client = match Client::read(given) {
         Ok(client) => client,
         Err(what) => return misused(&what),
     };
-    let Some(loaded) = verdict::load(Path::new(&given.operand), verdict::Place::Aside) else {
-        return ExitCode::FAILURE;
-    };
+    let Some(loaded) = verdict::load(Path::new(&given.operand)) else { return ExitCode::FAILURE };
     match explained(&client, &loaded) {
         Ok((text, found)) => {
-            print!("{text}");
-            if found { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+            out::answer(&text, if found { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
         Err(what) => misused(&what),
     }
 }
 
 fn misused(what: &str) -> ExitCode {
-    eprintln!("pooler explain: {what}");
+    out::aside(&format!("pooler explain: {what}"));
     ExitCode::from(MISUSED)
 }
 

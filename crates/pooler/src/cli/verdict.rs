@@ -6,68 +6,52 @@ use std::process::ExitCode;
 use config::{Diagnostic, Diagnostics, Format, Loaded, Secrets, Severity};
 
 use super::commands::Given;
+use super::out;
 
-/// Where complaints go.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Place {
-    /// To standard output: they are the answer.
-    Answer,
-    /// To standard error, beside the answer.
-    Aside,
-}
-
-impl Place {
-    fn say(self, line: &str) {
-        match self {
-            Place::Answer => println!("{line}"),
-            Place::Aside => eprintln!("{line}"),
-        }
-    }
-}
-
-/// Prints every complaint; the exit status is whether the file can be used.
+/// Every complaint is the answer; the exit status is whether the file can be used.
 pub(super) fn check(file: &Path) -> ExitCode {
-    match load(file, Place::Answer) {
-        Some(loaded) => {
-            println!("{}: valid{}", file.display(), counted(&loaded.warnings));
-            ExitCode::SUCCESS
-        }
-        None => ExitCode::FAILURE,
+    let (loaded, mut said) = read(file);
+    if let Some(loaded) = &loaded {
+        said.push(format!("{}: valid{}", file.display(), counted(&loaded.warnings)));
     }
+    let status = if loaded.is_some() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+    out::answer(&format!("{}\n", said.join("\n")), status)
 }
 
 /// Prints the configuration in force. Its complaints are told aside, so that the output can be
 /// loaded.
 pub(super) fn dump(given: &Given) -> ExitCode {
     let file = Path::new(&given.operand);
-    let Some(loaded) = load(file, Place::Aside) else { return ExitCode::FAILURE };
+    let Some(loaded) = load(file) else { return ExitCode::FAILURE };
     let format = match given.text("format").as_deref() {
         Some("conf") => Format::Conf,
         Some(_) => Format::Yaml,
         None => Format::of(file),
     };
     let secrets = if given.has("show-secrets") { Secrets::Shown } else { Secrets::Masked };
-    print!("{}", config::dump(&loaded, format, secrets));
-    ExitCode::SUCCESS
+    out::answer(&config::dump(&loaded, format, secrets), ExitCode::SUCCESS)
 }
 
-/// The configuration; its complaints are printed. None when it cannot be used.
-pub(super) fn load(file: &Path, place: Place) -> Option<Loaded> {
+/// The configuration; its complaints are told aside. None when it cannot be used.
+pub(super) fn load(file: &Path) -> Option<Loaded> {
+    let (loaded, said) = read(file);
+    said.iter().for_each(|line| out::aside(line));
+    loaded
+}
+
+/// The configuration, if it can be used, and its complaints.
+fn read(file: &Path) -> (Option<Loaded>, Vec<String>) {
     match config::check(file) {
         Ok(loaded) => {
-            loaded.warnings.iter().for_each(|warning| tell(warning, place));
-            Some(loaded)
+            let said = loaded.warnings.iter().map(Diagnostic::picture).collect();
+            (Some(loaded), said)
         }
         Err(Diagnostics(errors)) => {
-            errors.iter().for_each(|error| tell(error, place));
-            place.say(&format!("{}: not valid{}", file.display(), counted(&errors)));
-            None
+            let mut said: Vec<String> = errors.iter().map(Diagnostic::picture).collect();
+            said.push(format!("{}: not valid{}", file.display(), counted(&errors)));
+            (None, said)
         }
     }
-}
-
-fn tell(diagnostic: &Diagnostic, place: Place) {
-    place.say(&diagnostic.picture());
 }
 
 /// `, 2 errors, 1 warning`

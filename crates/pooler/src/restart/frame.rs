@@ -1,11 +1,12 @@
 //! Frames: what the old and the new process say to each other, and how that looks in bytes: four
 //! bytes of length, one of kind, the body. Both sides are trusted programs, but not of one version:
-//! `Listeners`, `Serving` and `Lead` stay as they are for ever; the first two tell the version of
-//! all else, and between two versions nothing else is said.
+//! `Listeners`, `Serving` and `Lead` only grow at their ends, for ever; the first two tell the
+//! version of all else, and between two versions nothing else is said.
 
 use std::io;
 
 use super::luggage::Reader;
+use crate::keyring::Salts;
 
 /// Of the frames and of the luggage in them. Between different versions no clients are handed over.
 pub(super) const VERSION: u16 = 2;
@@ -26,8 +27,8 @@ const REASON_BYTES_MAX: usize = 512;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Frame {
     /// From the old one, the first of all: its listening sockets come with it, and with as many
-    /// further ones as there are `more`.
-    Listeners { version: u16, more: bool },
+    /// further ones as there are `more`. A program from before there were `salts` sends none.
+    Listeners { version: u16, more: bool, salts: Option<Salts> },
     /// From the new one: clients can come.
     Serving { version: u16 },
     /// From the old one: whoever watches over us knows that the new one is the main process.
@@ -58,9 +59,10 @@ impl Frame {
     pub(super) fn bytes(&self) -> Vec<u8> {
         let mut bytes = vec![0; HEADER_BYTES];
         let kind = match self {
-            Frame::Listeners { version, more } => {
+            Frame::Listeners { version, more, salts } => {
                 bytes.extend(version.to_be_bytes());
                 bytes.push(u8::from(*more));
+                bytes.extend(salts.iter().flatten());
                 LISTENERS
             }
             Frame::Serving { version } => {
@@ -113,7 +115,10 @@ impl Frame {
         let mut reader = Reader::new(body);
         let mut read = || {
             Some(match kind {
-                LISTENERS => Frame::Listeners { version: reader.u16()?, more: reader.u8()? != 0 },
+                LISTENERS => {
+                    let (version, more) = (reader.u16()?, reader.u8()? != 0);
+                    Frame::Listeners { version, more, salts: reader.array() }
+                }
                 SERVING => Frame::Serving { version: reader.u16()? },
                 LEAD => Frame::Lead,
                 CLIENT => Frame::Client { ticket: reader.u64()?, luggage: reader.rest().to_vec() },
@@ -138,7 +143,8 @@ mod tests {
     #[test]
     fn frames_come_out_as_they_went_in() {
         for frame in [
-            Frame::Listeners { version: 7, more: true },
+            Frame::Listeners { version: 7, more: true, salts: Some([3; 32]) },
+            Frame::Listeners { version: 7, more: false, salts: None },
             Frame::Serving { version: 513 },
             Frame::Lead,
             Frame::Client { ticket: 1 << 40, luggage: b"all of it".to_vec() },

@@ -13,6 +13,7 @@ use super::line::{self, Letter, Line, Outbox};
 use super::luggage::Luggage;
 use crate::backend;
 use crate::face::Stage;
+use crate::keyring::Salts;
 use crate::log::Who;
 use crate::session;
 use crate::shared::Shared;
@@ -79,7 +80,10 @@ impl Inheritance {
         let mut elder = Elder { parent: self.parent, line: None, version: 0 };
         if let Some(line) = self.line {
             match Line::start(line).and_then(|line| elder.listen_to(line)) {
-                Ok(more) => sockets.extend(more),
+                Ok((more, salts)) => {
+                    sockets.extend(more);
+                    salts.into_iter().for_each(|salts| shared.keyring.inherit(salts));
+                }
                 Err(error) => say(shared, &format!("the old process left nothing: {error}")),
             }
         }
@@ -95,18 +99,18 @@ impl Inheritance {
 }
 
 impl Elder {
-    /// The listening sockets, which come first.
-    fn listen_to(&mut self, line: Line) -> Result<Vec<OwnedFd>, machine::Error> {
+    /// The listening sockets, which come first, and what made-up salts are made of.
+    fn listen_to(&mut self, line: Line) -> Result<(Vec<OwnedFd>, Option<Salts>), machine::Error> {
         let deadline = Deadline::after(LISTENERS_TIMEOUT);
         let mut sockets = Vec::new();
         loop {
             match line::read(&line.reads, VERSION, deadline)? {
-                Some((Frame::Listeners { version, more }, came)) => {
+                Some((Frame::Listeners { version, more, salts }, came)) => {
                     sockets.extend(came);
                     self.version = version;
                     if !more {
                         self.line = Some(line);
-                        return Ok(sockets);
+                        return Ok((sockets, salts));
                     }
                 }
                 _ => return Err(machine::Error::Closed),

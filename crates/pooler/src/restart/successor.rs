@@ -199,7 +199,8 @@ impl Raise {
     fn meet(&self, line: &Line, mut sockets: Vec<OwnedFd>) -> Result<u16, machine::Error> {
         loop {
             let rest = sockets.split_off(sockets.len().min(DESCRIPTORS_MAX));
-            let frame = Frame::Listeners { version: VERSION, more: !rest.is_empty() };
+            let (more, salts) = (!rest.is_empty(), Some(*self.shared.keyring.salts()));
+            let frame = Frame::Listeners { version: VERSION, more, salts };
             let letter = Letter { frame, descriptors: sockets, sent: None };
             line.outbox.post(letter).map_err(|_| machine::Error::Closed)?;
             if rest.is_empty() {

@@ -419,6 +419,7 @@ impl Login<'_> {
         let shared = Arc::clone(self.shared);
         let Admitted { home, own, places, notified, standing, rest, lease } = admitted;
         if let Some(lease) = lease {
+            self.voice.session("main", format_args!("replication connection"));
             let pipe = Pipe::new(self.client, lease, rest);
             let ending = pipe.run(&notified, &standing, &self.voice);
             home.failed(&ending);

@@ -113,7 +113,7 @@ pub(super) const FAMILIES: &[Family] = &[
     gauge("odyssey_log_lines_queued", "Lines that wait for the log's writer.", |it, out| {
         out.one(it.shared.log.queued());
     }),
-    counter("odyssey_log_lines_dropped_total", "Lines lost, the queue being full.", |it, out| {
+    counter("odyssey_log_lines_dropped_total", "Lines lost: no room, or no place for them.", |it, out| {
         out.one(it.shared.log.dropped());
     }),
     counter("odyssey_dns_queries_total", "Questions for names of hosts.", |it, out| {

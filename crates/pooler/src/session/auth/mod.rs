@@ -140,15 +140,15 @@ pub(super) fn pause(voice: &Voice, client: &Stream, deadline: Deadline, ending: 
     }
 }
 
-/// The body of the client's next PasswordMessage (SASL responses are ones too); as Odyssey,
-/// anything else is skipped until the login times out.
+/// The body of the client's next message, which must be a PasswordMessage (SASL responses are ones
+/// too). Odyssey skips anything else until the login times out; PostgreSQL answers.
 fn receive_password(dialog: &mut Dialog<'_>) -> Result<Vec<u8>, Ending> {
-    loop {
-        let (kind, body) = dialog.receive()?;
-        match kind {
-            tag::PASSWORD => return Ok(body.to_vec()),
-            tag::TERMINATE => return Err(Ending::ClientGone),
-            _ => {}
+    match dialog.receive()? {
+        (tag::PASSWORD, body) => Ok(body.to_vec()),
+        (tag::TERMINATE, _) => Err(Ending::ClientGone),
+        (other, _) => {
+            let text = format!("expected password response, got message type {other}");
+            Err(no_proof(Notice::fatal("08P01", text.clone()), text))
         }
     }
 }

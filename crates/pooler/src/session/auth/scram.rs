@@ -105,6 +105,10 @@ impl Candidate<'_> {
             Failure::Malformed("SASLInitialResponse") => {
                 ("28000", "malformed SASLInitialResponse message")
             }
+            Failure::LongNonce => {
+                let text = "malformed SASLInitialResponse message: the nonce is too long";
+                ("28000", text)
+            }
             Failure::UnsupportedMechanism => ("28000", "unsupported SASL authorization mechanism"),
             Failure::NonceMismatch => {
                 ("28000", "malformed client SASLResponse: nonce doesn't match")

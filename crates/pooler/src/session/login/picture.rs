@@ -91,10 +91,14 @@ impl Login<'_> {
 
     /// Is there memory for one more client?
     fn mind_memory(&self) -> Result<(), Ending> {
-        match self.shared.soft_oom.load(Ordering::Relaxed) {
-            true => Err(Ending::Login(Notice::fatal("53200", "soft out of memory"))),
-            false => Ok(()),
+        let used = self.shared.soft_oom.load(Ordering::Relaxed);
+        if used == 0 {
+            return Ok(());
         }
+        let kb = used / 1024;
+        let text = format_args!("drop connection due to soft oom (usage is {kb} KB)");
+        self.voice.error("startup", text);
+        Err(Ending::Login(Notice::fatal("53200", "soft out of memory")))
     }
 
     /// What servers of this route report; the first client of a route opens one to ask it. A

@@ -33,6 +33,9 @@ pub const ITERATIONS_DEFAULT: u32 = 4096;
 pub const ITERATIONS_MAX: u32 = 1_000_000;
 /// Random bytes of each half of the nonce; PostgreSQL's SCRAM_RAW_NONCE_LEN.
 pub const NONCE_BYTES: usize = 18;
+/// Of a client's half, written: libpq sends 24, no driver a hundred. The RFC has no bound, and what
+/// is said twice in each exchange needs one.
+pub const NONCE_CHARACTERS_MAX: usize = 256;
 /// PostgreSQL's SCRAM_DEFAULT_SALT_LEN.
 pub const SALT_BYTES: usize = 16;
 const KEY_BYTES: usize = 32;
@@ -53,6 +56,8 @@ pub enum Failure {
     AuthorizationIdentity,
     /// The peer insists on something unknown (`m=`): 0A000.
     MandatoryExtension,
+    /// The client's nonce has more than [`NONCE_CHARACTERS_MAX`].
+    LongNonce,
     /// The nonce is not the one of this exchange.
     NonceMismatch,
     /// The client's last message repeats another header than its first one had.
@@ -84,6 +89,7 @@ impl fmt::Display for Failure {
             Failure::MandatoryExtension => {
                 f.write_str("SCRAM: mandatory extensions are not supported")
             }
+            Failure::LongNonce => f.write_str("SCRAM: the nonce is too long"),
             Failure::NonceMismatch => f.write_str("SCRAM: the nonce does not match"),
             Failure::BindingMismatch => f.write_str("SCRAM: the header does not match"),
             Failure::WrongProof => f.write_str("SCRAM: wrong password"),

@@ -3,8 +3,9 @@
 
 use base64::Engine as _;
 
-use super::{Attributes, BASE64, ClientKeys, Failure, NONCE_BYTES, ScramVerifier};
+use super::{Attributes, BASE64, ClientKeys, Failure, ScramVerifier};
 use super::{MECHANISM, MECHANISM_PLUS};
+use super::{NONCE_BYTES, NONCE_CHARACTERS_MAX};
 use super::{hmac, key, nonce, xor};
 
 /// After server-first: waits for the proof.
@@ -78,6 +79,9 @@ impl Server {
         let mut attributes = Attributes::new(bare);
         attributes.expect(b'n', "user name")?; // PostgreSQL's is in the startup packet
         let client_nonce = nonce(attributes.expect(b'r', "nonce")?)?;
+        if client_nonce.len() > NONCE_CHARACTERS_MAX {
+            return Err(Failure::LongNonce);
+        }
         attributes.end()?;
         let nonce = format!("{client_nonce}{own_nonce}");
         let salt = BASE64.encode(&verifier.salt);

@@ -119,6 +119,9 @@ fn a_client_first_message_is_checked() {
     check(b"n,,n=,r=", Err(Failure::Malformed("nonce")));
     check(b"n,,n=,r=a b", Err(Failure::Malformed("nonce")));
     check(b"n,,n=,r=a\0", Err(Failure::Malformed("nonce")));
+    let with = |count: usize| [b"n,,n=,r=", &*b"x".repeat(count)].concat();
+    check(&with(NONCE_CHARACTERS_MAX), Ok(()));
+    check(&with(NONCE_CHARACTERS_MAX + 1), Err(Failure::LongNonce));
     check(b"n,,n=,r=\xff", Err(Failure::Malformed("nonce")));
     check(b"n,,n=,r=abc,", Err(Failure::Malformed("attribute")));
     check(b"n,,n=,r=abc,x", Err(Failure::Malformed("attribute")));
