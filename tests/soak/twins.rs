@@ -32,8 +32,8 @@ struct Told {
 }
 
 impl Told {
-    /// In a failed transaction a statement that its server lacks cannot be prepared: what else is
-    /// wrong with a request is not told then.
+    /// In a failed transaction a statement that its server lacks cannot be prepared: whatever
+    /// else there is to say about it is not told then.
     fn fails_like(&self, twin: &Told) -> bool {
         let requests = |told: &'_ Told| -> Vec<Vec<String>> {
             let ends = |message: &String| message.starts_with("Z ");
@@ -57,15 +57,13 @@ impl Told {
     }
 }
 
-/// Is it refused, in a failed transaction, for another reason than its twin?
+/// Is it refused, in a failed transaction, and its twin for another reason or not at all?
 fn fails(own: &[String], twin: &[String]) -> bool {
     let ends = |last: &String| last == "Z \"E\"" || last.starts_with("E "); // behind a Flush
     let failed = |told: &[String]| told.last().is_some_and(ends);
     let refused = |message: &String| message.starts_with("E ") && message.contains("\"C25P02\"");
-    let errors = |told: &[String]| told.iter().filter(|m| m.starts_with("E ")).count();
     let first = own.iter().zip(twin).find(|(own, other)| own != other);
-    let alike = failed(own) && failed(twin) && errors(own) == errors(twin);
-    alike && first.is_some_and(|(own, _)| refused(own))
+    failed(own) && failed(twin) && first.is_some_and(|(own, _)| refused(own))
 }
 
 /// Why a client's life through the pooler is not that of its twin.
