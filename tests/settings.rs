@@ -11,7 +11,7 @@ mod rejected;
 mod rules;
 mod transactions;
 
-use crate::support::{Login, Play, Postgres, Wire};
+use crate::support::{Login, Play, Postgres, Setup, Wire};
 
 fn wire() -> Wire {
     Wire::new()
@@ -130,6 +130,27 @@ fn a_client_is_told_what_it_set_whatever_the_server_had_before() {
              b: reset all => RESET",
         )
         .as_direct();
+}
+
+/// Against a pooler that tells everybody what it told the last client of the route.
+#[test]
+fn each_client_of_a_route_is_told_its_own_at_login() {
+    let pooler = Setup::transaction(2).start();
+    let login = || Login::new("app", "postgres");
+    let told = |login: &Login| {
+        let parameters = pooler.login(login).parameters;
+        ["TimeZone", "application_name"].map(|name| parameters[name].clone())
+    };
+    let plain = told(&login());
+    let tokyo = login().option("TimeZone", "Asia/Tokyo");
+    let named = login().option("application_name", "named");
+    for _ in 0..2 {
+        assert_eq!(told(&tokyo)[0], "Asia/Tokyo");
+        assert_eq!(told(&tokyo), ["Asia/Tokyo", plain[1].as_str()]);
+        assert_eq!(told(&named), [plain[0].as_str(), "named"]);
+        assert_eq!(told(&login()), plain);
+    }
+    pooler.stop();
 }
 
 /// `set_config` is a SELECT: its tag tells nothing. Seen to fail: a pooler that goes by tags.

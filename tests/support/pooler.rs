@@ -240,6 +240,11 @@ impl Pooler {
         process::memory_kib(self.pid(), "VmHWM")
     }
 
+    /// What all its threads that live have used of processors.
+    pub fn cpu(&self) -> Duration {
+        process::cpu(self.pid())
+    }
+
     pub fn is_alive(&mut self) -> bool {
         self.process.child.try_wait().unwrap().is_none()
     }

@@ -10,6 +10,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 const WATCH: &str = r#"trap "" INT TERM HUP
 if read -r word && [ "$word" = done ]; then rm -rf "$2"; exit 0; fi
@@ -158,6 +159,15 @@ pub fn memory_kib(pid: u32, figure: &str) -> u64 {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("the process is alive");
     let line = status.lines().find(|l| l.starts_with(figure)).expect("a known figure");
     line.split_whitespace().nth(1).and_then(|n| n.parse().ok()).expect("a number of kB")
+}
+
+/// What the threads of a process that live have used of processors.
+pub fn cpu(pid: u32) -> Duration {
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).expect("the process is alive");
+    let stats = threads.flatten().map(|thread| thread.path().join("schedstat"));
+    let texts = stats.filter_map(|path| fs::read_to_string(path).ok()); // some end meanwhile
+    let nanos = |text: String| text.split(' ').next()?.parse::<u64>().ok();
+    Duration::from_nanos(texts.filter_map(nanos).sum())
 }
 
 /// Runs a command to its end and returns (success, stdout, stderr).

@@ -438,9 +438,11 @@ pub fn yield_now() {
     }
 }
 
-/// Goes on at the end of this turn, when the coroutines that are ready have run; no poll comes
-/// between. For one that has just given something away and has only a farewell left to say: who got
-/// it can use it now. Without effect where [`yield_now`] has none.
+/// Goes on when the coroutines that are ready have run, and those that a few further polls find
+/// ready: after eight polls at the latest, some 0.1 ms under full load, and at once where nobody
+/// else has anything to do. For one that has just given something away and has only a farewell left
+/// to say: who got it can use it now, and many farewells at once wake their readers once. Without
+/// effect where [`yield_now`] has none.
 pub fn step_aside() {
     if let Ok((machine, task)) = Machine::running()
         && !thread::panicking()

@@ -262,6 +262,11 @@ impl Machine {
         self.current.replace(None);
     }
 
+    /// How many stepped aside.
+    pub(crate) fn late(&self) -> usize {
+        self.late.borrow().len()
+    }
+
     pub(crate) fn has_late(&self) -> bool {
         !self.late.borrow().is_empty()
     }

@@ -175,9 +175,11 @@ fn leave_last<'scope>(
 fn lengthen<'scope>(job: Box<dyn FnOnce() + 'scope>) -> Box<dyn FnOnce()> {
     // SAFETY: only the lifetime changes. `Scope::spawn` alone calls this, with a job that holds a
     // member of the scope until all it borrows is dropped; `Scope::end` does not return, and does
-    // not unwind, before there is no member; and `scope` calls it in every case. A stack is never
-    // taken from a coroutine that has not left it, so no scope is skipped: one that waits for ever
-    // keeps what its children borrow for ever.
+    // not unwind, before there is no member; and `scope` calls it in every case. A job that could
+    // not be started is dropped inside of `Scope::spawn`, whose caller is the body of the scope or
+    // one of its children. What a child returned may borrow, too: the handle it is in cannot leave
+    // the scope. A stack is never taken from a coroutine that has not left it, so no scope is
+    // skipped: one that waits for ever keeps what its children borrow for ever.
     unsafe { mem::transmute::<Box<dyn FnOnce() + 'scope>, Box<dyn FnOnce()>>(job) }
 }
 

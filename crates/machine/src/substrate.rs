@@ -53,8 +53,9 @@ fn words(stack_bytes: usize) -> usize {
 /// Starts a coroutine on worker `k`, from any thread. For reactors only.
 pub(crate) fn spawn_on(k: usize, body: impl FnOnce() + Send + 'static) -> io::Result<()> {
     let builder = Builder::new().id(k);
-    // SAFETY: may asks that thread-locals are not trusted across switches; a reactor never switches
-    // away from its worker, so it never changes threads.
+    // SAFETY: may asks that thread-locals are not trusted across switches, and a reactor never
+    // switches away from its worker, so it never changes threads; and that nobody outgrows his
+    // stack, below which lies a guard page.
     unsafe { builder.spawn(body) }.map(drop)
 }
 
@@ -122,9 +123,13 @@ impl Coroutine {
 
     /// Leaves the stack until somebody resumes it. It must be the coroutine that runs.
     pub(crate) fn park(&self) {
+        debug_assert!(self.generator.try_borrow().is_err(), "it runs");
         let here = 0;
         self.rests.set(&raw const here);
-        // SAFETY: set when the body began; the body runs now, so the exit on its stack is alive.
+        // SAFETY: the caller is what this runs (of machine's two calls, one is on the stack itself
+        // and one looks for the stack of the task that runs). So the body has begun, which set the
+        // exit, and has not ended: the exit on its stack is alive. Its owner does nothing with it,
+        // and nobody else makes a reference of it, also not during the switch.
         unsafe { &mut *self.exit.get() }.yield_with(());
     }
 }

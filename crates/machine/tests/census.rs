@@ -95,8 +95,7 @@ fn everybody_is_told_with_what_it_waits_for() {
     });
 }
 
-/// Seen to fail: an answer by a coroutine of the machine asked, while another blocks the thread,
-/// and no deadline on the side of who asks.
+/// Seen to fail: no deadline on the side of who asks, be it a thread or a coroutine.
 #[test]
 fn a_machine_that_does_not_turn_is_told_as_that() {
     let (sender, blocked) = mpsc::channel();

@@ -186,6 +186,27 @@ fn a_permit_is_never_lost_between_threads() {
     });
 }
 
+/// Permits come and go while one waits for his and another gives up. Seen to fail: a size that is
+/// written down and wakes nobody, and one who gives up and keeps what came.
+#[test]
+fn a_new_size_reaches_who_waits() {
+    explore(3, || {
+        let semaphore = Semaphore::<Model>::new(0);
+        let users: Vec<_> = [Deadline::NEVER, impatient()]
+            .into_iter()
+            .map(|deadline| {
+                let semaphore = semaphore.clone();
+                thread::spawn(move || semaphore.acquire(deadline).map(drop))
+            })
+            .collect();
+        semaphore.resize(2);
+        semaphore.resize(1); // one of two may be in use: it ends when it comes back
+        let ended: Vec<_> = users.into_iter().map(|user| user.join().unwrap()).collect();
+        assert!(ended[0].is_ok());
+        assert_eq!((semaphore.available(), semaphore.in_use()), (1, 0));
+    });
+}
+
 /// Two senders for one place; one receiver gives up now and then, and the sender too.
 #[test]
 fn a_value_is_never_lost_between_threads() {

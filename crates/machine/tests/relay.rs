@@ -4,11 +4,12 @@
 
 mod common;
 
-use common::{engine, on, pair, soon};
+use common::{engine, on, pair, soon, until};
 use machine::{
     Deadline, Error, Interest, JoinHandle, Notified, Progress, RelayEnd, RelayLimits, Relayed,
     Side, Stream, Woken, relay, wait_any,
 };
+use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 const SHORT: Duration = Duration::from_millis(20);
@@ -70,7 +71,7 @@ fn wait_one(stream: &Stream, interest: Interest) {
 /// fail: a relay that finishes a write in one direction before it looks at the other.
 #[test]
 fn a_server_that_writes_before_it_reads() {
-    const BYTES: usize = 24 << 20;
+    const BYTES: usize = 48 << 20; // far more than four sockets hold
     on(0, || {
         let (client, server, relay) = relayed(RelayLimits::NONE);
         let serves = move || {
@@ -103,7 +104,39 @@ fn an_end_is_passed_on_and_the_other_direction_goes_on() {
     });
 }
 
-/// Seen to fail: a relay that ends with the first failed write.
+/// The server has gone, a write to it fails, and what it said before waits for a client that reads
+/// nothing yet. Seen to fail: a relay that ends with the first failed write.
+#[test]
+fn what_was_said_before_a_failed_write_is_delivered() {
+    on(0, || {
+        let ((client, left), (server, right)) = (unix_pair(), unix_pair());
+        let limits = RelayLimits::NONE;
+        let relay = machine::spawn("relay", move || relay(&left, &right, &limits)).unwrap();
+        let (words, mut said) = (pattern(4 << 20, 4), 0);
+        until("all places are full", || {
+            let before = said;
+            while let Progress::Done(n) = server.try_write(&words[said..]).unwrap() {
+                said += n;
+            }
+            said == before
+        });
+        drop(server);
+        client.write_all(b"too late", soon()).unwrap();
+        machine::sleep(SHORT).unwrap(); // the relay hears that nobody takes it
+        assert!(read_all(&client) == words[..said], "byte for byte");
+        let relayed = relay.join(soon()).unwrap();
+        let expected = matches!(relayed.end, RelayEnd::Broken { side: Side::Right, .. });
+        assert!(expected, "{:?}", relayed.end);
+        assert_eq!(relayed.to_left_bytes, said as u64);
+    });
+}
+
+/// Two ends that hold what they were given until it is read, whoever has gone.
+fn unix_pair() -> (Stream, Stream) {
+    let (a, b) = UnixStream::pair().unwrap();
+    (Stream::from_fd(a.into()).unwrap(), Stream::from_fd(b.into()).unwrap())
+}
+
 #[test]
 fn last_words_of_who_hangs_up_are_delivered() {
     on(0, || {

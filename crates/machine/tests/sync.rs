@@ -303,7 +303,7 @@ fn a_channel_and_a_stream_are_waited_for_together() {
 }
 
 /// Two machines and plain threads, all sending; two machines receiving, now and then giving up.
-/// Seen to fail: a grant that wakes before it is written down.
+/// Seen to fail: a notifier that posts its letter before it sets the flag.
 #[test]
 fn a_crowd_on_two_machines_loses_nothing() {
     const EACH: usize = 3_000;

@@ -14,7 +14,7 @@ use router::{CancelKeys, ClientId, ClientKey, ClientLimit, Parameters, Scope, St
 use wire::settings::Settings;
 
 use crate::auth_query::AuthQueries;
-use crate::backend::{Home, Route, Routes, Shown};
+use crate::backend::{Home, LastPicture, Route, Routes, Shown};
 use crate::checkers::Checkers;
 use crate::console::averages::Averages;
 use crate::console::{CONSOLES_MAX, ONLOOKERS_MAX};
@@ -219,7 +219,9 @@ impl Shared {
         let tally = Tally::new(self.rosters.len());
         let (errors, logins) = (Errors::default(), AtomicU64::new(0));
         let (shared, shown) = (Arc::clone(self), Shown::default());
-        let home = Arc::new(Home { shared, route, tally, errors, logins, shown, others });
+        let picture = LastPicture::default();
+        let home = Home { shared, route, tally, errors, logins, shown, picture, others };
+        let home = Arc::new(home);
         home.time();
         homes.insert(place, Arc::downgrade(&home));
         self.ledger.open();

@@ -135,8 +135,8 @@ mod tests {
     use std::sync::mpsc::channel;
     use std::time::Duration;
 
-    /// Against a socket that is closed here while another process has it: epoll would go on to tell
-    /// its events.
+    /// Seen to fail: a socket that is only closed here while another process has it. epoll goes on
+    /// to tell its events.
     #[test]
     fn a_socket_travels_in_a_message_and_leaves_no_trace_behind() {
         let engine = Engine::start(EngineConfig::default()).expect("one engine a process");

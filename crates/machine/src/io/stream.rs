@@ -387,23 +387,6 @@ impl Stream {
         Ok(self.io.shutdown_write()?)
     }
 
-    /// What has arrived, without taking it; a short answer says nothing about more. For the plain
-    /// text before TLS: what TLS has deciphered is not seen.
-    ///
-    /// # Errors
-    /// `Io`, `TimedOut`, `Cancelled`.
-    pub fn peek(&self, bytes: &mut [u8], deadline: Deadline) -> Result<usize, Error> {
-        loop {
-            while self.io.readable.get() {
-                match socket::peek(self.io.fd, bytes) {
-                    Ok(n) => return Ok(n),
-                    Err(error) => blocked(error, &self.io.readable)?,
-                }
-            }
-            wait_one(self, Interest::READ, deadline)?;
-        }
-    }
-
     /// What is known of its TLS; None if it speaks none.
     #[must_use]
     pub fn tls(&self) -> Option<Facts> {

@@ -117,19 +117,27 @@ pub fn take_input() -> io::Result<OwnedFd> {
     Ok(taken)
 }
 
+/// What was passed has an owner.
+static TAKEN: AtomicBool = AtomicBool::new(false);
+
 /// The descriptors, from 3 on, that whoever started us has passed; they do not survive an `exec`.
-/// To be called once, before anything else is opened.
+/// To be called before anything else is opened.
 ///
 /// # Errors
-/// One of them is not open, or there are other threads, which may have opened it.
+/// One of them is not open; there are other threads, which may have opened it; or they were taken
+/// before, and are somebody's.
 pub fn passed_descriptors(count: usize) -> io::Result<Vec<OwnedFd>> {
     alone()?;
+    if TAKEN.swap(true, Ordering::SeqCst) {
+        return Err(io::Error::other("what was passed to this process was taken before"));
+    }
     let numbers = (3..).take(count);
     let mut passed = Vec::with_capacity(count);
     for number in numbers {
         // SAFETY: takes no pointers. It fails where nothing is open.
         check(unsafe { libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) })?;
-        // SAFETY: it is open, and the protocol of the one who started us says that it is ours.
+        // SAFETY: it is open, the protocol of the one who started us says that it is ours, and
+        // nobody was given it before. That nothing of ours has opened it is the caller's to keep.
         passed.push(unsafe { OwnedFd::from_raw_fd(number) });
     }
     Ok(passed)
@@ -187,7 +195,8 @@ pub fn local_time() -> LocalTime {
     // SAFETY: a null pointer asks for nothing but the return value.
     let now = unsafe { libc::time(ptr::null_mut()) };
     let mut parts = MaybeUninit::<libc::tm>::zeroed();
-    // SAFETY: both places are ours; the C library reads TZ, which nobody here ever sets.
+    // SAFETY: both places are ours; the C library reads TZ, and the environment is changed only by
+    // `Title::claim`, when there is no other thread.
     unsafe { libc::localtime_r(&raw const now, parts.as_mut_ptr()) };
     // SAFETY: all zeros are a value of that type, and so is what was written over them.
     let parts = unsafe { parts.assume_init() };
@@ -268,8 +277,9 @@ pub struct Title {
 
 impl Title {
     /// Takes the memory of our arguments and environment; the environment gets another place first,
-    /// so that it can be read on. Afterwards [`std::env::args`] tells nonsense. None if there are
-    /// other threads, which may be reading either; if it was claimed before; or without /proc.
+    /// so that it can be read on. Afterwards [`std::env::args`] tells nonsense, and must not be
+    /// asked while another thread sets a title. None if there are other threads, which may be
+    /// reading either; if it was claimed before; or without /proc.
     pub fn claim() -> Option<Title> {
         alone().ok()?;
         let (start, end) = area(&fs::read_to_string("/proc/self/stat").ok()?)?;
@@ -288,7 +298,8 @@ impl Title {
         let text = CString::new(text).unwrap_or_default();
         let shown = text.as_bytes().len().min(self.bytes - 1);
         // SAFETY: the kernel gave us this memory for our arguments and environment, writable and
-        // for our whole life; `claim` made us its only user.
+        // for our whole life; `claim` gave the environment another place, and there is one title.
+        // Who asks for the arguments reads it, and has been told when not to.
         unsafe { ptr::write_bytes(self.start, 0, self.bytes) };
         // SAFETY: as above; `shown` is less than both lengths, and the last byte stays zero.
         unsafe { ptr::copy_nonoverlapping(text.as_ptr().cast(), self.start, shown) };

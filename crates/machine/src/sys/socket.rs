@@ -216,12 +216,6 @@ pub(crate) fn recv(fd: RawFd, bytes: &mut [u8]) -> io::Result<usize> {
     length(n as isize)
 }
 
-/// As [`recv`], and what was read stays.
-pub(crate) fn peek(fd: RawFd, bytes: &mut [u8]) -> io::Result<usize> {
-    // SAFETY: the kernel writes at most the length of the slice into it.
-    length(unsafe { libc::recv(fd, bytes.as_mut_ptr().cast(), bytes.len(), libc::MSG_PEEK) })
-}
-
 /// See [`recv`].
 pub(crate) fn send(fd: RawFd, bytes: &[u8]) -> io::Result<usize> {
     let (from, count, none) = (bytes.as_ptr(), bytes.len(), ptr::null_mut::<libc::c_void>());

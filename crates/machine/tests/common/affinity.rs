@@ -1,6 +1,6 @@
 //! No wait of any kind ends on another thread than it began on, whoever ends it: its deadline, its
-//! cancellation, another machine. Seen to fail: stacks spawned on any worker instead of their own
-//! (the engine does not start, by its own proof; without the proof, here).
+//! cancellation, another machine. Seen to fail: a reactor that sleeps by a timer of may, which
+//! wakes it on any worker. The engine does not start, by its own proof; without it this hangs.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use crate::waits::WAITS;

@@ -12,7 +12,7 @@ use wire::frame::{self, Side};
 use wire::tag::backend as tag;
 
 use super::waiting::Waiting;
-use super::{IdleServer, Lease, OpenFailure, Own, Server, Shown, Target, Waker};
+use super::{IdleServer, LastPicture, Lease, OpenFailure, Own, Server, Shown, Target, Waker};
 use crate::dialog::Patience;
 use crate::ending::Ending;
 use crate::errors::Errors;
@@ -43,6 +43,8 @@ pub struct Home {
     pub logins: AtomicU64,
     /// What clients showed that servers want to see.
     pub shown: Shown,
+    /// What the client that logged in last was told of its server.
+    pub picture: LastPicture,
     /// Those of the storage's other hosts, if this is that of the first one; clients are of that.
     pub others: Box<[Arc<Home>]>,
 }

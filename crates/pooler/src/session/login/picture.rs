@@ -13,7 +13,7 @@ use wire::{Notice, encode};
 use super::super::Voice;
 use super::super::belongings::{Belongings, shown};
 use super::{Login, split};
-use crate::backend::{Checkout, Home, Lease, Own};
+use crate::backend::{Checkout, Home, Lease, Own, Picture};
 use crate::ending::{Asked, Ending};
 use crate::tally::Span;
 
@@ -50,10 +50,9 @@ impl Login<'_> {
                 return Err(ending);
             }
         };
-        own.told = self.told(own, parameters);
-        for (name, value) in own.told.iter() {
-            encode::parameter_status(&mut bytes, name, value);
-        }
+        let picture = self.picture(source.home, own, parameters);
+        bytes.extend_from_slice(&picture.messages);
+        own.told = Arc::clone(&picture.told);
         encode::backend_key_data(&mut bytes, &split(key));
         encode::ready_for_query(&mut bytes, TransactionStatus::Idle);
         dialog.send(&bytes)?;
@@ -69,6 +68,22 @@ impl Login<'_> {
             ),
         );
         Ok(lease)
+    }
+
+    /// What the last client of the route was told, or a new one.
+    fn picture(&self, home: &Home, own: &Belongings, reported: Arc<Parameters>) -> Arc<Picture> {
+        if let Some(last) = home.picture.of(&reported, &own.wanted) {
+            return last;
+        }
+        let told = self.told(own, Arc::clone(&reported));
+        let mut messages = Vec::new();
+        for (name, value) in told.iter() {
+            encode::parameter_status(&mut messages, name, value);
+        }
+        let (wanted, messages) = (Arc::clone(&own.wanted), messages.into_boxed_slice());
+        let picture = Arc::new(Picture { reported, wanted, told, messages });
+        home.picture.replace(&picture);
+        picture
     }
 
     /// What a server reports, with what the client wants in it; nearly always there is nothing to
