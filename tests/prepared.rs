@@ -73,6 +73,8 @@ fn an_error_names_the_statement_it_is_about_whatever_was_said_behind_it() {
             parse("s").run("t", &[]).sync().run("t", &["1"]).sync(),
             "E/42P05 Z/I E/08P01 Z/I",
         )
+        .step('a', wire().parse("x", "select 2").sync(), "1 Z/I")
+        .step('a', wire().run("t", &["1"]).parse("", "execute x").sync(), "E/08P01 Z/I")
         .as_direct_on(&[Stage::One, Stage::Two, Stage::Roomy]);
 }
 

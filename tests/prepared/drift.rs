@@ -208,6 +208,18 @@ fn the_unnamed_statement_outlives_a_query_that_is_skipped() {
         .as_direct_on(&[Stage::One, Stage::Two, Stage::Roomy]);
 }
 
+/// Seen to fail: a pooler that thinks that DISCARD ALL takes the unnamed statement, too.
+#[test]
+fn the_unnamed_statement_outlives_a_discard_all_of_the_protocol() {
+    Play::new("unnamed behind DISCARD ALL")
+        .step('a', wire().parse("d", "discard all").parse("", "select 'kept'").sync(), "1 1 Z/I")
+        .step('a', wire().run("d", &[]).sync(), "2 n C Z/I")
+        .step('a', wire().run("", &[]).sync(), "2 T D C Z/I")
+        .step('a', wire().query("discard all"), "C Z/I")
+        .step('a', wire().run("", &[]).sync(), "E/26000 Z/I")
+        .as_direct_on(&[Stage::One, Stage::Two, Stage::Roomy]);
+}
+
 /// A batch that takes all names away before it speaks of one that its server lacks. Seen to fail: a
 /// pooler that puts in front of the Bind what the DISCARD ALL in front of that has taken away; one
 /// that gives back a name since its Close was skipped.

@@ -95,6 +95,21 @@ fn a_reset_that_was_refused_resets_nothing() {
         .as_direct();
 }
 
+/// Seen to fail: a pooler that holds back the data of a COPY until the COPY is done, since a RESET
+/// in front of it decides about what follows.
+#[test]
+fn data_of_a_copy_behind_a_reset_is_not_held_back() {
+    let copy = |text: &str| wire().query(text).copy_data(b"1\n").copy_done();
+    Play::new("copy behind a reset")
+        .before("create table if not exists held (i int); grant all on held to app")
+        .login('a', Login::new("app", "postgres").option("geqo", "off"))
+        .step('a', copy("reset geqo; copy held from stdin"), "C G C Z/I")
+        .lines("a: begin; reset geqo => BEGIN RESET /T")
+        .step('a', copy("copy held from stdin"), "G C Z/T")
+        .lines("a: show geqo => off /T\n a: rollback => ROLLBACK")
+        .as_direct();
+}
+
 #[test]
 fn savepoints_take_settings_back() {
     Play::new("savepoints")

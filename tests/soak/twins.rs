@@ -32,20 +32,17 @@ struct Told {
 }
 
 impl Told {
-    /// In a failed transaction a statement that its server lacks cannot be prepared: what else is
-    /// wrong with a request is not told then.
+    /// In a failed transaction a statement that its server lacks cannot be prepared: whatever
+    /// else there is to say about it is not told then.
     fn fails_like(&self, twin: &Told) -> bool {
-        let ends = |last: &String| last == "Z \"E\"" || last.starts_with("E "); // behind a Flush
-        let failed = |told: &Told| told.messages.last().is_some_and(ends);
-        let refused =
-            |message: &String| message.starts_with("E ") && message.contains("\"C25P02\"");
-        let errors = |told: &Told| told.messages.iter().filter(|m| m.starts_with("E ")).count();
-        let first = self.messages.iter().zip(&twin.messages).find(|(own, other)| own != other);
-        self.hung_up == twin.hung_up
-            && failed(self)
-            && failed(twin)
-            && errors(self) == errors(twin)
-            && first.is_some_and(|(own, _)| refused(own))
+        let requests = |told: &'_ Told| -> Vec<Vec<String>> {
+            let ends = |message: &String| message.starts_with("Z ");
+            told.messages.split_inclusive(ends).map(<[String]>::to_vec).collect()
+        };
+        let (own, other) = (requests(self), requests(twin));
+        let mut pairs = own.iter().zip(&other);
+        let same = self.parameters == twin.parameters && self.hung_up == twin.hung_up;
+        same && own.len() == other.len() && pairs.all(|(own, twin)| own == twin || fails(own, twin))
     }
 
     /// Who breaks the protocol is sent away, by PostgreSQL in its words and by us in ours.
@@ -58,6 +55,15 @@ impl Told {
     fn is_as_good_as(&self, twin: &Told) -> bool {
         self == twin || self.fails_like(twin) || self.ends_like(twin)
     }
+}
+
+/// Is it refused, in a failed transaction, and its twin for another reason or not at all?
+fn fails(own: &[String], twin: &[String]) -> bool {
+    let ends = |last: &String| last == "Z \"E\"" || last.starts_with("E "); // behind a Flush
+    let failed = |told: &[String]| told.last().is_some_and(ends);
+    let refused = |message: &String| message.starts_with("E ") && message.contains("\"C25P02\"");
+    let first = own.iter().zip(twin).find(|(own, other)| own != other);
+    failed(own) && failed(twin) && first.is_some_and(|(own, _)| refused(own))
 }
 
 /// Why a client's life through the pooler is not that of its twin.

@@ -232,6 +232,15 @@ impl Belongings {
         Some(before)
     }
 
+    /// A text of it speaks of its statement `name`. That cannot be taken back: what its batch said
+    /// before counts more.
+    pub fn speak_in_text(&mut self, name: &[u8]) {
+        if !self.spoke {
+            self.spoken_of.clear();
+            self.spoken_of.extend_from_slice(&name[..name.len().min(SPOKEN_BYTES_MAX)]);
+        }
+    }
+
     /// The statement of this name, or else the one it named last, has another result type now, and
     /// the client has been told: if it runs it again, it is prepared again. The others who know the
     /// old one are told, too.
@@ -298,10 +307,10 @@ impl Belongings {
         }
     }
 
-    /// DISCARD ALL; what is `pending` comes behind it.
+    /// DISCARD ALL; what is `pending` comes behind it. The unnamed statement stays, in PostgreSQL,
+    /// too.
     pub fn discarded(&mut self, pending: Vec<(Box<[u8]>, Interned)>) {
         self.deallocated(pending);
-        self.drop_unnamed();
         self.unpin();
         self.wanted = Arc::clone(&self.startup);
     }

@@ -286,7 +286,8 @@ impl Outflow {
         }
         // Never in the middle of a batch: the server would not answer what is being asked.
         let asking = core.holdings.is_asking_for_resets() && !core.conversation.is_open();
-        let held = !over || asking;
+        // What it copies is part of what was asked for.
+        let held = !(over || core.conversation.in_copy_in()) || asking;
         if held {
             self.passage.ahead(); // the rest of what may pass
         }

@@ -164,7 +164,7 @@ impl Translation<'_> {
             self.core.holdings.foresee_deallocate(shared);
         }
         let Some(statement) = found else { return Ok(None) };
-        let _ = self.own.speak_of(name, false);
+        self.own.speak_in_text(name);
         if deallocates {
             met.gone.push(significant_name(name).into());
         } else if scan::is_remarkable(statement_text(&statement)) {
