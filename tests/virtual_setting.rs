@@ -68,7 +68,7 @@ fn answers_come_in_the_order_of_the_questions() {
                 .query(begin)
                 .query(SHOW)
                 .query(sleep)
-                .query("set odyssey.target_session_attrs to 'read-only'")
+                .query("set odyssey.target_session_attrs to 'read-write'")
                 .query(SHOW)
                 .extended("select 'two'", &[])
                 .sync()
@@ -79,7 +79,7 @@ fn answers_come_in_the_order_of_the_questions() {
             let answers: Vec<Answer> = (0..8).map(|_| client.until_ready()).collect();
             let columns: Vec<String> = answers.iter().flat_map(Answer::column).collect();
             let columns = columns.join(" ");
-            assert!(columns.ends_with("any one read-only two read-only three"), "{columns}");
+            assert!(columns.ends_with("any one read-write two read-write three"), "{columns}");
             assert!(answers[1..].iter().all(|answer| answer.status() == status), "{mode} {begin}");
             client.query("set odyssey.target_session_attrs to any");
             client.query("rollback");
