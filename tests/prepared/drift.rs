@@ -195,6 +195,10 @@ fn the_unnamed_statement_outlives_a_query_that_is_skipped() {
     let run = || wire().run("", &[]).sync();
     let nothing = || wire().run("nothing", &[]);
     let query = |front: Wire| front.query("select 2").sync();
+    let version = Postgres::shared().admin().scalar("show server_version_num");
+    // Since 18 what is executed in front of a query is in one transaction with what is behind it.
+    let behind = if version.as_str() < "180000" { "Z/I" } else { "Z/T" };
+    let behind = format!("2 T D C T D C {behind}");
     Play::new("unnamed behind a skipped query")
         .step('a', wire().parse("", "select 'kept'").sync(), "1 Z/I")
         .flushed('a', query(nothing()), b'Z', "E/26000 Z/I")
@@ -202,7 +206,7 @@ fn the_unnamed_statement_outlives_a_query_that_is_skipped() {
         .flushed('a', query(nothing()).raw(&nothing().sync().0), b'Z', "E/26000 Z/I")
         .flushed('a', wire(), b'Z', "E/26000 Z/I")
         .step('a', run(), "2 T D C Z/I")
-        .flushed('a', query(wire().run("", &[])), b'Z', "2 T D C T D C Z/I")
+        .flushed('a', query(wire().run("", &[])), b'Z', &behind)
         .flushed('a', wire(), b'Z', "Z/I")
         .step('a', run(), "E/26000 Z/I")
         .as_direct_on(&[Stage::One, Stage::Two, Stage::Roomy]);
