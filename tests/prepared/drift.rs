@@ -195,21 +195,24 @@ fn the_unnamed_statement_outlives_a_query_that_is_skipped() {
     let run = || wire().run("", &[]).sync();
     let nothing = || wire().run("nothing", &[]);
     let query = |front: Wire| front.query("select 2").sync();
-    let version = Postgres::shared().admin().scalar("show server_version_num");
-    // Since 18 what is executed in front of a query is in one transaction with what is behind it.
-    let behind = if version.as_str() < "180000" { "Z/I" } else { "Z/T" };
-    let behind = format!("2 T D C T D C {behind}");
-    Play::new("unnamed behind a skipped query")
+    let play = Play::new("unnamed behind a skipped query")
         .step('a', wire().parse("", "select 'kept'").sync(), "1 Z/I")
         .flushed('a', query(nothing()), b'Z', "E/26000 Z/I")
         .step('a', run(), "2 T D C Z/I")
         .flushed('a', query(nothing()).raw(&nothing().sync().0), b'Z', "E/26000 Z/I")
         .flushed('a', wire(), b'Z', "E/26000 Z/I")
-        .step('a', run(), "2 T D C Z/I")
-        .flushed('a', query(wire().run("", &[])), b'Z', &behind)
-        .flushed('a', wire(), b'Z', "Z/I")
-        .step('a', run(), "E/26000 Z/I")
-        .as_direct_on(&[Stage::One, Stage::Two, Stage::Roomy]);
+        .step('a', run(), "2 T D C Z/I");
+    // PostgreSQL 18 itself is out of step behind a query in an open batch: the next one gets XX000,
+    // StartTransactionCommand: unexpected state STARTED.
+    let version = Postgres::shared().admin().scalar("show server_version_num");
+    let play = match version.as_str() < "180000" {
+        true => play
+            .flushed('a', query(wire().run("", &[])), b'Z', "2 T D C T D C Z/I")
+            .flushed('a', wire(), b'Z', "Z/I")
+            .step('a', run(), "E/26000 Z/I"),
+        false => play,
+    };
+    play.as_direct_on(&[Stage::One, Stage::Two, Stage::Roomy]);
 }
 
 /// Seen to fail: a pooler that thinks that DISCARD ALL takes the unnamed statement, too.

@@ -102,8 +102,13 @@ impl Postgres {
         postgres
     }
 
-    /// A standby of this one, which follows it.
-    pub fn standby(&self) -> Postgres {
+    /// A standby of this one, which follows it. None, and a word about it, where this PostgreSQL
+    /// has no program to make one.
+    pub fn standby(&self) -> Option<Postgres> {
+        if !self.has_program("pg_basebackup") {
+            println!("SKIPPED: no pg_basebackup in {}", self.bin.display());
+            return None;
+        }
         let dir = new_dir("pooler-test-standby");
         give_to_server(&dir);
         let mut backup = as_server_user(&self.bin.join("pg_basebackup"));
@@ -119,7 +124,7 @@ impl Postgres {
         let process = Watched::spawn(&mut server(&self.bin, &dir, port), dir.clone());
         let standby = Postgres { port, socket_dir: dir, bin: self.bin.clone(), process };
         standby.accepts();
-        standby
+        Some(standby)
     }
 
     /// Ends at once, as `pg_ctl stop -m immediate`.
