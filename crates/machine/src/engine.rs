@@ -41,7 +41,8 @@ const MAP_COUNT_DEFAULT: usize = 65_530;
 /// Called with the name of a coroutine that panicked and the words of its panic.
 pub type OnPanic = Arc<dyn Fn(&str, &str) + Send + Sync>;
 
-/// How the engine is built.
+/// How the engine is built. By default: one machine, stacks of 64 KiB of which 1024 are kept, and
+/// the ceiling that the system allows.
 pub struct EngineConfig {
     /// Threads with an event loop.
     pub machines: usize,
@@ -233,8 +234,8 @@ impl Engine {
     }
 
     /// Cancels every coroutine, drops parked sessions, joins the offload threads, and waits at most
-    /// five seconds for the coroutines to end. may's threads stay, asleep. Not to be called from a
-    /// coroutine: it blocks.
+    /// five seconds for the coroutines to end. The threads of the machines stay, asleep. Not to be
+    /// called from a coroutine: it blocks.
     pub fn shutdown(self) {
         let (done, ended) = mpsc::channel();
         for machine in &self.machines {
@@ -252,7 +253,9 @@ impl Engine {
 }
 
 /// Starts an engine, runs `main` as a coroutine of its first machine, and ends the engine when that
-/// returns: all there is to do for a program that is nothing but an engine.
+/// returns: all there is to do for a program that is nothing but an engine. Coroutines that still
+/// run then are cancelled (see [`Engine::shutdown`]). What `main` returns, a `Result` mostly, comes
+/// inside that of the engine.
 ///
 /// ```
 /// let answer = machine::run(machine::EngineConfig::default(), |engine| {

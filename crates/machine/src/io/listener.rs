@@ -205,6 +205,10 @@ impl Listener {
     /// # Ok::<(), Error>(())
     /// ```
     ///
+    /// It ends when its coroutine is cancelled ([`crate::JoinHandle::cancel`], or the end of the
+    /// engine); the connections it has taken live on, each until its own body returns. At the end
+    /// of the engine their waits fail with `Cancelled`.
+    ///
     /// # Errors
     /// `Cancelled`, `Closed`, `NotOnMachine`.
     pub fn serve(
