@@ -27,19 +27,13 @@ impl Home {
             return self.checkout_here(ask);
         }
         let rule = Arc::clone(&self.route.rule());
-        let order = self.order(&rule, ask.attrs);
-        let mut failure = NoServer::NoHost;
-        if rule.pool_acquire_fail_fast && order.len() > 1 {
-            for &host in &order {
-                let home = self.of_host(host);
-                if home.route.with(|pool| pool.has_one_to_give()) {
-                    match home.checkout_if_fit(ask, &rule)? {
-                        Ok(lease) => return Ok(lease),
-                        Err(one) => failure = one,
-                    }
-                }
-            }
+        let mut order = self.order(&rule, ask.attrs);
+        if rule.pool_acquire_fail_fast {
+            let waits =
+                |host: &usize| !self.of_host(*host).route.with(|pool| pool.has_one_to_give());
+            order.sort_by_cached_key(waits); // stable: else as before
         }
+        let mut failure = NoServer::NoHost;
         for host in order {
             match self.of_host(host).checkout_if_fit(ask, &rule)? {
                 Ok(lease) => return Ok(lease),
@@ -106,10 +100,8 @@ impl Home {
         let Some(lease) = self.keep_if_fit(lease, ask.attrs, rule.storage.status_max_age) else {
             return Ok(Err(NoServer::Unfit(ask.attrs)));
         };
-        let balancing = &rule.storage.balancing;
-        if let Some(client) = ask.client.filter(|_| ask.may_tell && balancing.near.len() > 1)
-            && balancing.tells
-        {
+        let tells = rule.storage.balancing.tells && rule.storage.endpoints.len() > 1;
+        if let Some(client) = ask.client.filter(|_| ask.may_tell && tells) {
             let address = &lease.server().core.target.address;
             waiting::tell(client, &format!("select host {address}"));
         }
