@@ -97,8 +97,7 @@ impl Hosts {
 
     /// The role of a host, if it was seen lately.
     pub fn role(&self, host: usize, max_age: Duration, now: Instant) -> Option<Role> {
-        let (role, seen) = self.known(host).role?;
-        is_fresh(seen, max_age, now).then_some(role)
+        self.known(host).role(max_age, now)
     }
 
     /// Somebody saw its role.
@@ -123,13 +122,19 @@ impl Hosts {
             Some(since) => *since = now, // this one looks again, for all
             None => {}
         }
-        let role = known.role.filter(|(_, seen)| is_fresh(*seen, max_age, now));
-        role.is_none_or(|(role, _)| role.suits(wish.attrs))
+        known.role(max_age, now).is_none_or(|role| role.suits(wish.attrs))
     }
 
     fn known(&self, host: usize) -> MutexGuard<'_, Known> {
         // Nothing panics under it, and nobody would go on with what a panic left behind.
         self.known[host].lock().unwrap_or_else(|_| std::process::abort())
+    }
+}
+
+impl Known {
+    fn role(&self, max_age: Duration, now: Instant) -> Option<Role> {
+        let (role, seen) = self.role?;
+        is_fresh(seen, max_age, now).then_some(role)
     }
 }
 
