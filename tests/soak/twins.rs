@@ -3,6 +3,7 @@
 //! same, message by message. It does not know what is right: PostgreSQL says so.
 
 mod alphabet;
+mod shrink;
 
 use crate::support::message::Message;
 use crate::support::play::in_words;
@@ -11,7 +12,6 @@ use alphabet::{Ends, LONG_NAME, Script, Step};
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::io::{self, ErrorKind};
-use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -162,9 +162,9 @@ fn pooled(pooler: &Pooler, script: &Script, twin: &[Told]) -> Result<(), Differs
     Ok(())
 }
 
-fn describe(seed: u64, script: &Script, twin: &[Told], differs: &Differs) -> String {
+fn describe(script: &Script, twin: &[Told], differs: &Differs) -> String {
     let Differs { step, told } = differs;
-    let mut text = format!("POOLER_TEST_SEED={seed}\n{:?}\n", script.options);
+    let mut text = format!("{:?}\n", script.options);
     for (number, said) in script.steps.iter().enumerate().take(step + 1) {
         let first = |message: &String| message.chars().take(1).collect::<String>();
         let told: Vec<String> = twin[number].messages.iter().map(first).collect();
@@ -187,30 +187,40 @@ fn describe(seed: u64, script: &Script, twin: &[Told], differs: &Differs) -> Str
 /// Some clients at once, over fewer servers.
 fn round(seed: u64, setup: &Setup) -> usize {
     let mut random = Seeded::from(seed);
-    let make = |number| Arc::new(Script::new(number, STEPS, &mut random));
-    let scripts: Vec<Arc<Script>> = (0..CLIENTS).map(make).collect();
-    prepare_tables();
-    let direct = scripts.iter().map(|script| {
-        let script = Arc::clone(script);
-        thread::spawn(move || directly(&script))
-    });
-    let direct: Vec<_> = direct.collect();
-    let twins: Vec<Vec<Told>> = direct.into_iter().map(|one| one.join().unwrap()).collect();
-    prepare_tables();
-    let pooler = Arc::new(setup.start());
-    let threads = scripts.iter().zip(twins).map(|(script, twin)| {
-        let (pooler, script) = (Arc::clone(&pooler), Arc::clone(script));
-        thread::spawn(move || match pooled(&pooler, &script, &twin) {
-            Ok(()) => None,
-            Err(differs) => Some(describe(seed, &script, &twin, &differs)),
-        })
-    });
-    let threads: Vec<_> = threads.collect();
-    let differences = threads.into_iter().filter_map(|one| one.join().unwrap());
-    let differences: Vec<String> = differences.collect();
-    assert!(differences.is_empty(), "{}", differences.join("\n\n"));
-    Arc::into_inner(pooler).expect("all threads are joined").stop();
+    let make = |number| Script::new(number, STEPS, &mut random);
+    let scripts: Vec<Script> = (0..CLIENTS).map(make).collect();
+    if let Some(differs) = play(setup, &scripts) {
+        eprintln!("POOLER_TEST_SEED={seed}\n{differs}\nand with as little as makes a difference:");
+        panic!("{}", shrink::shrink(setup, scripts).unwrap_or_default());
+    }
     CLIENTS * STEPS
+}
+
+/// Each of them by itself, and then all through the pooler: what somebody was told otherwise.
+fn play(setup: &Setup, scripts: &[Script]) -> Option<String> {
+    prepare_tables();
+    let twins: Vec<Vec<Told>> = thread::scope(|scope| {
+        let direct = scripts.iter().map(|script| scope.spawn(|| directly(script)));
+        let direct: Vec<_> = direct.collect();
+        direct.into_iter().map(|one| one.join().unwrap()).collect()
+    });
+    prepare_tables();
+    let pooler = setup.start();
+    let differences: Vec<String> = thread::scope(|scope| {
+        let pooler = &pooler;
+        let pairs = scripts.iter().zip(&twins);
+        let threads = pairs.map(|(script, twin)| scope.spawn(move || pooled(pooler, script, twin)));
+        let threads: Vec<_> = threads.collect();
+        let ends = threads.into_iter().map(|one| one.join().unwrap());
+        let told = ends.zip(scripts).zip(&twins);
+        let differs = told.filter_map(|((end, script), twin)| Some((end.err()?, script, twin)));
+        differs.map(|(differs, script, twin)| describe(script, twin, &differs)).collect()
+    });
+    if !differences.is_empty() {
+        return Some(differences.join("\n\n"));
+    }
+    pooler.stop();
+    None
 }
 
 fn prepare_tables() {

@@ -6,7 +6,6 @@ use std::ops::Range;
 
 use machine::{Progress, Stream};
 use router::Interned;
-use wire::backend::TransactionStatus;
 use wire::conversation::{Heard, Noted, Owner, Purpose};
 use wire::frame::{self, HEADER_BYTES, Header, Side};
 use wire::settings::SETTINGS_BYTES_MAX;
@@ -356,7 +355,7 @@ fn ready(core: &mut Core, body: &[u8], ear: &mut dyn Ear) -> Result<bool, Nonsen
             core.holdings.answered();
         }
     }
-    if status == TransactionStatus::Idle {
+    if core.conversation.quiescent().is_some() {
         core.holdings.touched.settle();
     }
     if passes {

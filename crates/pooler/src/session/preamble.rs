@@ -107,19 +107,21 @@ pub fn preamble(core: &mut Core, own: &mut Belongings) -> Result<Vec<u8>, Nonsen
     if !deploys && !own.begun {
         return Ok(Vec::new());
     }
-    let wanted = Arc::clone(&own.wanted);
     let held = Arc::clone(&core.holdings.settings);
+    let goal = if deploys { Arc::clone(&own.wanted) } else { Arc::clone(&held) };
+    // To prepare a SELECT takes a snapshot, behind which a transaction keeps its isolation level.
+    let snaps = !core.holdings.equipped;
     let mut script = Script { core, purpose: Purpose::Preamble, out: Vec::new() };
     script.equip()?;
-    if deploys {
+    if deploys || snaps {
         script.run(&BEGIN, &[])?;
-        for Change { name, value } in held.changes_to(&wanted) {
+        for Change { name, value } in held.changes_to(&goal) {
             if name == b"datestyle" {
                 script.run(&SET, &[Some(name), None])?; // half a style is added to what is there
             }
             script.run(&SET, &[Some(name), value])?;
         }
-        script.run_noted(&COMMIT, Op::Deploy(Arc::clone(&wanted)))?;
+        script.run_noted(&COMMIT, Op::Deploy(Arc::clone(&goal)))?;
     }
     if own.begun {
         script.run_noted(&BEGIN, Op::Begin)?;

@@ -4,7 +4,7 @@
 
 use wire::scan::{self, Head};
 
-use super::translate::Translation;
+use super::translate::{Translation, statement_text};
 use crate::backend::{Reset, Suspicion, contains};
 
 impl Translation<'_> {
@@ -20,6 +20,27 @@ impl Translation<'_> {
         if self.is_watchful() {
             self.core.holdings.suspicion.removal(text);
         }
+        let mut barrier = false;
+        for statement in scan::statements(text) {
+            barrier |= self.remark_statement(&statement.head, statement.text);
+            if let Head::Execute { name } = &statement.head {
+                barrier |= self.remark_executed(&name.folded);
+            }
+        }
+        barrier
+    }
+
+    /// What a statement of the client's may do that a text executes; that it executes another one
+    /// is not looked at.
+    fn remark_executed(&mut self, name: &[u8]) -> bool {
+        let Some(statement) = self.own.names.get(name).filter(|_| !name.is_empty()).cloned() else {
+            return false;
+        };
+        let text = statement_text(&statement);
+        if !scan::is_remarkable(text) {
+            return false;
+        }
+        self.core.holdings.suspicion.text(text);
         let mut barrier = false;
         for statement in scan::statements(text) {
             barrier |= self.remark_statement(&statement.head, statement.text);

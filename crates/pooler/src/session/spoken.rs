@@ -11,7 +11,7 @@ use wire::conversation::Purpose;
 use wire::frame::HEADER_BYTES;
 use wire::scan::{self, Head, Name};
 
-use super::translate::{FRONT_MAX, RESERVED, Translation, statement_query, statement_text};
+use super::translate::{FRONT_MAX, RESERVED, Translation, statement_query};
 use crate::backend::{ALIEN, Changed};
 use crate::nonsense::Nonsense;
 
@@ -167,8 +167,6 @@ impl Translation<'_> {
         self.own.speak_in_text(name);
         if deallocates {
             met.gone.push(significant_name(name).into());
-        } else if scan::is_remarkable(statement_text(&statement)) {
-            self.own.decides |= self.remark(statement_text(&statement));
         }
         Ok(Some(statement.name().to_vec()))
     }

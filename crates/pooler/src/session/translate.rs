@@ -110,12 +110,17 @@ impl Translation<'_> {
     }
 
     /// Lets the message ahead pass, now of `bytes`, if the conversation does.
-    fn send(&mut self, header: &Header, bytes: usize) -> Result<Step, Nonsense> {
+    pub(super) fn send(&mut self, header: &Header, bytes: usize) -> Result<Step, Nonsense> {
         self.send_as(header.tag, bytes)
     }
 
     /// As `send`; when it is done, or not, `op` is.
-    fn send_noted(&mut self, message: u8, bytes: usize, op: Op) -> Result<Step, Nonsense> {
+    pub(super) fn send_noted(
+        &mut self,
+        message: u8,
+        bytes: usize,
+        op: Op,
+    ) -> Result<Step, Nonsense> {
         let sent = self.core.conversation.sent_noted(message, Owner::Client)?;
         if sent == Sent::Forward {
             self.core.holdings.note(op);
@@ -209,8 +214,9 @@ impl Translation<'_> {
         if !watchful && !scan::is_remarkable(text) && name.is_empty() {
             // By far the most frequent: no copy but the one that is kept.
             let op = replaced(own, core);
-            if own.manner.shares_statements {
-                core.holdings.unnamed = Some(own.keep_unnamed(Some(behind), false));
+            match own.manner.shares_statements {
+                true => core.holdings.unnamed = Some(own.keep_unnamed(Some(behind), false)),
+                false => own.drop_unnamed(),
             }
             return self.send_noted(tag::PARSE, bytes, op);
         }
@@ -240,9 +246,6 @@ impl Translation<'_> {
             if !self.has_room_for(&names) || self.awaits_any(&names) {
                 return Ok(Step::Wait);
             }
-            let doubts = self.own.doubts_names;
-            self.own.decides |= self.remark(text);
-            self.own.doubts_names = doubts; // it takes nothing away before it is bound
             edits = self.renamed(&names, Purpose::Statement)?;
             changed = self.changed(text, &edits, &names);
         }
@@ -257,11 +260,7 @@ impl Translation<'_> {
         }
         match self.own.manner.shares_statements {
             true => self.parse_named(name, behind),
-            false => {
-                self.core.holdings.suspicion.add(Suspicion::STATEMENT);
-                self.core.holdings.equipped &= !name.starts_with(RESERVED);
-                self.send(header, bytes)
-            }
+            false => self.parse_unshared(header, name, behind),
         }
     }
 
@@ -314,7 +313,7 @@ impl Translation<'_> {
     }
 
     fn bind(&mut self, header: &Header) -> Result<Step, Nonsense> {
-        if !self.own.manner.shares_statements {
+        if !(self.own.manner.shares_statements || self.own.has_remarkable() || self.is_watchful()) {
             return self.send(header, header.frame_bytes());
         }
         let body = &self.passage.ahead()[HEADER_BYTES..];
@@ -338,6 +337,10 @@ impl Translation<'_> {
         }
         if remarkable {
             self.remark_values(header);
+        }
+        if !self.own.manner.shares_statements {
+            self.remark_unshared(&name);
+            return self.send(header, header.frame_bytes());
         }
         let bytes = self.refer(header, portal_bytes + 1, &name, remarkable)?;
         self.send(header, bytes)
@@ -379,7 +382,7 @@ impl Translation<'_> {
             // Without sharing a client may close what is ours.
             let ours = body.get(1..).is_some_and(|name| name.starts_with(RESERVED));
             self.core.holdings.equipped &= !(is_statement && ours);
-            return self.send(header, bytes);
+            return self.send(header, bytes); // a name that is remembered too long is no harm
         }
         let name = text_at(body, 1)?.to_vec();
         let closes_unnamed = name.is_empty() && header.tag == tag::CLOSE;
