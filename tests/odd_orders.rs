@@ -526,7 +526,7 @@ fn a_begin_behind_a_begin_may_say_how_isolated_it_is() {
         .lines(
             "a: discard all => DISCARD ALL
              a: begin => BEGIN /T
-             a: begin isolation level serializable => BEGIN /T
+             a: begin isolation level serializable => ~25001 BEGIN /T
              a: show transaction_isolation => serializable /T
              a: commit => COMMIT",
         )

@@ -434,3 +434,20 @@ fn of_several_statements_the_one_that_failed_is_healed() {
     }
     pooler.stop_with(vec![client]);
 }
+
+/// Seen to fail: a pooler that leaves names in a text as they are because the transaction in front
+/// of it has failed.
+#[test]
+fn a_text_that_ends_a_failed_transaction_may_speak_of_statements_behind_that() {
+    let fails = "begin; select 1/0";
+    Play::new("rollback; execute")
+        .step('a', wire().parse("s", "select 'mine'").run("s", &[]).sync(), "1 2 T D C Z/I")
+        .step('a', wire().query(fails), "C E/22012 Z/E")
+        .step('a', wire().query("rollback; execute s"), "C T D C Z/I")
+        .step('a', wire().query(fails), "C E/22012 Z/E")
+        .step('a', wire().query("rollback; prepare s as select 1"), "C E/42P05 Z/I")
+        .step('a', wire().query(fails), "C E/22012 Z/E")
+        .step('a', wire().query("rollback").query("execute s"), "C Z/I T D C Z/I")
+        .step('a', wire().query("selec").query("rollback; execute s"), "E/42601 Z/I N C T D C Z/I")
+        .as_direct_on(&[Stage::One, Stage::Roomy]);
+}

@@ -52,6 +52,13 @@ impl Told {
         ours && self.hung_up && twin.hung_up && twin.messages.starts_with(before)
     }
 
+    /// It failed where its twin did not, and what its twin has closed or prepared there is still
+    /// there, or is not: from here on they are two.
+    fn parts_from(&self, twin: &Told) -> bool {
+        let count = |told: &Told, word| told.messages.iter().filter(|m| m.starts_with(word)).count();
+        ["1 ", "3 "].iter().any(|word| count(self, word) != count(twin, word))
+    }
+
     fn is_as_good_as(&self, twin: &Told) -> bool {
         self == twin || self.fails_like(twin) || self.ends_like(twin)
     }
@@ -153,6 +160,9 @@ fn pooled(pooler: &Pooler, script: &Script, twin: &[Told]) -> Result<(), Differs
         let told = tell_as(&mut client, step, twin);
         if !told.is_as_good_as(twin) {
             return Err(Differs { step: number, told });
+        }
+        if told.parts_from(twin) {
+            break;
         }
         if told.hung_up {
             client = pooler.login(&login(script));

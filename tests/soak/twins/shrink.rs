@@ -7,7 +7,7 @@ use crate::support::Setup;
 use std::time::{Duration, Instant};
 
 /// So long a failure may take to become short.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What a few steps of these clients are told otherwise; None if it is not seen again.
 pub fn shrink(setup: &Setup, mut scripts: Vec<Script>) -> Option<String> {

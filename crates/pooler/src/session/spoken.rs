@@ -90,9 +90,6 @@ impl Translation<'_> {
         purpose: Purpose,
     ) -> Result<Edits, Nonsense> {
         let mut edits = Edits::with_capacity(names.len());
-        if self.core.conversation.status() == TransactionStatus::Failed {
-            return Ok(edits); // a failed transaction says so, whatever the name
-        }
         let mut met = Met::default();
         for spoken in names {
             let new = self.name_at_server(spoken, &mut met, purpose)?;
@@ -154,6 +151,9 @@ impl Translation<'_> {
             return Ok(Some([b"\"", ALIEN, name, b"\""].concat()));
         }
         let known = self.own.names.get(name).filter(|_| self.own.manner.shares_statements);
+        // In a failed transaction nothing is prepared; but the text may end it.
+        let failed = self.core.conversation.status() == TransactionStatus::Failed;
+        let known = known.filter(|known| !failed || self.core.holdings.prepared.has(known));
         let found = match known.is_some_and(|known| met.takes(name, known)) {
             true => self.ensure(name, purpose)?,
             false => None,
@@ -183,9 +183,16 @@ impl Translation<'_> {
 
     /// Must answers come first, before it is known what one of these names means?
     pub(super) fn awaits_any(&mut self, names: &[Spoken<'_>]) -> bool {
-        names.iter().map(|spoken| &*spoken.name.folded).any(|name| {
-            !name.is_empty() && self.awaits(name, false) // an empty one is written with escapes
-        })
+        let written = |name: &&[u8]| !name.is_empty(); // an empty one is written with escapes
+        let mut names = names.iter().map(|spoken| &*spoken.name.folded).filter(written);
+        names.any(|name| self.awaits(name, false) || self.awaits_status(name))
+    }
+
+    /// Can the server be given this statement? Not in a failed transaction, and whether it comes to
+    /// be in one is not known yet.
+    fn awaits_status(&self, name: &[u8]) -> bool {
+        let lacks = |known| !self.core.holdings.prepared.has(known);
+        self.core.conversation.status_may_change() && self.own.names.get(name).is_some_and(lacks)
     }
 
     /// Is there room for all that a text with these names may need in front? Nothing has changed
