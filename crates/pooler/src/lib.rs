@@ -47,6 +47,7 @@ mod systemd;
 mod tally;
 mod turns;
 mod version;
+mod watchdog;
 mod watcher;
 mod web;
 mod world;
