@@ -451,3 +451,14 @@ fn a_text_that_ends_a_failed_transaction_may_speak_of_statements_behind_that() {
         .step('a', wire().query("selec").query("rollback; execute s"), "E/42601 Z/I N C T D C Z/I")
         .as_direct_on(&[Stage::One, Stage::Roomy]);
 }
+
+/// Seen to fail: a pooler that takes the unnamed statement for gone behind a query that was refused
+/// before PostgreSQL read it.
+#[test]
+fn the_unnamed_statement_outlives_a_query_in_no_encoding() {
+    Play::new("invalid query")
+        .step('a', wire().parse("", "select 'kept'").sync(), "1 Z/I")
+        .step('a', wire().message(b'Q', b"select '\xff'\0"), "E/22021 Z/I")
+        .step('a', wire().run("", &[]).sync(), "2 T D C Z/I")
+        .as_direct_on(&[Stage::One, Stage::Two, Stage::Roomy]);
+}

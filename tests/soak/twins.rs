@@ -55,7 +55,8 @@ impl Told {
     /// It failed where its twin did not, and what its twin has closed or prepared there is still
     /// there, or is not: from here on they are two.
     fn parts_from(&self, twin: &Told) -> bool {
-        let count = |told: &Told, word| told.messages.iter().filter(|m| m.starts_with(word)).count();
+        let count =
+            |told: &Told, word| told.messages.iter().filter(|m| m.starts_with(word)).count();
         ["1 ", "3 "].iter().any(|word| count(self, word) != count(twin, word))
     }
 

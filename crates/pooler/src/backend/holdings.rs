@@ -201,6 +201,11 @@ impl Holdings {
         }
     }
 
+    /// Are texts of its client in UTF-8?
+    pub fn speaks_utf8(&self) -> bool {
+        self.reported.iter().any(|(name, is)| name == "client_encoding" && is == "UTF8")
+    }
+
     /// Does it report of this parameter what it did when it was opened?
     pub fn reports_base(&self, name: &[u8]) -> bool {
         let value = |reported: &Parameters| {

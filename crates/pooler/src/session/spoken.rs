@@ -105,8 +105,7 @@ impl Translation<'_> {
         edits: &Edits,
         names: &[Spoken<'_>],
     ) -> Option<Box<Changed>> {
-        let reported = &self.core.holdings.reported;
-        let wide = reported.iter().any(|(name, is)| name == "client_encoding" && is == "UTF8");
+        let wide = self.core.holdings.speaks_utf8();
         let mut changed = (!edits.is_empty()).then(|| Changed::new(text, edits, wide))?;
         for Spoken { name, number, .. } in names.iter().filter(|one| one.verb == Verb::Execute) {
             changed.executes(*number, &name.folded);

@@ -105,7 +105,7 @@ impl Translation<'_> {
     }
 
     /// The body of the message ahead, if it is here as a whole.
-    fn body(&mut self, header: &Header) -> Option<&[u8]> {
+    pub(super) fn body(&mut self, header: &Header) -> Option<&[u8]> {
         self.passage.ahead().get(HEADER_BYTES..header.frame_bytes())
     }
 
@@ -141,15 +141,15 @@ impl Translation<'_> {
     // Simple queries.
 
     fn query(&mut self, header: &Header) -> Result<Step, Nonsense> {
-        self.drop_unnamed()?;
         let mut barrier = false;
         let mut bytes = header.frame_bytes();
+        if self.body(header).is_none() && bytes <= SEEN_BYTES_MAX {
+            self.passage.want(bytes);
+            return Ok(Step::Wait);
+        }
+        self.drop_unnamed(header)?;
         let watchful = self.is_watchful();
         match self.body(header) {
-            None if bytes <= SEEN_BYTES_MAX => {
-                self.passage.want(bytes);
-                return Ok(Step::Wait);
-            }
             None => {
                 // What it begins with is known, the rest is to be asked about.
                 self.unseen();

@@ -4,6 +4,7 @@
 use router::significant_name;
 use wire::conversation::Purpose;
 use wire::encode;
+use wire::frame::Header;
 use wire::frontend::Target;
 use wire::tag::frontend as tag;
 
@@ -71,10 +72,13 @@ impl Translation<'_> {
 
     /// A simple query drops the unnamed statement, unless a batch in front of it that is not ended
     /// fails: then it is skipped. A Close has the same fate, and it is told.
-    pub(super) fn drop_unnamed(&mut self) -> Result<(), Nonsense> {
+    pub(super) fn drop_unnamed(&mut self, header: &Header) -> Result<(), Nonsense> {
+        let exists = self.own.unnamed().is_some();
+        if exists && !self.is_in_encoding(header) {
+            return Ok(());
+        }
         let conversation = &self.core.conversation;
-        if conversation.is_open() && conversation.outstanding() > 0 && self.own.unnamed().is_some()
-        {
+        if exists && conversation.is_open() && conversation.outstanding() > 0 {
             let mut front = Vec::new();
             encode::close(&mut front, Target::Statement, "");
             let op = replaced(self.own, self.core);
@@ -84,6 +88,14 @@ impl Translation<'_> {
         let holdings = &mut self.core.holdings;
         (holdings.unnamed, holdings.unnamed_changed) = (None, None);
         Ok(())
+    }
+
+    /// Is the text ahead in its encoding, as far as it is here? The server refuses another one before
+    /// it drops anything.
+    fn is_in_encoding(&mut self, header: &Header) -> bool {
+        let wide = self.core.holdings.speaks_utf8();
+        let text = self.body(header).unwrap_or_default();
+        !wide || std::str::from_utf8(text).is_ok()
     }
 }
 
