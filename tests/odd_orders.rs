@@ -231,7 +231,7 @@ fn an_update_of_pg_settings() {
 fn bind_with_null(first: Option<&str>) -> Wire {
     let mut body = vec![0, 0, 0, 0];
     body.extend(if first.is_some() { [0, 2] } else { [0, 1] });
-    for value in first {
+    if let Some(value) = first {
         body.extend((value.len() as u32).to_be_bytes());
         body.extend(value.as_bytes());
     }

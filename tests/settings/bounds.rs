@@ -1,6 +1,5 @@
 //! Where it ends: what cannot be known of settings, and how much of them is kept.
 
-use super::wire;
 use crate::support::process::memory_kib;
 use crate::support::{Postgres, Setup};
 
