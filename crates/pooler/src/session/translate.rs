@@ -338,11 +338,18 @@ impl Translation<'_> {
         if remarkable {
             self.remark_values(header);
         }
-        if !self.own.manner.shares_statements {
-            self.remark_unshared(&name);
-            return self.send(header, header.frame_bytes());
+        let gives_null = remarkable && self.gives_null(header);
+        let bytes = match self.own.manner.shares_statements {
+            true => self.refer(header, portal_bytes + 1, &name, remarkable)?,
+            false => {
+                self.remark_unshared(&name);
+                header.frame_bytes()
+            }
+        };
+        if gives_null {
+            self.core.holdings.touched.doubt();
+            self.own.decides |= self.own.has_startup();
         }
-        let bytes = self.refer(header, portal_bytes + 1, &name, remarkable)?;
         self.send(header, bytes)
     }
 
@@ -367,6 +374,12 @@ impl Translation<'_> {
         for value in values {
             self.core.holdings.touched.touch(&value.to_ascii_lowercase(), Reset::No);
         }
+    }
+
+    /// Is there a NULL among the values of a Bind? `set_config` resets by it.
+    fn gives_null(&mut self, header: &Header) -> bool {
+        let bind = self.body(header).and_then(|body| wire::frontend::bind(body).ok());
+        bind.is_some_and(|bind| bind.values().any(|value| value.is_none()))
     }
 
     fn describe_or_close(&mut self, header: &Header) -> Result<Step, Nonsense> {
