@@ -55,5 +55,6 @@ mod timeouts;
 mod tiny_pooler;
 mod tls;
 mod tools;
+mod unfit;
 mod virtual_setting;
 mod watched_files;

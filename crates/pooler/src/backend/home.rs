@@ -212,12 +212,11 @@ impl Home {
         }
     }
 
-    /// A polite end: Terminate, so that the server's log shows no lost connection.
+    /// The end of an idle server.
     pub(super) fn say_goodbye(&self, idle: IdleServer) {
-        let Ok(server) = idle.unfold() else { return };
-        let mut bytes = Vec::with_capacity(5);
-        wire::encode::terminate(&mut bytes);
-        let _ = server.stream.try_write(&bytes);
+        if let Ok(server) = idle.unfold() {
+            server.say_goodbye();
+        }
     }
 
     /// Makes a server of what the pool granted; None when the idle one turned out to be dead.

@@ -224,7 +224,9 @@ impl Inflow {
                     bytes = STALE_ERROR.len();
                 }
                 let body = &self.passage.ahead()[HEADER_BYTES..HEADER_BYTES + bytes];
-                ear.hear(Event::Error(wire::backend::error(body)?, passes));
+                let error = wire::backend::error(body)?;
+                core.unfit = core.unfit.or(confesses(&error));
+                ear.hear(Event::Error(error, passes));
                 core.holdings.touched.undo();
                 if body.windows(STALE_PLAN.len()).any(|field| field == STALE_PLAN) {
                     let query = core.holdings.query_changed.as_ref();
@@ -345,6 +347,9 @@ fn too_long(core: &mut Core, message: u8, owner: Owner) -> bool {
 fn ready(core: &mut Core, body: &[u8], ear: &mut dyn Ear) -> Result<bool, Nonsense> {
     let status = wire::backend::ready_for_query(body)?;
     let owner = core.conversation.ready(status)?;
+    if core.conversation.is_out_of_step() {
+        core.unfit = Some("it says that a transaction is over that nobody has ended");
+    }
     if core.holdings.refusal == Refusal::Skipping {
         core.holdings.refusal = Refusal::Synced;
         return Ok(false);
@@ -363,6 +368,16 @@ fn ready(core: &mut Core, body: &[u8], ear: &mut dyn Ear) -> Result<bool, Nonsen
         ear.hear(Event::Ready);
     }
     Ok(passes)
+}
+
+/// Does the error say that the server is not in the state that it shows? PostgreSQL's transactions
+/// count their states, and find an impossible one; and nobody goes on behind a FATAL.
+fn confesses(error: &wire::NoticeView<'_>) -> Option<&'static str> {
+    let is = |kind, text| error.field(kind).is_some_and(|it| it == text);
+    if error.is_fatal() {
+        return Some("it goes on behind a fatal error");
+    }
+    (is(b'C', "XX000") && is(b'F', "xact.c")).then_some("its transactions are out of step")
 }
 
 /// Whose error is it? What we sent for the client's sake fails for it too.

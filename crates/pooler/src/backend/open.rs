@@ -193,6 +193,7 @@ impl Home {
             target: Arc::new(Target { address, key, secured, id, local, tls }),
             conversation: Conversation::new(),
             dying: false,
+            unfit: None,
             holdings: Holdings::new(base, self.number()),
             born: machine::now(),
         };
