@@ -174,7 +174,8 @@ impl Home {
     }
 
     /// Gives a server back that owes nothing and holds nothing.
-    pub(super) fn checkin(self: &Arc<Self>, slot: SlotKey, server: Server, now: Instant) {
+    pub(super) fn checkin(self: &Arc<Self>, slot: SlotKey, mut server: Server, now: Instant) {
+        server.core.returned = now;
         let idle = server.fold_watched(Arc::clone(self), slot.as_u64());
         let here = machine::current().expect("servers are checked in by coroutines");
         let outcome = self.decide(|pool| pool.checkin(slot, idle, here, now));

@@ -95,6 +95,8 @@ pub struct Core {
     pub holdings: Holdings,
     /// When the connection was made, for `server_lifetime`.
     pub born: Instant,
+    /// When somebody gave it back last.
+    pub returned: Instant,
 }
 
 /// The waker the pool keeps for a waiting client.

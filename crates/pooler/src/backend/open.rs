@@ -196,6 +196,7 @@ impl Home {
             unfit: None,
             holdings: Holdings::new(base, self.number()),
             born: machine::now(),
+            returned: machine::now(),
         };
         Ok(Server { stream, core: Box::new(core) })
     }
