@@ -57,4 +57,5 @@ mod tls;
 mod tools;
 mod unfit;
 mod virtual_setting;
+mod watchdog;
 mod watched_files;

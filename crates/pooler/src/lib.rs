@@ -45,6 +45,7 @@ mod stats;
 mod systemd;
 mod tally;
 mod turns;
+mod watchdog;
 mod watcher;
 mod web;
 mod world;
