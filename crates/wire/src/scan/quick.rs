@@ -93,6 +93,6 @@ fn distance(window: &[u8; WINDOW]) -> u8 {
 }
 
 /// Whether `text` contains `word` (lower case), in any case.
-fn contains(text: &[u8], word: &[u8]) -> bool {
+pub fn contains(text: &[u8], word: &[u8]) -> bool {
     text.windows(word.len()).any(|w| w[0] | 0x20 == word[0] && w.eq_ignore_ascii_case(word))
 }
