@@ -462,3 +462,17 @@ fn the_unnamed_statement_outlives_a_query_in_no_encoding() {
         .step('a', wire().run("", &[]).sync(), "2 T D C Z/I")
         .as_direct_on(&[Stage::One, Stage::Two, Stage::Roomy]);
 }
+
+/// Seen to fail: a pooler that takes away with one name of a text what the client has under another
+/// one, and uses behind it.
+#[test]
+fn a_deallocate_takes_one_of_two_names_of_a_text() {
+    let deallocate = |wire: Wire| wire.parse("", "deallocate s").run("", &[]);
+    Play::new("two names of a text")
+        .step('a', wire().parse("s", "select 1").parse("t", "select 1").sync(), "1 1 Z/I")
+        .step('a', deallocate(wire()).run("t", &[]).sync(), "1 2 n C 2 T D C Z/I")
+        .step('a', wire().run("s", &[]).sync(), "E/26000 Z/I")
+        .step('a', wire().parse("s", "select 1").sync(), "1 Z/I")
+        .step('a', deallocate(wire()).sync().run("t", &[]).sync(), "1 2 n C Z/I 2 T D C Z/I")
+        .as_direct_on(&[Stage::One, Stage::Two, Stage::Roomy]);
+}

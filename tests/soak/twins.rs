@@ -91,6 +91,9 @@ fn tell(client: &mut Client, step: &Step) -> Told {
         match client.try_read() {
             Ok(Some(message)) => {
                 ready += usize::from(message.tag == b'Z');
+                if message.tag == b'E' && in_words(&message).contains("\"VFATAL\"") {
+                    client.socket.limit(PATIENCE); // the end is near
+                }
                 messages.push(message);
             }
             Err(error) if is_silence(&error) => break,

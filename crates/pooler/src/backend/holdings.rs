@@ -339,6 +339,11 @@ impl Holdings {
         self.leaving.push_back(shared);
     }
 
+    /// May a DEALLOCATE under way take this statement away?
+    pub fn is_leaving(&self, statement: &Interned) -> bool {
+        self.leaving.iter().flatten().any(|(_, one)| one == statement)
+    }
+
     /// A DEALLOCATE is done: of this name of a shared statement, if it was one and its client does
     /// not give the name again behind it.
     pub fn deallocated_one(&mut self) -> Option<(Box<[u8]>, Interned)> {

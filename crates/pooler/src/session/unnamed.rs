@@ -56,12 +56,14 @@ impl Translation<'_> {
         if hangs && conversation.status_may_change() {
             return true; // the batch ahead is skipped as a whole: what that one does is certain
         }
-        let lacks = || statement.is_some_and(|one| !holdings.prepared.has(one));
+        let may_lack = |one| !holdings.prepared.has(one) || holdings.is_leaving(one);
+        let lacks = || statement.is_some_and(may_lack);
         if !(self.own.doubts_names && conversation.is_open() && (decides || lacks())) {
             return false;
         }
         // A DISCARD ALL in front of it, in its own batch: what is prepared again behind that is
-        // there, though it should not. The server tells, if it is made to.
+        // there, though it should not. Or a DEALLOCATE, of what goes by another name, too. The
+        // server tells, if it is made to.
         if !std::mem::replace(&mut self.own.flushed, true) {
             let mut message = Vec::new();
             encode::flush(&mut message);
