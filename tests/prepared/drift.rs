@@ -476,3 +476,20 @@ fn a_deallocate_takes_one_of_two_names_of_a_text() {
         .step('a', deallocate(wire()).sync().run("t", &[]).sync(), "1 2 n C Z/I 2 T D C Z/I")
         .as_direct_on(&[Stage::One, Stage::Two, Stage::Roomy]);
 }
+
+/// Seen to fail: a pooler that takes the name in a query for the one that the batch in front of it
+/// was about.
+#[test]
+fn an_error_is_not_about_what_the_query_behind_it_speaks_of() {
+    let wrong = || wire().run("b", &[]).parse("b", "select 'other'").sync();
+    Play::new("errors about one of two names")
+        .step('a', wire().parse("a", "select 1").parse("b", "select 1").sync(), "1 1 Z/I")
+        .step('a', wire().parse("s", "select 's'").sync(), "1 Z/I")
+        .step(
+            'a',
+            wrong().query("prepare s as select 1").query("prepare b as select 1"),
+            "2 T D C E/42P05 Z/I E/42P05 Z/I E/42P05 Z/I",
+        )
+        .step('a', wire().query("select 1; prepare b as select 1"), "T D C E/42P05 Z/I")
+        .as_direct_on(&[Stage::One, Stage::Roomy]);
+}

@@ -107,8 +107,8 @@ impl Translation<'_> {
     ) -> Option<Box<Changed>> {
         let wide = self.core.holdings.speaks_utf8();
         let mut changed = (!edits.is_empty()).then(|| Changed::new(text, edits, wide))?;
-        for Spoken { name, number, .. } in names.iter().filter(|one| one.verb == Verb::Execute) {
-            changed.executes(*number, &name.folded);
+        for Spoken { name, number, .. } in names {
+            changed.speaks(*number, &name.folded);
         }
         Some(Box::new(changed))
     }
@@ -163,7 +163,9 @@ impl Translation<'_> {
             self.core.holdings.foresee_deallocate(shared);
         }
         let Some(statement) = found else { return Ok(None) };
-        self.own.speak_in_text(name);
+        if purpose == Purpose::Statement {
+            self.own.speak_in_text(name); // a query is known by its own text
+        }
         if deallocates {
             met.gone.push(significant_name(name).into());
         }
