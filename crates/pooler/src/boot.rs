@@ -140,7 +140,7 @@ fn open_log(config: &Config) -> Result<Log, String> {
 fn introduce(shared: &Shared, remarks: &[String]) {
     let who = Who::default();
     shared.log.info("startup", &who, format_args!("Starting Odyssey"));
-    shared.log.info("init", &who, format_args!("{}", crate::cli::version()));
+    shared.log.info("init", &who, format_args!("{}", crate::version::line()));
     let file = shared.origin.file().display();
     shared.log.info("init", &who, format_args!("using configuration file '{file}'"));
     for remark in remarks {

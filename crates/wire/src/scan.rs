@@ -115,8 +115,8 @@ pub enum Head<'a> {
     Call,
     /// CREATE TEMP …, SELECT … INTO TEMP.
     CreateTemp,
-    /// A call of `set_config`, anywhere in a statement. If PREPARE or EXPLAIN is in front, it may
-    /// never run.
+    /// A call of `set_config`, anywhere in a statement, or UPDATE of `pg_settings`, which calls it.
+    /// If PREPARE or EXPLAIN is in front, it may never run.
     SetConfig {
         /// The setting, in lower case, if it is a plain literal.
         name: Option<Cow<'a, [u8]>>,
