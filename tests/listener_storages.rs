@@ -147,7 +147,7 @@ fn storages_of_a_listener_change_by_reload() {
     let back = " storage \"two\" storage \"pg\" }";
     change(
         &pooler,
-        &format!("port {listen}  }}"),
+        &format!("port {listen} }}"),
         &format!("port {listen}{back}"),
         "(none) -> two,pg",
     );
