@@ -176,7 +176,8 @@ impl Home {
     }
 
     /// Gives a server back that owes nothing and holds nothing.
-    pub(super) fn checkin(self: &Arc<Self>, slot: SlotKey, server: Server, now: Instant) {
+    pub(super) fn checkin(self: &Arc<Self>, slot: SlotKey, mut server: Server, now: Instant) {
+        server.core.returned = now;
         let idle = server.fold_watched(Arc::clone(self), slot.as_u64());
         let here = machine::current().expect("servers are checked in by coroutines");
         let outcome = self.decide(|pool| pool.checkin(slot, idle, here, now));
@@ -214,12 +215,11 @@ impl Home {
         }
     }
 
-    /// A polite end: Terminate, so that the server's log shows no lost connection.
+    /// The end of an idle server.
     pub(super) fn say_goodbye(&self, idle: IdleServer) {
-        let Ok(server) = idle.unfold() else { return };
-        let mut bytes = Vec::with_capacity(5);
-        wire::encode::terminate(&mut bytes);
-        let _ = server.stream.try_write(&bytes);
+        if let Ok(server) = idle.unfold() {
+            server.say_goodbye();
+        }
     }
 
     /// Makes a server of what the pool granted; None when the idle one turned out to be dead.
