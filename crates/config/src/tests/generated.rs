@@ -41,7 +41,7 @@ fn generated_files_are_fresh() {
     check("odyssey.schema.json", &yaml_schema());
 }
 
-/// What may be refused: modules are programs for Odyssey's insides, the token service is one firm's.
+/// What may be refused: modules are made for Odyssey's insides, the token service is one firm's.
 const OWED: &[&str] = &["auth_module", "enable_mdb_iamproxy_auth"];
 
 #[test]

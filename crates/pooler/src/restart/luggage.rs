@@ -324,7 +324,8 @@ mod tests {
         ) -> Luggage {
             Luggage {
                 id, user, database, address, key, age_ms, attrs_by_default, attrs_own,
-                lag_max_s, method, storages, startup, wanted, told, names, unnamed, address_suffix, shown, unread,
+                lag_max_s, method, storages, startup, wanted, told, names, unnamed,
+                address_suffix, shown, unread,
             }
         }
     }
