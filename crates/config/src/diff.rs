@@ -9,6 +9,7 @@ use std::fmt::Display;
 use std::sync::Arc;
 
 use crate::model::{Config, ConnDrop, Global, Listen, Rule, Storage, Tls};
+pub use rules::lives_on;
 use words::Words;
 
 /// From one configuration to another.

@@ -20,7 +20,7 @@ use crate::watched::Watched;
 
 pub use affinity::{AffinityRule, CpuAffinity};
 pub use checker::{Checker, LdapCover, LdapCredentials, LdapEndpoint, LdapEntry, LdapGrant};
-pub use global::Global;
+pub use global::{FileMode, Global};
 pub use hba::{Hba, HbaLine, HbaName};
 pub use quantile::Quantile;
 pub use rule::{

@@ -281,6 +281,12 @@ impl<S, W, C: Clone> Route<S, W, C> {
         self.retired.store(true, Ordering::Release);
     }
 
+    /// Its rule is there again, as this one.
+    fn revive(&self, rule: &Arc<Rule>) {
+        self.rule.store(Arc::clone(rule));
+        self.retired.store(false, Ordering::Release);
+    }
+
     /// Its rule is out of force: those who are here may stay, and nobody comes any more.
     pub fn is_retired(&self) -> bool {
         self.retired.load(Ordering::Acquire)

@@ -71,6 +71,11 @@ fn is_in_order(old: &[Arc<Rule>], counterparts: &[Option<Arc<Rule>>]) -> bool {
     counterparts.iter().flatten().map(|rule| places[&Arc::as_ptr(rule)]).is_sorted()
 }
 
+/// Can what the old rule made, whether that is still in force or not, go on under the new one?
+pub fn lives_on(old: &Rule, new: &Rule) -> bool {
+    clients(old) == clients(new) && compare(old, new, &mut Lines::default()) == Verdict::Lives
+}
+
 /// Whether what the old rule made can go on under the new one.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Verdict {

@@ -7,9 +7,9 @@ use std::time::Duration;
 use crate::Secret;
 use crate::model::{
     AuthQuery, Authentication, Balancing, BalancingMethod, Checker, CpuAffinity, Endpoint,
-    GroupQuery, Hba, Keepalive, LdapCredentials, LdapGrant, Name, PoolMode, ProxyFrom, Quantile,
-    Role, SessionAttrs, SessionState, SharedPool, StorageKind, SyslogFacility, SyslogFormat,
-    SyslogTarget, TlsMode, TlsVersions, Watchdog,
+    FileMode, GroupQuery, Hba, Keepalive, LdapCredentials, LdapGrant, Name, PoolMode, ProxyFrom,
+    Quantile, Role, SessionAttrs, SessionState, SharedPool, StorageKind, SyslogFacility,
+    SyslogFormat, SyslogTarget, TlsMode, TlsVersions, Watchdog,
 };
 
 /// What a file would say, nearly.
@@ -56,7 +56,7 @@ macro_rules! as_displayed {
 }
 
 as_displayed! {
-    usize u16 u32 u64 i32 i64 String Endpoint Secret CpuAffinity Quantile
+    usize u16 u32 u64 i32 i64 String Endpoint Secret CpuAffinity FileMode Quantile
     SyslogFacility SyslogTarget
 }
 
