@@ -36,7 +36,7 @@ impl Home {
         query: Option<&str>,
         deadline: Deadline,
     ) -> Result<Answers, Silence> {
-        let (hosts, host) = (self.route.hosts(), self.route.key().host);
+        let (hosts, host) = self.route.spot();
         if hosts.is_dead(host) {
             self.reconnect(); // a connection from before proves nothing to who wants a new one
         }
@@ -59,7 +59,7 @@ impl Home {
 
     /// Nobody is to try a dead host again for now.
     pub fn stays_dead(&self, now: Instant) {
-        let (hosts, host) = (self.route.hosts(), self.route.key().host);
+        let (hosts, host) = self.route.spot();
         if hosts.is_dead(host) {
             hosts.died(host, now);
         }
