@@ -21,6 +21,8 @@ const STEPS: usize = 40;
 const SILENCE: Duration = Duration::from_millis(60);
 /// For a server that others keep as long as they live.
 const LONG_PATIENCE: Duration = Duration::from_secs(180);
+/// Where its twin may have been told more, which a failed transaction does not tell.
+const PATIENCE_BEHIND_AN_ERROR: Duration = Duration::from_secs(2);
 /// How long clients are born; `POOLER_TEST_SPAN_S` says otherwise, for a night of it.
 const SPAN: Duration = Duration::from_secs(6);
 
@@ -107,16 +109,22 @@ fn tell(client: &mut Client, step: &Step) -> Told {
     told(client, &messages, hung_up)
 }
 
-/// Reads as many messages as its twin was told, and the end if that was told it.
+/// Reads what its twin was told, and the end if that was told it: up to the same ReadyForQuery, or
+/// as many messages where there is none, unless it fails before.
 fn tell_as(client: &mut Client, step: &Step, twin: &Told) -> Told {
     let _ = client.try_send(&step.wire);
     client.socket.limit(LONG_PATIENCE);
-    let (mut messages, mut hung_up) = (Vec::new(), false);
+    let (mut messages, mut ready, mut hung_up) = (Vec::new(), 0, false);
     let mut due = twin.messages.len() + usize::from(twin.hung_up);
-    while due > 0 && !hung_up {
+    let counts = twin.hung_up || step.ends == Ends::Silence;
+    while !hung_up && (due > 0 || !counts) && (counts || step.ends != Ends::Ready(ready)) {
         match client.try_read() {
             Ok(Some(message)) => {
-                due -= usize::from(message.tag != b'S');
+                due = due.saturating_sub(usize::from(message.tag != b'S'));
+                ready += usize::from(message.tag == b'Z');
+                if counts && message.tag == b'E' && !twin.hung_up {
+                    client.socket.limit(PATIENCE_BEHIND_AN_ERROR);
+                }
                 messages.push(message);
             }
             Err(error) if is_silence(&error) => break,
