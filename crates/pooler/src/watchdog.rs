@@ -1,6 +1,6 @@
-//! Watchdogs: the hosts of a storage are asked again and again which role they have and how far they
-//! lag. Each is asked by a coroutine of its own with bounded patience, so that a silent one holds up
-//! no other. Nothing is decided here: what was seen is noted where clients look.
+//! Watchdogs: the hosts of a storage are asked again and again which role they have and how far
+//! they lag. Each is asked by a coroutine of its own with bounded patience, so that a silent one
+//! holds up no other. Nothing is decided here: what was seen is noted where clients look.
 
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime};

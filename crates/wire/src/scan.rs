@@ -22,7 +22,7 @@ use lexer::{Kind, Lexer, Reading, Token};
 use words::Words;
 
 pub use about::{About, about};
-pub use quick::is_remarkable;
+pub use quick::{contains, is_remarkable};
 
 /// One statement of a text, or a part of it that is told apart: a call of `set_config` does not
 /// stand at the front.

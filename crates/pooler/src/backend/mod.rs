@@ -46,7 +46,7 @@ pub use open::{OpenFailure, Own};
 pub use picture::{LastPicture, Picture};
 pub use recover::Leftover;
 pub use secure::Secured;
-pub use suspicion::{Suspicion, contains};
+pub use suspicion::Suspicion;
 pub use touched::{Reset, Touched};
 pub use unnamed::{Before, Unnamed, Which};
 

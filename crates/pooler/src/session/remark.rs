@@ -2,10 +2,10 @@
 //! change, things it may leave behind, names it decides about. A light scan of heads and words; it
 //! may suspect too much, for the server is asked before anything is believed.
 
-use wire::scan::{self, Head};
+use wire::scan::{self, Head, contains};
 
 use super::translate::Translation;
-use crate::backend::{Reset, Suspicion, contains};
+use crate::backend::{Reset, Suspicion};
 
 impl Translation<'_> {
     /// A text too long to be looked at.
