@@ -10,11 +10,10 @@ use router::{Asker, ClientKey, Parameters};
 use wire::backend::TransactionStatus;
 use wire::{Notice, encode};
 
-use super::super::Voice;
 use super::super::belongings::{Belongings, shown};
 use super::{Login, split};
 use crate::backend::{Checkout, Home, Lease, Own, Picture};
-use crate::ending::{Asked, Ending};
+use crate::ending::Ending;
 use crate::tally::Span;
 
 /// Where the login learns what servers report.
@@ -56,7 +55,7 @@ impl Login<'_> {
         encode::backend_key_data(&mut bytes, &split(key));
         encode::ready_for_query(&mut bytes, TransactionStatus::Idle);
         dialog.send(&bytes)?;
-        let took = self.since.elapsed();
+        let took = self.voice.person().since.elapsed();
         source.home.tally.took(Span::Login, took);
         let (rule, us) = (source.home.route.rule(), took.as_micros());
         self.voice.session("setup", format_args!("login time: {us} microseconds"));
@@ -64,7 +63,9 @@ impl Login<'_> {
             "setup",
             format_args!(
                 "client connection from {} to route {}.{} accepted",
-                self.voice.address, rule.database, rule.user
+                self.voice.address(),
+                rule.database,
+                rule.user
             ),
         );
         Ok(lease)
@@ -138,10 +139,9 @@ impl Login<'_> {
             may_tell,
             standing,
         };
-        let lease = home.checkout(&ask).map_err(|failure| {
-            let Voice { database, user, .. } = &self.voice;
-            Ending::no_server(failure, Asked { database: database.clone(), user: user.clone() })
-        })?;
+        let lease = home
+            .checkout(&ask)
+            .map_err(|failure| Ending::no_server(failure, Arc::clone(self.voice.asked())))?;
         if let Some(own) = own {
             let told = own.told.get().cloned().unwrap_or_default();
             return Ok((told, Some(lease)));
