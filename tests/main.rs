@@ -56,4 +56,5 @@ mod tiny_pooler;
 mod tls;
 mod tools;
 mod virtual_setting;
+mod watchdog;
 mod watched_files;

@@ -53,7 +53,7 @@ pub use model::{
     HbaName, Keepalive, LdapCover, LdapCredentials, LdapEndpoint, LdapEntry, LdapGrant, Listen,
     Name, PoolMode, PoolRouting, ProxyFrom, Quantile, Role, Rule, SessionAttrs, SessionState,
     SharedPool, SoftOom, SoftOomDrop, Storage, StorageKind, SyslogFacility, SyslogFormat,
-    SyslogTarget, Tls, TlsMode, TlsVersion, TlsVersions, UserName,
+    SyslogTarget, Tls, TlsMode, TlsVersion, TlsVersions, UserName, Watchdog,
 };
 pub use options::{compared as options_compared, page as options_page, schema as yaml_schema};
 pub use secret::Secret;

@@ -34,6 +34,7 @@ use crate::restart::Kin;
 use crate::session::{Entry, Roster, Standing};
 use crate::sqlstates::Sqlstates;
 use crate::tally::Tally;
+use crate::watchdog::Watchdogs;
 use crate::watcher::Bell;
 use crate::web::Web;
 use crate::world::{InForce, Origin, World};
@@ -53,6 +54,8 @@ pub struct Shared {
     pub reloads: Reloads,
     /// Where logins wait for the members of groups.
     pub groups: Groups,
+    /// Who asks hosts how they are.
+    pub watchdogs: Watchdogs,
     /// The secrets of clients that servers told.
     pub auth_queries: AuthQueries,
     /// Where clients went so far.
@@ -146,6 +149,7 @@ impl Shared {
             origin,
             reloads: Reloads::default(),
             groups: Groups::default(),
+            watchdogs: Watchdogs::default(),
             auth_queries: AuthQueries::default(),
             routes: Routes::new(),
             statements: Statements::new(),

@@ -25,7 +25,7 @@ pub use budget::{Budget, Errand, Member, Share};
 pub use cancel::{CancelKeys, ClientKey};
 pub use gates::{GATES_MAX, Gates, Stuck};
 pub use hba::Visitor;
-pub use hosts::{Hosts, Role, Wish};
+pub use hosts::{Hosts, Role, Seen, Wants, Wish};
 pub use limits::{Admission, ClientLimit};
 pub use pool::{
     Asker, CancelTicket, Census, Checkin, Checkout, Claim, ClientId, Full, GaveUp, Grant, Limits,

@@ -67,7 +67,9 @@ pub(super) const ROWS: &[Row] = &[
     text("target_session_attrs")
         .words(SESSION_ATTRS)
         .doc("Which of several hosts clients get."),
-    natural("catchup_timeout", "0").unit("s").later(&["0"]).doc("How far a server may lag behind."),
+    natural("catchup_timeout", "0")
+        .unit("s")
+        .doc("Hosts that lag as much, as a watchdog found, are passed over; 0 = no matter."),
     integer("catchup_checks", "").deprecated(),
     // the pool
     text("pool")
@@ -117,8 +119,11 @@ pub(super) const ROWS: &[Row] = &[
 ];
 
 pub(super) const WATCHDOG: &[Row] = &[
-    text("watchdog_lag_query").doc("Returns the unix time of the last heartbeat."),
-    natural("watchdog_lag_interval", "10").unit("s").doc("Odyssey never uses it."),
+    text("watchdog_lag_query")
+        .doc("One row, one number: the Unix time of the last heartbeat that a host knows of."),
+    natural("watchdog_lag_interval", "0")
+        .unit("s")
+        .doc("Between two of them; 0 or unset = at each visit, as Odyssey does in any case."),
 ];
 
 pub(super) const LDAP_CREDENTIALS: &[Row] = &[

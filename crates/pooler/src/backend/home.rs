@@ -3,11 +3,11 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use config::SessionAttrs;
 use machine::{Deadline, Notified, Progress, Stream, Watcher};
-use router::{Admission, Asker, Checkin, Done, Grant, Refusal, SlotKey};
+use router::{Admission, Asker, Checkin, Done, Grant, Refusal, SlotKey, Wants};
 use wire::frame::{self, Side};
 use wire::tag::backend as tag;
 
@@ -58,7 +58,7 @@ pub struct Checkout<'a> {
     /// The server it had last: its host, and its slot there.
     pub last: Option<(usize, SlotKey)>,
     /// Which of several hosts it wants.
-    pub attrs: SessionAttrs,
+    pub wants: Wants,
     /// The client's socket: when it hangs up the wait ends. None for a client that said goodbye
     /// behind its request: that is done though nobody waits for it.
     pub client: Option<&'a Stream>,
@@ -92,6 +92,8 @@ pub enum NoServer {
     NoHost,
     /// No host has the role that is wanted.
     Unfit(SessionAttrs),
+    /// Every host lags too far behind; the best one by this.
+    Lagging(Duration),
     /// The client went away while it waited.
     ClientGone,
     /// The client was told to go.

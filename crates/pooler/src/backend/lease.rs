@@ -2,7 +2,7 @@
 //! ending, the server is closed; a server goes back to the pool only with a proof that it is quiet.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use router::SlotKey;
 use wire::conversation::Quiescent;
@@ -31,6 +31,11 @@ impl Lease {
     /// The host and the slot there, to ask for the same server again.
     pub fn place(&self) -> (usize, SlotKey) {
         (self.home.route.key().host, self.slot)
+    }
+
+    /// How far its host lags, if that is too far for who wants one that lags by less.
+    pub fn excess(&self, lag_max: Option<Duration>) -> Option<Duration> {
+        self.home.excess(lag_max)
     }
 
     /// The server.
