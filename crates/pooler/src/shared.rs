@@ -7,11 +7,12 @@ use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::SystemTime;
 
 use arc_swap::{ArcSwap, Guard};
-use config::{Global, Rule};
+use config::{Global, Rule, StorageKind};
 use crossbeam_channel::Sender;
 use machine::{Address, Keepalive, MachineHandle, Notifier, StreamOptions};
 use router::{CancelKeys, ClientKey, ClientLimit, Parameters, Scope, Statements};
 use wire::settings::Settings;
+use wire::startup::Replication;
 
 use crate::auth_query::AuthQueries;
 use crate::backend::{Home, LastPicture, Route, Routes, Shown};
@@ -227,6 +228,20 @@ impl Shared {
         homes.insert(place, Arc::downgrade(&home));
         self.ledger.open();
         home
+    }
+
+    /// The home of a question of our own, which goes by an internal rule.
+    ///
+    /// # Errors
+    /// In words for the log: there is no such rule, or no route for it.
+    pub fn service(self: &Arc<Self>, database: &str, user: &str) -> Result<Arc<Home>, String> {
+        let rule = self.world().rules.service(database, user).map(Arc::clone);
+        let rule = rule.ok_or_else(|| format!("no internal rule for {database}.{user}"))?;
+        if rule.storage.kind == StorageKind::Local {
+            return Err(format!("the internal rule '{rule}' leads to the console"));
+        }
+        let route = self.routes.get_or_create(&rule, database, user, Replication::No);
+        Ok(self.home(route.map_err(|refusal| refusal.to_string())?))
     }
 
     /// The homes that live now.

@@ -1,6 +1,6 @@
-//! Watchdogs: the hosts of a storage are asked again and again which role they have and how far they
-//! lag. Each is asked by a coroutine of its own with bounded patience, so that a silent one holds up
-//! no other. Nothing is decided here: what was seen is noted where clients look.
+//! Watchdogs: the hosts of a storage are asked again and again which role they have and how far
+//! they lag. Each is asked by a coroutine of its own with bounded patience, so that a silent one
+//! holds up no other. Nothing is decided here: what was seen is noted where clients look.
 
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime};
@@ -216,7 +216,7 @@ fn visit(home: &Arc<Home>, asks: &Asks) -> Found {
         Err(Silence::Unasked(reason)) => return Found::Unasked(reason),
     };
     let Answers { role, heartbeat } = answers;
-    let (hosts, host, now) = (home.route.hosts(), home.route.key().host, machine::now());
+    let ((hosts, host), now) = (home.route.spot(), machine::now());
     hosts.saw(host, role, now);
     let Some(heartbeat) = heartbeat else { return Found::Role(role) };
     match heartbeat.and_then(|seconds| lag_since(&seconds, SystemTime::now())) {

@@ -60,7 +60,8 @@ pub(super) const ROWS: &[Row] = &[
     text("storage_password").secret().doc("Our password at the server."),
     text("storage_password_file").ours().doc("The file that holds it instead."),
     natural("server_lifetime", "3600").unit("s").doc("Older idle servers are closed; 0 = never."),
-    flag("server_drop_on_cached_plan_error", "yes").doc("Close it after 0A000."),
+    flag("server_drop_on_cached_plan_error", "yes")
+        .doc("After 0A000 a statement is prepared anew; no = it fails until its client does that."),
     flag("maintain_params", "yes").doc("Bring the client's parameters along."),
     row("options", Kind::Pairs).doc("Client parameters set by force."),
     row("backend_startup_options", Kind::Pairs).doc("Sent when a server is opened."),

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use config::SessionAttrs;
 use machine::{Deadline, Notified, Progress, Stream, Watcher};
-use router::{Admission, Asker, Checkin, Done, Grant, Refusal, SlotKey, Wants};
+use router::{Admission, Asker, Checkin, ClientId, Done, Grant, Refusal, SlotKey, Wants};
 use wire::frame::{self, Side};
 use wire::tag::backend as tag;
 
@@ -16,6 +16,7 @@ use super::{IdleServer, LastPicture, Lease, OpenFailure, Own, Server, Shown, Tar
 use crate::dialog::Patience;
 use crate::ending::{Asked, Ending};
 use crate::errors::Errors;
+use crate::id::{Id, Kind};
 use crate::log::Who;
 use crate::session::Standing;
 use crate::shared::Shared;
@@ -72,6 +73,25 @@ pub struct Checkout<'a> {
     pub may_tell: bool,
     /// Where a client that waits is told to go.
     pub standing: Option<&'a Standing>,
+}
+
+impl<'a> Checkout<'a> {
+    /// For a question of our own: no client waits for it.
+    pub fn of_ours(wants: Wants, notified: &'a Notified, deadline: Deadline) -> Checkout<'a> {
+        let machine = machine::current().expect("questions are asked by coroutines");
+        let client = ClientId(Id::random(Kind::Client).number());
+        Checkout {
+            asker: Asker { client, machine, last: None },
+            last: None,
+            wants,
+            client: None,
+            notified,
+            deadline,
+            own: None,
+            may_tell: false,
+            standing: None,
+        }
+    }
 }
 
 /// A client's place on a route, under the rule's `client_max`.
@@ -184,7 +204,8 @@ impl Home {
     }
 
     /// Gives a server back that owes nothing and holds nothing.
-    pub(super) fn checkin(self: &Arc<Self>, slot: SlotKey, server: Server, now: Instant) {
+    pub(super) fn checkin(self: &Arc<Self>, slot: SlotKey, mut server: Server, now: Instant) {
+        server.core.returned = now;
         let idle = server.fold_watched(Arc::clone(self), slot.as_u64());
         let here = machine::current().expect("servers are checked in by coroutines");
         let outcome = self.decide(|pool| pool.checkin(slot, idle, here, now));
@@ -222,12 +243,11 @@ impl Home {
         }
     }
 
-    /// A polite end: Terminate, so that the server's log shows no lost connection.
+    /// The end of an idle server.
     pub(super) fn say_goodbye(&self, idle: IdleServer) {
-        let Ok(server) = idle.unfold() else { return };
-        let mut bytes = Vec::with_capacity(5);
-        wire::encode::terminate(&mut bytes);
-        let _ = server.stream.try_write(&bytes);
+        if let Ok(server) = idle.unfold() {
+            server.say_goodbye();
+        }
     }
 
     /// Makes a server of what the pool granted; None when the idle one turned out to be dead.

@@ -8,6 +8,7 @@ use router::SlotKey;
 use wire::conversation::Quiescent;
 
 use super::{Home, Leftover, Server, recover};
+use crate::log::Who;
 
 /// A server, leased.
 pub struct Lease {
@@ -73,10 +74,19 @@ impl Lease {
         drop(spawned);
     }
 
-    /// To the pool, clean.
+    /// To the pool, clean; unless it has shown that it cannot be trusted with another client.
     pub(super) fn checkin(mut self, _proof: Quiescent, now: Instant) {
         let server = self.server.take().expect("a lease has its server until it ends");
-        self.home.checkin(self.slot, server, now);
+        match server.core.unfit {
+            None => self.home.checkin(self.slot, server, now),
+            Some(reason) => {
+                let who = Who { server: Some(server.core.id), ..Who::default() };
+                let text = format_args!("closing server connection: {reason}");
+                self.home.shared.log.error("pool", &who, text);
+                server.say_goodbye();
+                self.home.lost(self.slot);
+            }
+        }
     }
 }
 

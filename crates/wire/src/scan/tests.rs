@@ -74,6 +74,12 @@ fn settings_in_all_spellings() {
     check("reset transaction isolation level", "SetLocal");
     check("reset role", "reset role");
     check("alter role x set y = 1", "Other");
+    check("update pg_settings set setting = 1", "config ? ?");
+    check("UPDATE only \"pg_catalog\" . pg_settings s set x = 1", "config ? ?");
+    check("explain analyze update pg_settings set setting = 1", "config ? ?");
+    check("select 1; update pg_settings set setting = 1", "Other; config ? ?");
+    check("update t set pg_settings = 1", "Other");
+    assert!(!is_remarkable(b"update t set a = 1"));
 }
 
 #[test]
@@ -157,7 +163,9 @@ fn calls_of_set_config() {
     check("select set_config('a' || 'b', array[1, 2], false)", "config ? session");
     check("select set_config('a', '', not true)", "config a ?");
     check("select set_config('a''b', '', false)", "config ? session");
-    check("select set_config(e'a', '', false)", "config ? session");
+    check("select set_config(e'a', '', false)", "config a session");
+    check("select set_config(E'a\\142', '', false)", "config ? session");
+    check("select set_config(e'', '', false)", "config  session");
     check("select set_config('a'\n'b', '', false)", "config ? session");
     check("select set_config('a'", "config ? ?");
     check("select set_config", "Other");

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use config::{ConnectionType, Name, StorageKind, Tls, UserName};
+use config::{Name, StorageKind, Tls, UserName};
 use router::Seen;
 
 use super::super::call::{Call, Reply, Stop};
@@ -98,13 +98,7 @@ pub fn rules(call: &Call<'_>) -> Result<Reply, Stop> {
             config::AddressSelector::All => DEFAULT.into(),
             other => other.to_string(),
         };
-        let connection = match rule.connection {
-            ConnectionType::Any => "all",
-            ConnectionType::Local => "local",
-            ConnectionType::Host => "host",
-            ConnectionType::HostSsl => "hostssl",
-            ConnectionType::HostNoSsl => "hostnossl",
-        };
+        let connection = rule.connection.word().unwrap_or("all");
         vec![database.into(), user.into(), address.into(), connection.into(), false.into()]
     });
     Ok(rows.collect::<Vec<Row>>().into())
