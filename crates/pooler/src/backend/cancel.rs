@@ -4,6 +4,7 @@
 use std::io::ErrorKind;
 use std::sync::Arc;
 
+use machine::sync::shared::Permit;
 use machine::{Deadline, Stream};
 use router::{ClientId, ClientKey, SlotKey};
 
@@ -13,7 +14,6 @@ use crate::id::Id;
 use crate::log::Who;
 use crate::session::Standing;
 use crate::shared::Shared;
-use machine::sync::shared::Permit;
 
 /// A client's CancelRequest: finds whose key it is and cancels that client's query, if a server is
 /// working for it now. Nothing is answered, whatever happens: that is the protocol.
