@@ -87,8 +87,8 @@ pub enum Asking {
 pub enum Op {
     /// Prepares a shared statement.
     Prepare(Interned),
-    /// A client's Parse, of a statement that the server lacks; and whose the name was, if something
-    /// in front may have taken it away.
+    /// A client's Parse, of a statement that the server lacks; and what the name meant before, if
+    /// the server is to say whether it may mean another.
     Parse { name: Box<[u8]>, statement: Interned, before: Option<Interned> },
     /// A client's Parse of a statement that the server has: it got a Close of nothing, whose answer
     /// is as long as a ParseComplete and comes at the same place.
