@@ -25,6 +25,8 @@ use std::rc::Rc;
 pub(crate) struct Io {
     pub(crate) fd: RawFd,
     pub(crate) key: Key,
+    /// The kernel tells its events.
+    is_enlisted: Cell<bool>,
     /// A read may find something. Cleared by a short read (unless hung up) or by EAGAIN.
     pub(crate) readable: Cell<bool>,
     /// A write may find room. Cleared by a short write or by EAGAIN.
@@ -50,6 +52,7 @@ impl Io {
         Io {
             fd,
             key,
+            is_enlisted: Cell::new(false),
             // Adding a socket reports what is there already.
             readable: Cell::new(false),
             writable: Cell::new(false),
@@ -61,6 +64,20 @@ impl Io {
             watch: RefCell::new(None),
             stirring: Cell::new(false),
         }
+    }
+
+    /// Has the kernel tell its events from now on; without effect if it does. Nobody may wait for
+    /// a socket of which it does not.
+    pub(crate) fn enlist(&self, machine: &Machine) -> std::io::Result<()> {
+        if !self.is_enlisted.get() {
+            sys::epoll_add(machine.shared.epoll, self.fd, sys::ALL, self.key.to_bits())?;
+            self.is_enlisted.set(true);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn is_enlisted(&self) -> bool {
+        self.is_enlisted.get()
     }
 
     /// Is any of `interest` there?

@@ -1,11 +1,12 @@
 //! Cancel keys: which client a CancelRequest means. It maps our own keys to a route and a client,
 //! and refuses to know servers' keys, randomness or connections.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::sync::{Mutex, MutexGuard};
 
+use crate::numbers::NumberMap;
 use crate::pool::ClientId;
 
 // Logins of all machines register here; sixteen locks make two of them meet seldom.
@@ -14,8 +15,14 @@ const SHARDS: usize = 16;
 /// The eight bytes a client is given in BackendKeyData: process id and secret.
 ///
 /// `Debug` shows nothing of it: who knows the key can cancel that client's queries.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct ClientKey(pub [u8; 8]);
+
+impl Hash for ClientKey {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(u64::from_ne_bytes(self.0));
+    }
+}
 
 impl fmt::Debug for ClientKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -27,7 +34,7 @@ impl fmt::Debug for ClientKey {
 ///
 /// A key is here while its client lives, so their number is bounded by the number of clients.
 pub struct CancelKeys<R> {
-    shards: [Mutex<HashMap<ClientKey, (R, ClientId)>>; SHARDS],
+    shards: [Mutex<NumberMap<ClientKey, (R, ClientId)>>; SHARDS],
 }
 
 impl<R: Clone> CancelKeys<R> {
@@ -70,7 +77,7 @@ impl<R: Clone> CancelKeys<R> {
         self.len() == 0
     }
 
-    fn shard(&self, key: ClientKey) -> MutexGuard<'_, HashMap<ClientKey, (R, ClientId)>> {
+    fn shard(&self, key: ClientKey) -> MutexGuard<'_, NumberMap<ClientKey, (R, ClientId)>> {
         // The last byte is of the secret half, which is random even if the first is a made-up pid.
         lock(&self.shards[usize::from(key.0[7]) % SHARDS])
     }

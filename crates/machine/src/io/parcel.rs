@@ -93,7 +93,7 @@ impl Parcel {
     fn unfold_socket(mut self) -> Result<Stream, Error> {
         let machine = Machine::here().ok_or(Error::NotOnMachine)?;
         let Some(home) = &self.home else {
-            return Stream::register(self.take_fd());
+            return Stream::adopt(self.take_fd());
         };
         if home.shared.index == machine.shared.index {
             let io = machine.io(home.key).expect("a folded socket keeps its entry at home");

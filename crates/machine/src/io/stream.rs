@@ -144,6 +144,21 @@ impl Stream {
         Ok(Stream::new(io, fd))
     }
 
+    /// Registers a connected socket here of which the kernel is to tell nothing before somebody
+    /// waits for it. Bytes are taken for granted, too: who has just connected has something to say.
+    pub(super) fn adopt(fd: OwnedFd) -> Result<Stream, Error> {
+        let machine = Machine::here().ok_or(Error::NotOnMachine)?;
+        let io = machine.adopt(fd.as_raw_fd());
+        io.readable.set(true);
+        io.writable.set(true);
+        Ok(Stream::new(io, fd))
+    }
+
+    /// Does the kernel tell its events?
+    pub(super) fn is_enlisted(&self) -> bool {
+        self.io.is_enlisted()
+    }
+
     /// Gives the socket up; its entry here ends.
     pub(super) fn release(mut self) -> OwnedFd {
         let fd = self.fd.take().expect("a stream owns its socket until folded");
@@ -436,6 +451,8 @@ impl Stream {
     #[must_use]
     pub fn fold(mut self) -> Parcel {
         let machine = Machine::here().expect("a stream is on its machine");
+        // Where that fails the socket cannot be taken elsewhere, and who tries is told so.
+        let _ = self.io.enlist(machine);
         let fd = self.fd.take().expect("a stream owns its socket until folded");
         let folded = self.tls.take().map(|tls| Folded {
             tls: RefCell::into_inner(*tls),

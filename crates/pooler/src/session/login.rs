@@ -323,7 +323,7 @@ impl Login<'_> {
             let set = settings.set(APPLICATION_NAME, &name);
             set.map_err(|error| refused("53400", error.to_string()))?;
         }
-        Ok((self.shared.settings.intern(Arc::new(settings)), attrs))
+        Ok((self.shared.settings.intern(settings), attrs))
     }
 
     /// Which of several servers the client is to get; what it says wins over the listener, which
@@ -441,8 +441,8 @@ impl Login<'_> {
             since: self.since,
             places,
         };
-        // At the ceiling the session drops: its socket closes, its places are given back.
-        if let Err(error) = machine::start_session(Box::new(session)) {
+        // At the end of the process the session drops: its socket closes.
+        if let Err(error) = machine::become_session(Box::new(session)) {
             shared.log.error("setup", &Who::default(), format_args!("client refused: {error}"));
         }
     }
