@@ -120,6 +120,14 @@ impl Stand {
         assert!(self.pooler.wait_for_exit(PATIENCE).success(), "{}", self.pooler.log());
         (self.pooler, new)
     }
+
+    /// The same, and the clients have gone along.
+    fn succeed_with(self, mut clients: Vec<Client>) {
+        let (_pooler, new) = self.succeed();
+        all_are_well(&mut clients);
+        drop(clients);
+        new.stop();
+    }
 }
 
 pub(super) fn descriptors(pid: u32) -> usize {
@@ -194,10 +202,7 @@ fn a_program_that_does_not_come_up_changes_nothing_in_whatever_way() {
     assert!(line.contains("killed by signal(9)") && line.contains(keeps), "{line}");
     stand.count(); // with the server of that client
     stand.is_as_before();
-    let (_pooler, new) = stand.succeed();
-    all_are_well(&mut clients);
-    drop(clients);
-    new.stop();
+    stand.succeed_with(clients);
 }
 
 /// It dies at every point of the hand-over. Against one who believes that what was sent has
@@ -225,10 +230,7 @@ fn a_program_killed_between_two_frames_takes_nobody_with_it() {
         all_are_well(&mut clients);
         stand.is_as_before();
     }
-    let (_pooler, new) = stand.succeed();
-    all_are_well(&mut clients);
-    drop(clients);
-    new.stop();
+    stand.succeed_with(clients);
 }
 
 /// Between two versions listening sockets go over and nothing else. Against one who sends clients
@@ -270,10 +272,7 @@ time.sleep(1000)
         all_are_well(&mut clients);
         stand.is_as_before();
     }
-    let (_pooler, new) = stand.succeed();
-    all_are_well(&mut clients);
-    drop(clients);
-    new.stop();
+    stand.succeed_with(clients);
 }
 
 /// An Odyssey says by signals that it serves, and hears by one that it leads; it never says a word

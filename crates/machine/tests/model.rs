@@ -167,21 +167,23 @@ fn impatient() -> Deadline {
     Deadline::at(Instant::now())
 }
 
+/// One who waits for a permit until there is one, and one who gives up at once.
+fn users_of(semaphore: &Semaphore<Model>) -> [thread::JoinHandle<Result<(), Error>>; 2] {
+    [Deadline::NEVER, impatient()].map(|deadline| {
+        let semaphore = semaphore.clone();
+        thread::spawn(move || semaphore.acquire(deadline).map(drop))
+    })
+}
+
 /// One holds the permit, one waits for it, one gives up in between.
 #[test]
 fn a_permit_is_never_lost_between_threads() {
     explore(3, || {
         let semaphore = Semaphore::<Model>::new(1);
-        let users: Vec<_> = [Deadline::NEVER, impatient()]
-            .into_iter()
-            .map(|deadline| {
-                let semaphore = semaphore.clone();
-                thread::spawn(move || semaphore.acquire(deadline).map(drop))
-            })
-            .collect();
+        let users = users_of(&semaphore);
         drop(semaphore.acquire(Deadline::NEVER).unwrap());
-        let ended: Vec<_> = users.into_iter().map(|user| user.join().unwrap()).collect();
-        assert!(ended[0].is_ok());
+        let [patient, _] = users.map(|user| user.join().unwrap());
+        assert!(patient.is_ok());
         assert_eq!(semaphore.available(), 1);
     });
 }
@@ -192,17 +194,11 @@ fn a_permit_is_never_lost_between_threads() {
 fn a_new_size_reaches_who_waits() {
     explore(3, || {
         let semaphore = Semaphore::<Model>::new(0);
-        let users: Vec<_> = [Deadline::NEVER, impatient()]
-            .into_iter()
-            .map(|deadline| {
-                let semaphore = semaphore.clone();
-                thread::spawn(move || semaphore.acquire(deadline).map(drop))
-            })
-            .collect();
+        let users = users_of(&semaphore);
         semaphore.resize(2);
         semaphore.resize(1); // one of two may be in use: it ends when it comes back
-        let ended: Vec<_> = users.into_iter().map(|user| user.join().unwrap()).collect();
-        assert!(ended[0].is_ok());
+        let [patient, _] = users.map(|user| user.join().unwrap());
+        assert!(patient.is_ok());
         assert_eq!((semaphore.available(), semaphore.in_use()), (1, 0));
     });
 }

@@ -236,35 +236,29 @@ impl Totals {
     /// Both together.
     #[must_use]
     pub fn plus(&self, more: &Totals) -> Totals {
-        Totals {
-            queries: self.queries + more.queries,
-            query_us: self.query_us + more.query_us,
-            transactions: self.transactions + more.transactions,
-            transaction_us: self.transaction_us + more.transaction_us,
-            received_bytes: self.received_bytes + more.received_bytes,
-            sent_bytes: self.sent_bytes + more.sent_bytes,
-            parses: self.parses + more.parses,
-            server_parses: self.server_parses + more.server_parses,
-            reuses: self.reuses + more.reuses,
-            binds: self.binds + more.binds,
-            errors: self.errors + more.errors,
-        }
+        self.with(more, |own, more| own + more)
     }
 
     /// What came since `before`.
+    #[must_use]
     pub fn since(&self, before: &Totals) -> Totals {
+        self.with(before, u64::saturating_sub)
+    }
+
+    /// Figure by figure.
+    fn with(&self, other: &Totals, of: impl Fn(u64, u64) -> u64) -> Totals {
         Totals {
-            queries: self.queries.saturating_sub(before.queries),
-            query_us: self.query_us.saturating_sub(before.query_us),
-            transactions: self.transactions.saturating_sub(before.transactions),
-            transaction_us: self.transaction_us.saturating_sub(before.transaction_us),
-            received_bytes: self.received_bytes.saturating_sub(before.received_bytes),
-            sent_bytes: self.sent_bytes.saturating_sub(before.sent_bytes),
-            parses: self.parses.saturating_sub(before.parses),
-            server_parses: self.server_parses.saturating_sub(before.server_parses),
-            reuses: self.reuses.saturating_sub(before.reuses),
-            binds: self.binds.saturating_sub(before.binds),
-            errors: self.errors.saturating_sub(before.errors),
+            queries: of(self.queries, other.queries),
+            query_us: of(self.query_us, other.query_us),
+            transactions: of(self.transactions, other.transactions),
+            transaction_us: of(self.transaction_us, other.transaction_us),
+            received_bytes: of(self.received_bytes, other.received_bytes),
+            sent_bytes: of(self.sent_bytes, other.sent_bytes),
+            parses: of(self.parses, other.parses),
+            server_parses: of(self.server_parses, other.server_parses),
+            reuses: of(self.reuses, other.reuses),
+            binds: of(self.binds, other.binds),
+            errors: of(self.errors, other.errors),
         }
     }
 }

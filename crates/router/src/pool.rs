@@ -177,6 +177,11 @@ impl<S, W, C: Clone> Pool<S, W, C> {
         &self.counters
     }
 
+    /// The same, for who keeps them: they start anew.
+    pub fn take_counters(&mut self) -> Counters {
+        std::mem::take(&mut self.counters)
+    }
+
     /// When the oldest waiter joined the queue.
     pub fn oldest_wait(&self) -> Option<Instant> {
         self.queue.oldest()

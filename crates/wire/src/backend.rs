@@ -1,7 +1,7 @@
 //! Messages from a server: checked views of their bodies. Each function takes the body of one
 //! frame; what it returns borrows from there and cannot fail any more. It keeps no state.
 
-use crate::cursor::{Cursor, Oids, Words16};
+use crate::cursor::{Cursor, Oids};
 use crate::error::{Fault, Malformed};
 use crate::notice::NoticeView;
 use crate::startup::CancelKey;
@@ -85,15 +85,6 @@ pub struct Notification<'a> {
     pub channel: Text<'a>,
     /// Its payload.
     pub payload: Text<'a>,
-}
-
-/// The shape of a COPY: of CopyInResponse, CopyOutResponse and CopyBothResponse.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct CopyResponse<'a> {
-    /// Is the whole of it binary?
-    pub binary: bool,
-    /// A format code for each column.
-    pub formats: Words16<'a>,
 }
 
 /// A column of a RowDescription.
@@ -296,23 +287,6 @@ pub fn parameter_description(body: &[u8]) -> Result<Oids<'_>, Malformed> {
     let oids = cursor.oids("the types")?;
     cursor.end()?;
     Ok(oids)
-}
-
-/// CopyInResponse, CopyOutResponse or CopyBothResponse, by `tag`.
-pub fn copy_response(tag: u8, body: &[u8]) -> Result<CopyResponse<'_>, Malformed> {
-    let mut cursor = open(tag, body);
-    let binary = cursor.byte("the format")? != 0;
-    let formats = cursor.int16s("the formats")?;
-    cursor.end()?;
-    Ok(CopyResponse { binary, formats })
-}
-
-/// FunctionCallResponse; `None` is NULL.
-pub fn function_call_response(body: &[u8]) -> Result<Option<&[u8]>, Malformed> {
-    let mut cursor = open(tag::backend::FUNCTION_CALL_RESPONSE, body);
-    let value = cursor.value("the result")?;
-    cursor.end()?;
-    Ok(value)
 }
 
 /// Any message whose body must be empty (ParseComplete and its like, CopyDone), by `tag`.

@@ -201,7 +201,7 @@ fn oids(out: &mut Vec<u8>, types: &[u32]) {
     types.iter().for_each(|oid| out.extend(oid.to_be_bytes()));
 }
 
-/// A column of an answer of our own, in text format.
+/// A column of an answer of our own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Column<'a> {
     /// Its name.
@@ -210,32 +210,14 @@ pub struct Column<'a> {
     pub type_oid: u32,
     /// Bytes of that type; −1: variable.
     pub type_bytes: i16,
+    /// 0 text, 1 binary.
+    pub format: i16,
 }
 
 impl<'a> Column<'a> {
-    /// `text`
+    /// `text`, as text.
     pub const fn text(name: &'a str) -> Column<'a> {
-        Column { name, type_oid: 25, type_bytes: -1 }
-    }
-
-    /// `int4`
-    pub const fn int4(name: &'a str) -> Column<'a> {
-        Column { name, type_oid: 23, type_bytes: 4 }
-    }
-
-    /// `int8`
-    pub const fn int8(name: &'a str) -> Column<'a> {
-        Column { name, type_oid: 20, type_bytes: 8 }
-    }
-
-    /// `float8`
-    pub const fn float8(name: &'a str) -> Column<'a> {
-        Column { name, type_oid: 701, type_bytes: 8 }
-    }
-
-    /// `bool`
-    pub const fn boolean(name: &'a str) -> Column<'a> {
-        Column { name, type_oid: 16, type_bytes: 1 }
+        Column { name, type_oid: 25, type_bytes: -1, format: 0 }
     }
 }
 
@@ -249,7 +231,7 @@ pub fn row_description(out: &mut Vec<u8>, columns: &[Column<'_>]) {
             out.extend(column.type_oid.to_be_bytes());
             out.extend(column.type_bytes.to_be_bytes());
             out.extend((-1i32).to_be_bytes()); // no type modifier
-            out.extend([0; 2]); // text
+            out.extend(column.format.to_be_bytes());
         }
     });
 }
@@ -300,20 +282,6 @@ pub fn bind(
         count(out, values.len());
         values.iter().for_each(|item| value(out, item.as_ref().map(AsRef::as_ref)));
         out.extend([0; 2]);
-    });
-}
-
-/// Bind of another statement: `behind_statement` comes from [`crate::frontend::Bind`].
-pub fn bind_renamed(
-    out: &mut Vec<u8>,
-    portal: impl AsRef<[u8]>,
-    statement: impl AsRef<[u8]>,
-    behind_statement: &[u8],
-) {
-    frame(out, frontend::BIND, |out| {
-        text(out, portal);
-        text(out, statement);
-        out.extend(behind_statement);
     });
 }
 
@@ -373,16 +341,6 @@ pub fn sasl_initial_response(out: &mut Vec<u8>, mechanism: &str, data: &[u8]) {
 /// SASLResponse.
 pub fn sasl_response(out: &mut Vec<u8>, data: &[u8]) {
     frame(out, frontend::PASSWORD, |out| out.extend(data));
-}
-
-/// CopyData, either way.
-pub fn copy_data(out: &mut Vec<u8>, data: &[u8]) {
-    frame(out, frontend::COPY_DATA, |out| out.extend(data));
-}
-
-/// CopyDone, either way.
-pub fn copy_done(out: &mut Vec<u8>) {
-    empty(out, frontend::COPY_DONE);
 }
 
 /// CopyFail.

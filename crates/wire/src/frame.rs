@@ -1,5 +1,5 @@
-//! Frames: a type byte, a length word that counts itself, a body. This file checks headers and
-//! cuts a stream; it never copies a body and never looks into one.
+//! Frames: a type byte, a length word that counts itself, a body. This file checks headers; it
+//! never copies a body and never looks into one.
 
 #[cfg(test)]
 mod tests;
@@ -95,77 +95,5 @@ fn bad(side: Side, tag: u8, length: u32) -> Malformed {
             tag::name(side, tag),
             Fault::Length { got: length.cast_signed(), least: LENGTH_BYTES, most },
         ),
-    }
-}
-
-/// What lies at the front of a stream.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[must_use]
-pub enum Piece<'a> {
-    /// A frame begins: [`HEADER_BYTES`] bytes are used. An empty body has no `Body` piece.
-    Frame(Header),
-    /// The next part of the body of that frame, never empty; `last` when the frame ends with it.
-    Body {
-        /// The part, from the front of what was given.
-        bytes: &'a [u8],
-        /// Is the frame complete?
-        last: bool,
-    },
-    /// Nothing can be said before more bytes come.
-    Need,
-}
-
-impl Piece<'_> {
-    /// How many bytes of the stream the piece uses; the next call starts behind them.
-    #[inline]
-    pub fn used(&self) -> usize {
-        match self {
-            Piece::Frame(_) => HEADER_BYTES,
-            Piece::Body { bytes, .. } => bytes.len(),
-            Piece::Need => 0,
-        }
-    }
-}
-
-/// Cuts a stream into frames whose bodies may be larger than any buffer.
-#[derive(Clone, Debug)]
-pub struct Splitter {
-    side: Side,
-    /// Bytes of the present body that have not been seen; 0: at a boundary.
-    body_left: usize,
-}
-
-impl Splitter {
-    /// At a boundary.
-    pub fn new(side: Side) -> Splitter {
-        Splitter { side, body_left: 0 }
-    }
-
-    /// The piece at the front of `bytes`, which begins where the piece before ended.
-    #[inline]
-    pub fn next<'a>(&mut self, bytes: &'a [u8]) -> Result<Piece<'a>, Malformed> {
-        if self.body_left == 0 {
-            let Some(header) = header(self.side, bytes)? else { return Ok(Piece::Need) };
-            self.body_left = header.body_bytes;
-            return Ok(Piece::Frame(header));
-        }
-        if bytes.is_empty() {
-            return Ok(Piece::Need);
-        }
-        let bytes = &bytes[..bytes.len().min(self.body_left)];
-        self.body_left -= bytes.len();
-        Ok(Piece::Body { bytes, last: self.body_left == 0 })
-    }
-
-    /// Is the stream between two frames?
-    #[inline]
-    pub fn at_boundary(&self) -> bool {
-        self.body_left == 0
-    }
-
-    /// Bytes of the present body that have not come yet.
-    #[inline]
-    pub fn body_left(&self) -> usize {
-        self.body_left
     }
 }

@@ -30,8 +30,6 @@ pub struct Bind<'a> {
     pub formats: Words16<'a>,
     /// Formats of the columns, likewise.
     pub result_formats: Words16<'a>,
-    /// The body behind the statement's name, for sending it under another one.
-    pub behind_statement: &'a [u8],
     values: Cursor<'a>,
     values_count: usize,
 }
@@ -118,7 +116,6 @@ pub fn bind(body: &[u8]) -> Result<Bind<'_>, Malformed> {
     let mut cursor = open(tag::frontend::BIND, body);
     let portal = cursor.text("the portal's name")?;
     let statement = cursor.text("the statement's name")?;
-    let behind_statement = cursor.rest();
     let formats = cursor.int16s("the formats")?;
     let values_count = cursor.count("the number of parameters")?;
     let values = cursor;
@@ -127,7 +124,7 @@ pub fn bind(body: &[u8]) -> Result<Bind<'_>, Malformed> {
     }
     let result_formats = cursor.int16s("the formats of the columns")?;
     cursor.end()?;
-    Ok(Bind { portal, statement, formats, result_formats, behind_statement, values, values_count })
+    Ok(Bind { portal, statement, formats, result_formats, values, values_count })
 }
 
 /// The names at the front of a Bind: portal and statement. Enough for most, and does not walk the
@@ -168,11 +165,6 @@ pub fn execute(body: &[u8]) -> Result<Execute<'_>, Malformed> {
 /// CopyFail: the reason.
 pub fn copy_fail(body: &[u8]) -> Result<Text<'_>, Malformed> {
     only_text(open(tag::frontend::COPY_FAIL, body), "the reason")
-}
-
-/// FunctionCall: the object id of the function; the rest is not looked at.
-pub fn function_call(body: &[u8]) -> Result<u32, Malformed> {
-    Ok(u32::from_be_bytes(open(tag::frontend::FUNCTION_CALL, body).four("the function")?))
 }
 
 /// Any message whose body must be empty (Sync, Flush, Terminate, CopyDone), by `tag`.

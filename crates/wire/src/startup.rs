@@ -193,11 +193,6 @@ pub fn ssl_request() -> [u8; 8] {
     coded(SSL_REQUEST)
 }
 
-/// GSSENCRequest.
-pub fn gssenc_request() -> [u8; 8] {
-    coded(GSSENC_REQUEST)
-}
-
 fn coded(code: u32) -> [u8; 8] {
     let ([a, b, c, d], [e, f, g, h]) = (PACKET_BYTES_MIN.to_be_bytes(), code.to_be_bytes());
     [a, b, c, d, e, f, g, h]

@@ -9,7 +9,6 @@ use crate::draft::{Section, Word};
 
 const CONNECT_MS: i64 = 3000; // these are pg_doorman's defaults
 const WAIT_MS: i64 = 5000;
-const IDLE_S: i64 = 600;
 const LIFETIME_S: i64 = 1200;
 const CLIENTS_MAX: i64 = 8192;
 const SERVER_PORT: i64 = 5432;
@@ -166,8 +165,7 @@ pub(super) fn convert(file: &Node, notes: &mut Notes) -> Section {
     rest_of_file(file, &mut root, notes);
     globals(general, &mut root);
     let mut databases = Vec::new();
-    for (name, table) in file.get("pools").map(Node::entries).unwrap_or_default() {
-        pools::judge(&POOL, table, &format!("pool '{name}'"), notes);
+    for (name, table) in pools::tables(file, &POOL, notes) {
         databases.push(Pool { name, table, general }.database(&mut root, notes));
     }
     databases.extend(pools::console(general, CONSOLES, &mut root));
@@ -186,7 +184,7 @@ fn rest_of_file(file: &Node, root: &mut Section, notes: &mut Notes) {
             }
             "web" | "prometheus" if value.flag("enabled") == Some(true) => {
                 root.set("promhttp_server_port", value.number("port").unwrap_or(9127));
-                notes.changed(&value.place, key, "there are metrics, but no pages");
+                notes.changed(&value.place, key, "there are metrics and a status page of ours");
             }
             "web" | "prometheus" => {}
             other => {
@@ -200,7 +198,7 @@ fn rest_of_file(file: &Node, root: &mut Section, notes: &mut Notes) {
 fn globals(general: &Node, root: &mut Section) {
     pools::process(general, root);
     let timeout = general.number("tcp_user_timeout").unwrap_or(60); // in seconds, unlike ours
-    root.set("keepalive_usr_timeout", 1000 * timeout);
+    root.set("keepalive_usr_timeout", timeout.saturating_mul(1000));
     root.set("backend_connect_timeout_ms", connect_ms(general));
     root.set("client_max", general.number("max_connections").unwrap_or(CLIENTS_MAX));
     if general.flag("tcp_no_delay") == Some(false) {
@@ -266,9 +264,7 @@ impl Pool<'_> {
         }
         self.storage(root);
         let mut database = Section::named("database", self.name);
-        for user in self.table.get("users").map(Node::items).unwrap_or_default() {
-            let Some(name) = user.text("username") else { continue };
-            pools::judge(&USER, user, &format!("user '{name}' of {title}"), notes);
+        for (name, user) in pools::users(self.table, &title, &USER, notes) {
             let mut rule = Section::named("user", name);
             self.access(user, &mut rule, notes);
             self.rest(user, &mut rule);
@@ -380,9 +376,7 @@ impl Pool<'_> {
         }
         let wait = self.general.milliseconds("query_wait_timeout").unwrap_or(WAIT_MS);
         rule.set("pool_timeout", wait);
-        let seconds = |key| pools::nearest(&tables, key).and_then(|table| table.seconds(key));
-        rule.set("pool_ttl", seconds("idle_timeout").unwrap_or(IDLE_S));
-        rule.set("server_lifetime", seconds("server_lifetime").unwrap_or(LIFETIME_S));
+        pools::lifetimes(&tables, LIFETIME_S, rule);
         let mut startup: Vec<(String, String)> = Vec::new();
         let name = self.table.text("application_name").map(|name| ("application_name", name));
         startup.extend(name.map(|(key, value)| (key.to_owned(), value.to_owned())));

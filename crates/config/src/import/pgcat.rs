@@ -9,7 +9,6 @@ use super::tree::Node;
 use crate::draft::{Section, Word};
 
 const CONNECT_MS: i64 = 1000; // these are pgcat's defaults
-const IDLE_S: i64 = 600;
 const LIFETIME_S: i64 = 3600; // ours too
 const CONSOLES: &[&str] = &["pgcat", "pgbouncer"];
 
@@ -130,8 +129,7 @@ pub(super) fn convert(file: &Node, notes: &mut Notes) -> Section {
     }
     globals(general, &mut root);
     let mut databases = Vec::new();
-    for (name, table) in file.get("pools").map(Node::entries).unwrap_or_default() {
-        pools::judge(&POOL, table, &format!("pool '{name}'"), notes);
+    for (name, table) in pools::tables(file, &POOL, notes) {
         databases.push(Pool { name, table, general }.database(&mut root, notes));
     }
     databases.extend(pools::console(general, CONSOLES, &mut root));
@@ -144,7 +142,7 @@ fn globals(general: &Node, root: &mut Section) {
     root.set("keepalive_usr_timeout", general.milliseconds("tcp_user_timeout").unwrap_or(10_000));
     root.set("backend_connect_timeout_ms", connect_ms(&[general]));
     if general.flag("dns_cache_enabled") == Some(true) {
-        root.set("dns_cache_ttl", 1000 * general.number("dns_max_ttl").unwrap_or(30));
+        root.set("dns_cache_ttl", general.number("dns_max_ttl").unwrap_or(30).saturating_mul(1000));
     }
     if general.flag("enable_prometheus_exporter") == Some(true) {
         root.set(
@@ -192,9 +190,7 @@ impl Pool<'_> {
             return pools::blocked(self.name, root);
         };
         let mut database = Section::named("database", self.name);
-        for user in self.table.get("users").map(Node::items).unwrap_or_default() {
-            let Some(name) = user.text("username") else { continue };
-            pools::judge(&USER, user, &format!("user '{name}' of {title}"), notes);
+        for (name, user) in pools::users(self.table, &title, &USER, notes) {
             let mut rule = Section::named("user", name);
             self.access(user, &mut rule, notes);
             self.rest(user, &mut rule, shard, notes);
@@ -314,9 +310,7 @@ impl Pool<'_> {
             rule.set("min_pool_size", min);
         }
         rule.set("pool_timeout", connect_ms(&tables));
-        let seconds = |key| pools::nearest(&tables, key).and_then(|table| table.seconds(key));
-        rule.set("pool_ttl", seconds("idle_timeout").unwrap_or(IDLE_S));
-        rule.set("server_lifetime", seconds("server_lifetime").unwrap_or(LIFETIME_S));
+        pools::lifetimes(&tables, LIFETIME_S, rule);
         let idle = self.general.seconds("idle_client_in_transaction_timeout").unwrap_or(0);
         if idle > 0 {
             rule.set("pool_idle_in_transaction_timeout", idle);

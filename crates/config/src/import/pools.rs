@@ -1,6 +1,7 @@
 //! What pgcat and pg_doorman have in common: `[general]`, pools by name, users inside, times in
 //! milliseconds, and consoles with one user.
 
+use super::known::Known;
 use super::notes::Notes;
 use super::tree::Node;
 use crate::draft::Section;
@@ -9,6 +10,7 @@ const LOG_FORMAT: &str = r"%p %t %l [%i %s] (%c) %m\n";
 const CONSOLE: &str = "console";
 const HOST: &str = "0.0.0.0"; // these two are the default of both
 const PORT: i64 = 5432;
+const IDLE_S: i64 = 600; // of both, too
 
 /// Options of the process that both have.
 pub(super) fn process(general: &Node, root: &mut Section) {
@@ -110,8 +112,39 @@ pub(super) fn nearest<'a>(tables: &[&'a Node], key: &str) -> Option<&'a Node> {
     tables.iter().find(|table| table.get(key).is_some()).copied()
 }
 
+/// The tables of `[pools]`, with their names; their options are judged.
+pub(super) fn tables<'a>(file: &'a Node, known: &Known, notes: &mut Notes) -> &'a [(String, Node)] {
+    let tables = file.get("pools").map(Node::entries).unwrap_or_default();
+    for (name, table) in tables {
+        judge(known, table, &format!("pool '{name}'"), notes);
+    }
+    tables
+}
+
+/// The users of a pool that have a name, with it; their options are judged.
+pub(super) fn users<'a>(
+    pool: &'a Node,
+    title: &str,
+    known: &Known,
+    notes: &mut Notes,
+) -> Vec<(&'a str, &'a Node)> {
+    let users = pool.get("users").map(Node::items).unwrap_or_default().into_iter();
+    let named: Vec<_> = users.filter_map(|user| Some((user.text("username")?, user))).collect();
+    for (name, user) in &named {
+        judge(known, user, &format!("user '{name}' of {title}"), notes);
+    }
+    named
+}
+
+/// How long servers live, by the first of the tables that says it.
+pub(super) fn lifetimes(tables: &[&Node], lifetime_s: i64, rule: &mut Section) {
+    let seconds = |key| nearest(tables, key).and_then(|table| table.seconds(key));
+    rule.set("pool_ttl", seconds("idle_timeout").unwrap_or(IDLE_S));
+    rule.set("server_lifetime", seconds("server_lifetime").unwrap_or(lifetime_s));
+}
+
 /// Notes all keys of a table by its list of known ones.
-pub(super) fn judge(known: &super::known::Known, table: &Node, title: &str, notes: &mut Notes) {
+pub(super) fn judge(known: &Known, table: &Node, title: &str, notes: &mut Notes) {
     for (key, value) in table.entries() {
         let Some((fate, why)) = known.fate(key, value.scalar().unwrap_or("-")) else { continue };
         let subject = if title.is_empty() { key.clone() } else { format!("{key} of {title}") };

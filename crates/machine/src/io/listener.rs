@@ -10,6 +10,7 @@ use crate::census::Doing;
 use crate::coroutine::sleep;
 use crate::error::Error;
 use crate::machine::Machine;
+use crate::mailbox::{Mail, Shared};
 use crate::slab::Key;
 use crate::sys::{self, socket};
 use crate::wait::{Interest, breathe, wait_one_as};
@@ -24,8 +25,6 @@ use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
-
-use crate::mailbox::{Mail, Shared};
 
 /// Before the next try when descriptors or coroutines have run out.
 const SHORTAGE_PAUSE: Duration = Duration::from_millis(50);

@@ -151,7 +151,7 @@ impl Rescue<'_> {
     /// implicit transaction (with a warning in the server's log). A batch that failed has rolled
     /// back already and needs the Sync.
     fn close_batch(&mut self, server: &mut Server) -> Result<(), String> {
-        if server.core.conversation.needs_sync() {
+        if server.core.conversation.is_skipping() {
             let mut bytes = Vec::new();
             encode::sync(&mut bytes);
             self.request(server, tag::SYNC, Purpose::Reset, &bytes)?;

@@ -4,7 +4,6 @@
 use std::borrow::Cow;
 
 use wire::encode;
-use wire::tag::backend as tag;
 
 /// The type of a column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -187,18 +186,13 @@ fn narrow(number: i64) -> i32 {
 
 /// RowDescription. `format` says how each column is read.
 pub fn describe(out: &mut Vec<u8>, columns: &[Column], format: impl Fn(usize) -> Format) {
-    encode::frame(out, tag::ROW_DESCRIPTION, |out| {
-        out.extend((columns.len() as u16).to_be_bytes());
-        for (at, column) in columns.iter().enumerate() {
-            out.extend_from_slice(column.name.as_bytes());
-            out.push(0);
-            out.extend([0; 6]); // of no table
-            out.extend(column.kind.oid().to_be_bytes());
-            out.extend(column.kind.bytes().to_be_bytes());
-            out.extend((-1i32).to_be_bytes()); // no modifier
-            out.extend((format(at) as u16).to_be_bytes());
-        }
+    let described = columns.iter().enumerate().map(|(at, column)| encode::Column {
+        name: &column.name,
+        type_oid: column.kind.oid(),
+        type_bytes: column.kind.bytes(),
+        format: format(at) as i16,
     });
+    encode::row_description(out, &described.collect::<Vec<_>>());
 }
 
 /// DataRow.

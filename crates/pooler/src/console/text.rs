@@ -31,7 +31,7 @@ impl Statement {
         })
     }
 
-    /// The words from `at` on, for a message.
+    /// Its words, for a message.
     pub fn shown(&self) -> String {
         let words: Vec<&str> = self.words.iter().map(|word| word.text.as_str()).collect();
         words.join(" ")

@@ -88,7 +88,7 @@ pub(super) struct Login<'a> {
     pub(super) voice: Voice,
     /// Where it was expected.
     local: Address,
-    /// Which `listen` it came through, by index.
+    /// The `listen` section it came through, as it was then.
     pub(super) listen: Arc<Door>,
     pub(super) deadline: Deadline,
     pub(super) since: Instant,

@@ -230,7 +230,7 @@ impl Outflow {
         }
         let is_ours = self.query().and_then(attrs::about).is_some();
         // In a batch, and behind an error, the server says what PostgreSQL says.
-        if !is_ours || conversation.needs_sync() || conversation.is_open() {
+        if !is_ours || conversation.is_skipping() || conversation.is_open() {
             return Whose::Servers;
         }
         match conversation.settled() {

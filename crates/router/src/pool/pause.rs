@@ -32,9 +32,4 @@ impl<S, W, C: Clone> Pool<S, W, C> {
         let counts = self.counts();
         counts.opening + counts.leased + counts.resetting + counts.quarantined == 0
     }
-
-    /// What was counted so far, which starts anew.
-    pub fn take_counters(&mut self) -> crate::stats::Counters {
-        std::mem::take(&mut self.counters)
-    }
 }

@@ -405,24 +405,15 @@ impl Conversation {
         self.batch == Batch::Open
     }
 
-    /// Does the server throw away everything before the next Sync, which has not been sent?
+    /// Does the server throw away everything before the next Sync, which has not been sent? Nothing
+    /// else brings it back.
     pub fn is_skipping(&self) -> bool {
         self.batch == Batch::Skipping
-    }
-
-    /// The same, as a question about what to do: nothing but a Sync brings the server back.
-    pub fn needs_sync(&self) -> bool {
-        self.is_skipping()
     }
 
     /// Does the server wait for COPY data whose end has not been sent?
     pub fn in_copy_in(&self) -> bool {
         self.stage == Stage::CopyIn
-    }
-
-    /// Does copied data go both ways (replication)?
-    pub fn in_copy_both(&self) -> bool {
-        self.stage == Stage::CopyBoth
     }
 
     /// May a ReadyForQuery still come that nobody waits for? A COPY FROM STDIN of an Execute with

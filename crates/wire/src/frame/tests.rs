@@ -1,4 +1,4 @@
-//! Headers at and over every limit, and streams cut at every place.
+//! Headers at and over every limit.
 
 use proptest::prelude::*;
 
@@ -73,58 +73,11 @@ fn a_whole_frame_is_found() {
     assert_eq!(whole(Side::Backend, &bytes[14..]).unwrap().unwrap().body, b"I");
 }
 
-/// Cuts a stream that arrives in parts of any size; gives the frames.
-fn cut(stream: &[u8], parts: impl Iterator<Item = usize>) -> Vec<(u8, Vec<u8>)> {
-    let mut splitter = Splitter::new(Side::Backend);
-    let mut frames: Vec<(u8, Vec<u8>)> = Vec::new();
-    let (mut start, mut end) = (0, 0);
-    for part in parts {
-        end = (end + part).min(stream.len());
-        loop {
-            let piece = splitter.next(&stream[start..end]).unwrap();
-            start += piece.used();
-            match piece {
-                Piece::Frame(header) => frames.push((header.tag, Vec::new())),
-                Piece::Body { bytes, last } => {
-                    assert!(!bytes.is_empty());
-                    assert_eq!(last, splitter.at_boundary());
-                    frames.last_mut().unwrap().1.extend(bytes);
-                }
-                Piece::Need => break,
-            }
-        }
-    }
-    assert_eq!((start, splitter.at_boundary(), splitter.body_left()), (stream.len(), true, 0));
-    frames
-}
-
 proptest! {
-    #[test]
-    fn a_stream_is_cut_into_its_frames(
-        frames in proptest::collection::vec(
-            (prop::sample::select(b"DdNTE".to_vec()), prop::collection::vec(any::<u8>(), 0..40)),
-            0..12,
-        ),
-        parts in proptest::collection::vec(1usize..20, 0..40),
-    ) {
-        let mut stream = Vec::new();
-        for (tag, body) in &frames {
-            stream.extend(raw(*tag, body.len() as u32 + 4));
-            stream.extend(body);
-        }
-        let rest = std::iter::once(stream.len());
-        prop_assert_eq!(cut(&stream, parts.into_iter().chain(rest)), frames);
-    }
-
     #[test]
     fn bytes_from_nowhere_never_panic(bytes in any::<Vec<u8>>()) {
         for side in [Side::Frontend, Side::Backend] {
             let _ = whole(side, &bytes);
-            let mut splitter = Splitter::new(side);
-            let mut rest = &bytes[..];
-            while let Ok(piece @ (Piece::Frame(_) | Piece::Body { .. })) = splitter.next(rest) {
-                rest = &rest[piece.used()..];
-            }
         }
     }
 }

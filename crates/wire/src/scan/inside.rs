@@ -6,6 +6,11 @@ use super::quick::has_word;
 use super::words::{Words, lower};
 use super::{Found, Head, Statement};
 
+/// How far an argument of `set_config` is looked for its end. One that is longer may end anywhere,
+/// which costs a question to the server; read to its end, calls inside each other would cost a
+/// machine a second.
+const ARGUMENT_TOKENS_MAX: usize = 64;
+
 /// The rest of one statement.
 #[derive(Clone, Copy)]
 pub(super) struct Inside<'a> {
@@ -122,10 +127,11 @@ fn skip_cast(words: &mut Words<'_>) {
     }
 }
 
-/// Takes an argument and the comma behind it; whether there is one.
+/// Takes an argument and the comma behind it; whether there is one, not too far away.
 fn skip_argument(words: &mut Words<'_>) -> bool {
     let mut depth = 0_usize;
-    while let Some(token) = words.next() {
+    for _ in 0..ARGUMENT_TOKENS_MAX {
+        let Some(token) = words.next() else { return false };
         match token.kind {
             Kind::Mark(b'(' | b'[') => depth += 1,
             Kind::Mark(b')' | b']') if depth == 0 => return false,

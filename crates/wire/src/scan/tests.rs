@@ -1,5 +1,7 @@
 //! Texts and what is told of them.
 
+use std::time::{Duration, Instant};
+
 use proptest::prelude::*;
 
 use super::*;
@@ -346,4 +348,27 @@ proptest! {
         prop_assert!(is_remarkable(&text) || !remarkable);
         let _ = only(&text);
     }
+}
+
+/// What a text of 64 KiB, the longest one that is looked at, may cost a machine. Seen to fail where
+/// the arguments of each call are read to the end of the text: 12 s without optimisation.
+#[test]
+fn calls_inside_each_other_cost_no_more_than_others() {
+    let text = format!("select {}", "set_config(".repeat(5_800));
+    let begun = Instant::now();
+    assert_eq!(statements(text.as_bytes()).count(), 5_800);
+    assert!(begun.elapsed() < Duration::from_secs(4), "it took {:?}", begun.elapsed());
+}
+
+#[test]
+fn a_long_argument_is_not_read_to_its_end() {
+    let local = |value: &str| {
+        let text = format!("select set_config('a', {value}, true)");
+        let heads: Vec<_> = statements(text.as_bytes()).map(|one| one.head).collect();
+        let [Head::SetConfig { name: Some(name), local }] = &heads[..] else { panic!("{heads:?}") };
+        assert_eq!(**name, *b"a");
+        *local
+    };
+    assert_eq!(local("'b' || ".repeat(10).trim_end_matches(" || ")), Some(true));
+    assert_eq!(local("'b' || ".repeat(40).trim_end_matches(" || ")), None, "nobody can tell");
 }

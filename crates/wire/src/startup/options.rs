@@ -188,7 +188,7 @@ pub enum BadOptions {
     Argument(String),
     /// This `-c` or `--` has no `=`: 42601.
     NoValue(String),
-    /// More than we keep: 54000.
+    /// More than we keep: 53400.
     TooMany(TooMany),
 }
 

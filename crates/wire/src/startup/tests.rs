@@ -21,7 +21,7 @@ fn check(bytes: &[u8], expected: &str) {
 #[test]
 fn requests_without_parameters() {
     check(&ssl_request(), "Ssl in 8");
-    check(&gssenc_request(), "GssEnc in 8");
+    check(&coded(GSSENC_REQUEST), "GssEnc in 8");
     check(&[&ssl_request()[..], b"more"].concat(), "Ssl in 8");
     check(&ssl_request()[..7], "incomplete");
     check(&packet(80_877_103, b"x"), "startup packet: 1 bytes too many");

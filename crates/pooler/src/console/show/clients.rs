@@ -13,15 +13,23 @@ use crate::id::Id;
 use crate::readings::{self, ClientReading, ClientState};
 use crate::session::Account;
 
+// What several tables say of a client, in the same words.
+const ID: Column = text("id", "of the client");
+const USER: Column = text("user", "as the client named it");
+const DATABASE: Column = text("database", "as the client named it");
+const APPLICATION_NAME: Column = text("application_name", "what the client calls itself");
+const ADDR: Column = text("addr", "the client's end");
+const PORT: Column = int("port", "its port; -1 on a unix socket");
+
 /// `SHOW CLIENTS`, in Odyssey's order, then what PgBouncer has more.
 pub const CLIENTS: &[Column] = &[
     text("type", "always C"),
-    text("user", "as the client named it"),
-    text("database", "as the client named it"),
+    USER,
+    DATABASE,
     text("state", "active: it holds a server; queue: it waits for one; pending: neither"),
     text("storage_user", "the user at the server; NULL at the console"),
-    text("addr", "the client's end"),
-    int("port", "its port; -1 on a unix socket"),
+    ADDR,
+    PORT,
     text("local_addr", "our end"),
     int("local_port", "its port; -1 on a unix socket"),
     text("connect_time", "when it came, UTC"),
@@ -33,19 +41,19 @@ pub const CLIENTS: &[Column] = &[
     int("coro", "the number of its machine"),
     int("remote_pid", "its process, on a unix socket; else 0"),
     text("tls", "version and cipher; empty without TLS"),
-    text("application_name", "what the client calls itself"),
+    APPLICATION_NAME,
     text("link", "the id of the server that it holds; empty if there is none"),
     text("replication", "none, logical or physical"),
 ];
 
 /// `SHOW WAITERS`
 pub const WAITERS: &[Column] = &[
-    text("id", "of the client"),
-    text("user", "as the client named it"),
-    text("database", "as the client named it"),
-    text("application_name", "what the client calls itself"),
-    text("addr", "the client's end"),
-    int("port", "its port; -1 on a unix socket"),
+    ID,
+    USER,
+    DATABASE,
+    APPLICATION_NAME,
+    ADDR,
+    PORT,
     long("wait_us", "how long it has waited, in µs"),
     int("ahead", "clients of its pool that came before it"),
     text("waits_for", "what it is that there is not enough of"),
@@ -55,12 +63,12 @@ pub const WAITERS: &[Column] = &[
 pub const HOLDERS: &[Column] = &[
     text("server", "the id of the server"),
     int("remote_pid", "its process at PostgreSQL"),
-    text("id", "of the client"),
-    text("user", "as the client named it"),
-    text("database", "as the client named it"),
-    text("application_name", "what the client calls itself"),
-    text("addr", "the client's end"),
-    int("port", "its port; -1 on a unix socket"),
+    ID,
+    USER,
+    DATABASE,
+    APPLICATION_NAME,
+    ADDR,
+    PORT,
     text("since", "when it got the server, UTC"),
     long("held_us", "for so long, in µs"),
     text("state", "active, idle in transaction, idle"),
@@ -70,10 +78,10 @@ pub const HOLDERS: &[Column] = &[
 
 /// `SHOW PINS`
 pub const PINS: &[Column] = &[
-    text("id", "of the client"),
-    text("user", "as the client named it"),
-    text("database", "as the client named it"),
-    text("application_name", "what the client calls itself"),
+    ID,
+    USER,
+    DATABASE,
+    APPLICATION_NAME,
     text("server", "the id of the server"),
     text("reason", "what the client left there, that no other server has"),
     long("held_us", "for how long it has had the server, in µs"),
