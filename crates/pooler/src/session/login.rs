@@ -61,7 +61,7 @@ pub fn welcome(shared: &Arc<Shared>, arrival: Arrival) {
     let voice = Voice::new(Arc::clone(shared), Id::random(Kind::Client), address);
     let machine = machine::current().expect("logins run on machines");
     shared.rosters[machine].arrive();
-    let Ok(client) = parcel.unfold() else { return };
+    let Ok(client) = parcel.unfold_to_read() else { return };
     let timeout = listen.client_login_timeout;
     let deadline = timeout.map_or(Deadline::NEVER, Deadline::after);
     let since = machine::now();
@@ -165,11 +165,13 @@ impl Login<'_> {
             }
         };
         let (notified, client) = (Notified::new(), self.client_id());
-        let mut own = Box::new(Belongings::new(client, &home.route.rule(), startup));
+        let rule = home.route.rule();
+        let mut own = Box::new(Belongings::new(client, &rule, startup));
         own.attrs = attrs;
-        if home.route.rule().application_name_add_host {
+        if rule.application_name_add_host {
             own.suffix_application_name(self.host_suffix().into());
         }
+        drop(rule); // not to be held over a wait
         let standing = self.standing(
             Some(&home),
             negotiated.channel.as_ref(),

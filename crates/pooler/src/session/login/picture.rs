@@ -58,7 +58,7 @@ impl Login<'_> {
         own.told = Arc::clone(&picture.told);
         encode::backend_key_data(&mut bytes, &split(key));
         encode::ready_for_query(&mut bytes, TransactionStatus::Idle);
-        dialog.send(&bytes)?;
+        dialog.answer(&bytes)?;
         let took = self.since.elapsed();
         source.home.tally.took(Span::Login, took);
         if !self.shared.logs_sessions() {
