@@ -4,7 +4,7 @@
 //! Not reachable yet, for what they are about is not built: TLS (`SSL is required`, `TLS connection
 //! required`, `certificate authentication failed`), LDAP, `external authentication failed`, the
 //! authentication query (`failed to make auth query`, `incorrect user`), HBA (`host based
-//! authentication rejected`), `soft out of memory`, catchup (`replication lag too big`), server
+//! authentication rejected`), `soft out of memory`, server
 //! selection (`can't find suitable host for tsa`, `invalid value for parameter
 //! "odyssey.target_session_attrs"`), online restart, reload and console (`Connection was killed by
 //! …`), the notices to waiting clients, the console. The three texts about prepared statements come

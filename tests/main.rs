@@ -55,5 +55,7 @@ mod timeouts;
 mod tiny_pooler;
 mod tls;
 mod tools;
+mod unfit;
 mod virtual_setting;
+mod watchdog;
 mod watched_files;

@@ -183,13 +183,88 @@ fn a_value_longer_than_a_finding() {
     let pooler = Setup::transaction(1).start();
     let (mut a, mut b) = (pooler.client(), pooler.client());
     a.query("select set_config('my.big', repeat('x', 1100000), false)");
-    b.send(&wire().query("select coalesce(length(current_setting('my.big', true)), 0)"));
-    b.socket.limit(std::time::Duration::from_millis(1500));
-    if let Ok(Some(_)) = b.try_read() {
-        assert_eq!(b.until_ready().column(), ["0"], "leaked");
+    let length = "select coalesce(length(current_setting('my.big', true)), 0)";
+    b.send(&wire().query(length));
+    pooler.wait_for_line("pinned to server");
+    assert_eq!(a.scalar(length), "1100000", "lost");
+    a.query("create temp table r17 (i int)");
+    a.query("drop table r17");
+    assert_eq!(a.scalar(length), "1100000", "the end of one reason is not that of the other");
+    a.query("discard all");
+    assert_eq!(b.until_ready().column(), ["0"], "leaked");
+    assert_eq!(a.scalar(length), "0");
+}
+
+#[test]
+fn a_value_longer_than_a_finding_where_nobody_may_pin() {
+    for state in ["reset", "error"] {
+        let setup = Setup::transaction(1).with(&format!(r#"pool_session_state "{state}""#));
+        let pooler = setup.start();
+        let (mut a, mut b) = (pooler.client(), pooler.client());
+        a.query("select set_config('my.big', repeat('x', 1100000), false)");
+        let told = a.until_closed().error().expect("it is not lost in silence");
+        assert_eq!(told.code, "0A000", "{state}");
+        let length = "select coalesce(length(current_setting('my.big', true)), 0)";
+        assert_eq!(b.scalar(length), "0", "leaked ({state})");
     }
-    let told = a.until_closed().error().expect("more than can be carried: the client is told");
-    assert_eq!(told.code, "0A000");
+}
+
+#[test]
+fn an_update_of_pg_settings() {
+    for sql in [
+        "update pg_settings set setting = '9MB' where name = 'work_mem'",
+        "UPDATE pg_catalog.pg_settings SET setting = '9MB' WHERE name = 'work_mem'",
+    ] {
+        let pooler = Setup::transaction(1).start();
+        let (mut a, mut b) = (pooler.client(), pooler.client());
+        a.query(sql);
+        assert_eq!(b.scalar("show work_mem"), "4MB", "leaked");
+        assert_eq!(a.scalar("show work_mem"), "9MB", "lost");
+        let mut c = pooler.client();
+        in_two(&mut c, "s", sql);
+        assert_eq!(b.scalar("show work_mem"), "4MB", "leaked, in the extended protocol");
+        assert_eq!(c.scalar("show work_mem"), "9MB", "lost, in the extended protocol");
+    }
+}
+
+/// Bind of the unnamed statement to perhaps a value, and a NULL.
+fn bind_with_null(first: Option<&str>) -> Wire {
+    let mut body = vec![0, 0, 0, 0];
+    body.extend(if first.is_some() { [0, 2] } else { [0, 1] });
+    if let Some(value) = first {
+        body.extend((value.len() as u32).to_be_bytes());
+        body.extend(value.as_bytes());
+    }
+    body.extend([0xff; 4]);
+    body.extend([0, 0]);
+    wire().message(b'B', &body)
+}
+
+/// NULL is a RESET. It leads to what the client gave at startup, not to the server's default.
+#[test]
+fn set_config_with_null() {
+    for (setup, binds) in [(Setup::transaction(1), true), (Setup::session(2), false)] {
+        let pooler = setup.start();
+        let mut a = pooler.login(&app().option("options", "-c work_mem=7MB"));
+        let mut b = pooler.client();
+        a.query("select set_config('work_mem', '9MB', false), null");
+        b.query("select 1");
+        assert_eq!(a.scalar("show work_mem"), "9MB", "a NULL elsewhere");
+        a.query("select set_config('work_mem', null, false)");
+        b.query("select 1");
+        assert_eq!(a.scalar("show work_mem"), "7MB");
+        for (name, value) in [("'work_mem'", "$1"), ("$1", "$2")].into_iter().filter(|_| binds) {
+            a.query("set work_mem = '9MB'");
+            let sql = format!("select set_config({name}, {value}::text, false)");
+            a.send(&wire().parse("", &sql).describe_statement("").sync());
+            assert_eq!(a.until_ready().error(), None);
+            let first = if value == "$1" { None } else { Some("work_mem") };
+            a.send(&bind_with_null(first).execute("", 0).sync());
+            assert_eq!(a.until_ready().error(), None);
+            b.query("select 1");
+            assert_eq!(a.scalar("show work_mem"), "7MB", "{sql}");
+        }
+    }
 }
 
 #[test]

@@ -201,7 +201,7 @@ fn databases_and_users_have_pools_of_their_own() {
 
 #[test]
 fn idle_servers_leave_after_pool_ttl() {
-    let pooler = Setup::transaction(3).with("pool_ttl 1").start();
+    let pooler = Setup::transaction(3).with("pool_ttl 1 log_debug yes").start();
     let mut clients: Vec<Client> = (0..3)
         .map(|_| pooler.login(&Login::new("app", "postgres").option("application_name", "ttl")))
         .collect();
@@ -217,6 +217,8 @@ fn idle_servers_leave_after_pool_ttl() {
     let list = pids.into_iter().collect::<Vec<_>>().join(",");
     Postgres::shared().wait_for_backends(&format!("pid in ({list})"), 0, PATIENCE);
     assert_eq!(clients[0].scalar("select 1"), "1");
+    let line = pooler.wait_for_line("(expire) closing idle server connection (");
+    assert!(line.trim_end().ends_with(" secs)"), "{line}");
     pooler.stop();
 }
 

@@ -5,6 +5,8 @@
 
 #[path = "tidy/licences.rs"]
 mod licences;
+#[path = "tidy/pages.rs"]
+mod pages;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -277,37 +279,4 @@ fn scripts_can_be_run() {
         }
     }
     report(complaints);
-}
-
-#[test]
-fn links_between_documents_resolve() {
-    let mut complaints = Vec::new();
-    for path in files().into_iter().filter(|path| path.ends_with(".md")) {
-        let text = fs::read_to_string(root().join(&path)).unwrap();
-        let dir = Path::new(&path).parent().unwrap();
-        for link in links(&text) {
-            let target = link.split('#').next().unwrap_or_default();
-            let outside = target.contains("://") || target.starts_with("mailto:");
-            if !outside && !target.is_empty() && !root().join(dir).join(target).exists() {
-                complaints.push(format!("{path}: {link} leads nowhere"));
-            }
-        }
-    }
-    report(complaints);
-}
-
-/// Targets of `[text](target)` outside of code blocks.
-fn links(text: &str) -> Vec<String> {
-    let mut fenced = false;
-    let mut found = Vec::new();
-    for line in text.lines() {
-        fenced ^= line.trim_start().starts_with("```");
-        if fenced {
-            continue;
-        }
-        for part in line.split("](").skip(1) {
-            found.extend(part.split(')').next().map(str::to_owned));
-        }
-    }
-    found
 }

@@ -269,6 +269,27 @@ fn cached_plan_must_not_change_result_type_is_healed() {
     }
 }
 
+/// Whoever chose so has it as in PostgreSQL: it fails until the client prepares again.
+#[test]
+fn a_cached_plan_is_not_healed_where_the_rule_says_no() {
+    let mut admin = Postgres::shared().admin();
+    let made = admin.query(
+        "drop table if exists unhealed; create table unhealed (i int);
+         grant select on unhealed to app",
+    );
+    assert_eq!(made.error(), None);
+    let pooler = Setup::transaction(1).with("server_drop_on_cached_plan_error no").start();
+    let mut client = pooler.client();
+    client.send(&wire().parse("s", "select * from unhealed").run("s", &[]).sync());
+    assert_eq!(client.until_ready().shape(), "1 2 T C Z/I");
+    assert_eq!(admin.query("alter table unhealed add j int").error(), None);
+    for _ in 0..2 {
+        client.send(&wire().run("s", &[]).sync());
+        assert_eq!(client.until_ready().code(), "0A000");
+    }
+    pooler.stop_with(vec![client]);
+}
+
 /// Statements travel with their client through the death of servers.
 #[test]
 fn statements_survive_the_server_they_were_prepared_on() {

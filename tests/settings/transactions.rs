@@ -1,7 +1,7 @@
 //! Settings and transactions: what is taken back was never set, in whatever form it came.
 
 use super::wire;
-use crate::support::{Login, Play, Stage};
+use crate::support::{Login, Play, Setup, Stage};
 
 /// Seen to fail: a pooler that believes every SET whose tag came.
 #[test]
@@ -93,6 +93,61 @@ fn a_reset_that_was_refused_resets_nothing() {
              a: show geqo => on",
         )
         .as_direct();
+}
+
+/// Behind the first snapshot of a transaction nobody may choose its isolation level any more. Seen
+/// to fail: a pooler that leads a RESET back by `SELECT set_config`.
+#[test]
+fn a_transaction_chooses_its_isolation_level_behind_a_reset() {
+    let settings = "-c TimeZone=Europe/Paris -c my.tenant=it's -c search_path=app -c role=porter";
+    let play = Play::new("isolation behind a reset")
+        .before(&super::role("porter"))
+        .login('a', Login::new("app", "postgres").option("options", settings));
+    let resets = ["reset timezone", "reset my.tenant", "reset search_path", "reset role"];
+    let resets = resets.into_iter().chain(["set timezone to default", "reset all"]);
+    let choices = [
+        "set transaction isolation level serializable, read only, deferrable",
+        "set local transaction_isolation = 'repeatable read'",
+        "set transaction_deferrable = on",
+    ];
+    let mut lines = String::new();
+    for (number, reset) in resets.enumerate() {
+        let choice = choices[number % choices.len()];
+        for [begin, middle] in [["a: begin", "a: "], ["a: begin", "a! "], ["a! begin", "a! "]] {
+            lines += &format!(
+                "a: set timezone = 'Asia/Tokyo'; set my.tenant = 'new'; set search_path = 'x'
+                 a: set role app
+                 {begin}
+                 {middle}{reset}
+                 {middle}{choice}
+                 a: show transaction_isolation
+                 a: show timezone
+                 a: show my.tenant
+                 a: show search_path
+                 a: select current_user
+                 a: commit => COMMIT
+                 a: show my.tenant\n"
+            );
+        }
+    }
+    play.lines(&lines).as_direct();
+}
+
+/// On a server that is new, too, where statements of ours are prepared first. Seen to fail: a
+/// pooler that prepares queries in front of a BEGIN.
+#[test]
+fn a_transaction_chooses_its_isolation_level_on_a_new_server() {
+    let pooler = Setup::transaction(2).start();
+    for choice in ["isolation level serializable", "deferrable"] {
+        let mut a = pooler.client();
+        assert_eq!(a.query("begin").status(), 'T');
+        let answer = a.query(&format!("set transaction {choice}"));
+        assert_eq!((answer.error(), answer.status()), (None, 'T'), "{choice}");
+        let mut other = pooler.client();
+        assert_eq!(other.query("begin").status(), 'T');
+        let answer = other.query(&format!("set transaction {choice}"));
+        assert_eq!((answer.error(), answer.status()), (None, 'T'), "{choice} on another");
+    }
 }
 
 /// Seen to fail: a pooler that holds back the data of a COPY until the COPY is done, since a RESET

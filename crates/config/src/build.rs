@@ -22,6 +22,7 @@ mod shadow;
 mod soft_oom;
 mod storage;
 mod tls;
+mod watchdog;
 
 pub use global::keepalive_gives_up_ms;
 use std::collections::{HashMap, HashSet};
@@ -95,7 +96,8 @@ pub(crate) fn config(root: &Block, complaints: &mut Complaints) -> Config {
         shadows: Shadows::new(global.sequential_routing),
         complaints,
     };
-    let rules = rules.read(root);
+    let mut rules = rules.read(root);
+    rules.extend(watchdog::rules(root, &known, complaints));
     advice::traps(root, complaints);
     let (drop, soft_oom) = (conn_drop(root), soft_oom::read(root, complaints));
     Config { global, listens, rules, drop, soft_oom, storages, files: Vec::new() }

@@ -38,7 +38,7 @@ use raw::Block;
 
 pub use build::keepalive_gives_up_ms;
 pub use diagnostic::{Diagnostic, Diagnostics, Excerpt, Severity};
-pub use diff::{Diff, RuleChange, diff};
+pub use diff::{Diff, RuleChange, diff, lives_on};
 pub use draft::{Section, Setting, Word, write};
 pub use dump::{Secrets, dump};
 #[doc(hidden)]
@@ -49,11 +49,11 @@ pub use in_force::{
 };
 pub use model::{
     AddressSelector, AffinityRule, AuthQuery, Authentication, Balancing, BalancingMethod, Checker,
-    Config, ConnDrop, ConnectionType, CpuAffinity, Endpoint, Global, GroupQuery, Hba, HbaLine,
-    HbaName, Keepalive, LdapCover, LdapCredentials, LdapEndpoint, LdapEntry, LdapGrant, Listen,
-    Name, PoolMode, PoolRouting, ProxyFrom, Quantile, Role, Rule, SessionAttrs, SessionState,
-    SharedPool, SoftOom, SoftOomDrop, Storage, StorageKind, SyslogFacility, SyslogFormat,
-    SyslogTarget, Tls, TlsMode, TlsVersion, TlsVersions, UserName,
+    Config, ConnDrop, ConnectionType, CpuAffinity, Endpoint, FileMode, Global, GroupQuery, Hba,
+    HbaLine, HbaName, Keepalive, LdapCover, LdapCredentials, LdapEndpoint, LdapEntry, LdapGrant,
+    Listen, Name, PoolMode, PoolRouting, ProxyFrom, Quantile, Role, Rule, SessionAttrs,
+    SessionState, SharedPool, SoftOom, SoftOomDrop, Storage, StorageKind, SyslogFacility,
+    SyslogFormat, SyslogTarget, Tls, TlsMode, TlsVersion, TlsVersions, UserName, Watchdog,
 };
 pub use options::{compared as options_compared, page as options_page, schema as yaml_schema};
 pub use secret::Secret;

@@ -20,12 +20,12 @@ use crate::watched::Watched;
 
 pub use affinity::{AffinityRule, CpuAffinity};
 pub use checker::{Checker, LdapCover, LdapCredentials, LdapEndpoint, LdapEntry, LdapGrant};
-pub use global::Global;
+pub use global::{FileMode, Global};
 pub use hba::{Hba, HbaLine, HbaName};
 pub use quantile::Quantile;
 pub use rule::{
     AddressSelector, AuthQuery, Authentication, ConnectionType, GroupQuery, Keepalive, Name,
-    PoolMode, PoolRouting, Role, Rule, SessionState, UserName,
+    PoolMode, PoolRouting, Role, Rule, SessionState, UserName, Watchdog,
 };
 pub use syslog::{SyslogFacility, SyslogFormat, SyslogTarget};
 pub use tls::{Tls, TlsMode, TlsVersion, TlsVersions};
@@ -40,7 +40,7 @@ pub struct Config {
     /// Where servers are, in file order; at least one, names are unique.
     pub storages: Vec<Arc<Storage>>,
     /// Who goes where and how, in file order (users before groups inside one database block); at
-    /// least one. Those of watchdogs are checked but not listed here.
+    /// least one; behind them those of watchdogs.
     pub rules: Vec<Arc<Rule>>,
     /// How live clients are disconnected on a graceful stop.
     pub drop: ConnDrop,
@@ -67,6 +67,10 @@ pub struct Listen {
     pub proxy_protocol: Option<ProxyFrom>,
     /// Which of several servers; it wins over the rule's.
     pub target_session_attrs: Option<SessionAttrs>,
+    /// By what a host is chosen; None: as the storage says.
+    pub balancing_method: Option<BalancingMethod>,
+    /// Where the rule says nothing of it: hosts that lag so far behind are passed over.
+    pub catchup_timeout: Option<Duration>,
 }
 
 /// Proxies that are believed what they say of their clients.
@@ -166,6 +170,22 @@ pub enum BalancingMethod {
     RoundRobin,
     /// That with the fewest servers of the route.
     LeastConn,
+}
+
+impl BalancingMethod {
+    /// The word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            BalancingMethod::RoundRobin => "roundrobin",
+            BalancingMethod::LeastConn => "leastconn",
+        }
+    }
+
+    /// By its word.
+    pub fn parse(word: &str) -> Option<BalancingMethod> {
+        let all = [BalancingMethod::RoundRobin, BalancingMethod::LeastConn];
+        all.into_iter().find(|one| one.as_str() == word)
+    }
 }
 
 /// One `shared_pool` section: a budget of servers for all routes of the rules that name it.

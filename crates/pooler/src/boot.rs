@@ -20,7 +20,7 @@ use crate::log::{Level, Log, Options, SyslogOptions, Who};
 use crate::restart::{self, Inheritance};
 use crate::shared::Shared;
 use crate::world::{Origin, World};
-use crate::{descriptors, groups, host, janitor, secure, soft_oom, stats, watcher, web};
+use crate::{descriptors, groups, host, janitor, secure, soft_oom, stats, watchdog, watcher, web};
 
 /// Fewer stacks than this are not kept, whatever `cache_coroutine` says: here a client that says
 /// something takes one, and Odyssey's new clients only.
@@ -140,7 +140,7 @@ fn open_log(config: &Config) -> Result<Log, String> {
 fn introduce(shared: &Shared, remarks: &[String]) {
     let who = Who::default();
     shared.log.info("startup", &who, format_args!("Starting Odyssey"));
-    shared.log.info("init", &who, format_args!("{}", crate::cli::version()));
+    shared.log.info("init", &who, format_args!("{}", crate::version::line()));
     let file = shared.origin.file().display();
     shared.log.info("init", &who, format_args!("using configuration file '{file}'"));
     for remark in remarks {
@@ -237,7 +237,7 @@ impl System {
             self.shared.log.error("server", &Who::default(), text);
             return Exit::Failed;
         };
-        let [one, two, three, four, five, six, seven] =
+        let [one, two, three, four, five, six, seven, eight] =
             std::array::from_fn(|_| Arc::clone(&self.shared));
         let machines = Arc::clone(&self.machines);
         let _ = self.shared.machines.set(Arc::clone(&self.machines));
@@ -246,6 +246,7 @@ impl System {
             machine::spawn("stats", move || stats::run(&two, &machines)),
             machine::spawn("host-watcher", move || host::run(&three)),
             machine::spawn("groups", move || groups::run(&four)),
+            machine::spawn("watchdogs", move || watchdog::run(&eight)),
             machine::spawn("averages", move || averages::run(&six)),
             machine::spawn("soft-oom", move || soft_oom::run(&five)),
             machine::spawn("watcher", move || watcher::run(&seven)),

@@ -26,13 +26,11 @@ use config::{Config, Diagnostics};
 
 use crate::boot;
 use crate::log::{Format, Level, Who};
+use crate::version;
+use crate::world::Origin;
 use commands::{Command, Given};
 use flags::{Call, Flags};
 use texts::Face;
-
-use crate::world::Origin;
-
-pub(crate) use texts::version;
 
 /// The format of lines before the configuration names one.
 const EARLY_FORMAT: &str = "%p %t %l (%c) %h %m\n";
@@ -57,7 +55,7 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     match flags::read(&program, &words, posix) {
         Call::Help => say(&texts::help(face, &program)),
         Call::Usage => say(&texts::usage(face, &program)),
-        Call::Version => say(&format!("{}\ncompiled by rustc, 64-bit", version())),
+        Call::Version => say(&format!("{}\ncompiled by rustc, 64-bit", version::line())),
         Call::Run(flags) => start(flags, &program, whole),
         Call::Wrong(what) => {
             if let Some(what) = what {
@@ -117,7 +115,7 @@ fn answer(command: &Command, given: &Given) -> ExitCode {
 
 fn start(flags: Flags, program: &str, command: Vec<OsString>) -> ExitCode {
     let [file] = flags.files.as_slice() else {
-        early(Level::Info, "init", &version());
+        early(Level::Info, "init", &version::line());
         early(Level::Info, "init", &format!("usage: {program} <config_file>"));
         return ExitCode::FAILURE;
     };

@@ -42,11 +42,11 @@ pub(crate) fn complaint(config: &Config, allowed: u64) -> Option<String> {
 }
 
 /// Servers that may be open at once if each rule has one route, and whether that is all: a default
-/// rule has many routes.
+/// rule has many routes. A watchdog has one at each host, which is nothing beside the others.
 fn servers(config: &Config) -> (usize, bool) {
     let (mut total, mut bounded) = (0, true);
     let mut shared: Vec<&Arc<SharedPool>> = Vec::new();
-    for rule in &config.rules {
+    for rule in config.rules.iter().filter(|rule| rule.watchdog.is_none()) {
         let size = match &rule.shared_pool {
             Some(pool) if shared.iter().any(|other| Arc::ptr_eq(other, pool)) => continue,
             Some(pool) => {

@@ -37,6 +37,8 @@ pub enum Ending {
     NoHost,
     /// No host has the role that the client wants.
     Unfit(SessionAttrs, Asked),
+    /// Every host lags too far behind, or that of the server that the client keeps; by this.
+    Lagging(Duration, Asked),
     /// The server went while the client had it.
     ServerLost(ServerLoss),
     /// The client held a server for too long without a word.
@@ -121,6 +123,7 @@ impl Ending {
             ),
             Ending::Unfit(attrs, asked) => Notice::fatal("08006", unfit(*attrs, asked))
                 .with_hint("another target_session_attrs, or a server of that role, helps"),
+            Ending::Lagging(lag, asked) => lagging(*lag, asked),
             Ending::ServerLost(loss) => {
                 let server = Show(loss.server);
                 let text = format!("remote server read/write error {server}: {}", loss.reason);
@@ -175,6 +178,7 @@ impl Ending {
             Ending::NoServer(_) => "OD_ESERVER_CONNECT",
             Ending::NoHost => "OD_EATTACH",
             Ending::Unfit(..) => "OD_EATTACH_TARGET_SESSION_ATTRS_MISMATCH",
+            Ending::Lagging(..) => "OD_ECATCHUP_TIMEOUT",
             Ending::ServerLost(_) => "OD_ESERVER_READ",
             Ending::Idle { in_transaction: false } => "OD_EIDLE_TIMEOUT",
             Ending::Idle { in_transaction: true } => "OD_EIDLE_IN_TRANSACTION_TIMEOUT",
@@ -213,6 +217,17 @@ const NO_HOST: &str = "failed to get remote server connection";
 fn unfit(attrs: SessionAttrs, Asked { database, user }: &Asked) -> String {
     let attrs = attrs.as_str();
     format!("can't find suitable host for tsa '{attrs}' of user {database}.{user}")
+}
+
+fn lagging(lag: Duration, Asked { database, user }: &Asked) -> Notice {
+    let lag = lag.as_secs();
+    let text =
+        format!("replication lag too big ({lag} seconds), connection rejected: {database} {user}");
+    let detail = "replication lag of the node you are trying to connect is too big, connection \
+                  rejected";
+    Notice::fatal("08006", text)
+        .with_detail(detail)
+        .with_hint("wait until the replica catches up with the primary")
 }
 
 const FEWER: &str = "close connections that are not needed, or raise client_max";
@@ -322,6 +337,7 @@ impl fmt::Display for Ending {
             Ending::NoServer(failure) => write!(f, "{failure}"),
             Ending::NoHost => f.write_str(NO_HOST),
             Ending::Unfit(attrs, asked) => f.write_str(&unfit(*attrs, asked)),
+            Ending::Lagging(lag, asked) => f.write_str(&lagging(*lag, asked).message),
             Ending::ServerLost(loss) => {
                 write!(f, "remote server read/write error {}: {}", Show(loss.server), loss.reason)
             }
@@ -376,6 +392,7 @@ impl Ending {
             NoServer::Open(failure) => Ending::NoServer(failure),
             NoServer::NoHost => Ending::NoHost,
             NoServer::Unfit(attrs) => Ending::Unfit(attrs, asked),
+            NoServer::Lagging(lag) => Ending::Lagging(lag, asked),
             NoServer::ClientGone => Ending::ClientGone,
             NoServer::Killed => Ending::Killed,
             NoServer::Failed(error) => Ending::Engine(error),

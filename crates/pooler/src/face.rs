@@ -16,6 +16,7 @@ use crate::pulse::Pulse;
 use crate::restart;
 use crate::shared::Shared;
 use crate::systemd::Supervisor;
+use crate::version;
 
 /// Stages that may wait to be shown. Reloads are two each.
 pub(crate) const STAGES: usize = 64;
@@ -189,8 +190,7 @@ impl Face {
     /// In Odyssey's words.
     fn retitle(&mut self, what: &str) {
         if let Some(title) = &mut self.title {
-            let version = env!("CARGO_PKG_VERSION");
-            title.set(&format!("odyssey 1.5.3 (pooler {version}) {what}"));
+            title.set(&format!("{} {what}", version::IN_WORDS));
         }
     }
 }

@@ -5,10 +5,9 @@
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-use config::{GroupQuery, StorageKind};
+use config::GroupQuery;
 use machine::{Deadline, JoinHandle, Notified, Notifier, Woken};
 use router::{Group, Members};
-use wire::startup::Replication;
 
 use crate::backend::Column;
 use crate::ending::Ending;
@@ -186,15 +185,7 @@ fn ask(shared: &Arc<Shared>, group: &Arc<Group>) -> bool {
 fn column(shared: &Arc<Shared>, group: &Group) -> Result<Column, String> {
     let query = group.rule().group.as_ref().ok_or("the rule has no query")?;
     let GroupQuery { query, user, database } = query;
-    let world = shared.world();
-    let rule = world.rules.service(database, user).map(Arc::clone);
-    drop(world); // it is not to be held over a wait
-    let rule = rule.ok_or_else(|| format!("no internal rule for {database}.{user}"))?;
-    if rule.storage.kind == StorageKind::Local {
-        return Err(format!("the internal rule '{rule}' leads to the console"));
-    }
-    let route = shared.routes.get_or_create(&rule, database, user, Replication::No);
-    let home = shared.home(route.map_err(|refusal| refusal.to_string())?);
+    let home = shared.service(database, user)?;
     home.column(query, QUESTION_MAX)
 }
 

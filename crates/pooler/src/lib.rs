@@ -4,6 +4,7 @@
 mod auth_query;
 mod backend;
 mod boot;
+mod calendar;
 mod checkers;
 mod cli;
 mod console;
@@ -45,6 +46,8 @@ mod stats;
 mod systemd;
 mod tally;
 mod turns;
+mod version;
+mod watchdog;
 mod watcher;
 mod web;
 mod world;

@@ -340,7 +340,7 @@ fn options(listen: &Listen, global: &Global) -> ListenOptions {
     ListenOptions {
         backlog: i32::try_from(listen.backlog).unwrap_or(i32::MAX),
         reuseport: global.bindwith_reuseport,
-        unix_mode: global.unix_socket_mode,
+        unix_mode: global.unix_socket_mode.map(|mode| mode.0),
         stream: stream_options(global, &config::Keepalive::default()),
     }
 }

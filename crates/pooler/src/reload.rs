@@ -258,6 +258,7 @@ fn reload(shared: &Arc<Shared>, listeners: &mut Listeners) -> Report {
     shared.ring_janitor();
     shared.ring_stats();
     shared.groups.ring();
+    shared.watchdogs.ring();
     shared.watcher.ring();
     report
 }

@@ -6,12 +6,13 @@ use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::SystemTime;
 
 use arc_swap::{ArcSwap, Guard};
-use config::{Global, Rule};
+use config::{Global, Rule, StorageKind};
 use crossbeam_channel::Sender;
 use machine::{Keepalive, MachineHandle, Notifier, StreamOptions};
 use router::{CancelKeys, ClientId, ClientKey, ClientLimit, NumberMap, Parameters};
 use router::{Scope, Statements};
 use wire::settings::Settings;
+use wire::startup::Replication;
 
 use crate::auth_query::AuthQueries;
 use crate::backend::{Home, LastPicture, Route, Routes, Shown};
@@ -34,6 +35,7 @@ use crate::restart::Kin;
 use crate::session::{Roster, Standing};
 use crate::sqlstates::Sqlstates;
 use crate::tally::Tally;
+use crate::watchdog::Watchdogs;
 use crate::watcher::Bell;
 use crate::web::Web;
 use crate::world::{InForce, Origin, World};
@@ -55,6 +57,8 @@ pub struct Shared {
     pub reloads: Reloads,
     /// Where logins wait for the members of groups.
     pub groups: Groups,
+    /// Who asks hosts how they are.
+    pub watchdogs: Watchdogs,
     /// The secrets of clients that servers told.
     pub auth_queries: AuthQueries,
     /// Where clients went so far.
@@ -153,6 +157,7 @@ impl Shared {
             origin,
             reloads: Reloads::default(),
             groups: Groups::default(),
+            watchdogs: Watchdogs::default(),
             auth_queries: AuthQueries::default(),
             routes: Routes::new(),
             statements: Statements::new(),
@@ -235,6 +240,20 @@ impl Shared {
         homes.insert(place, Arc::downgrade(&home));
         self.ledger.open();
         home
+    }
+
+    /// The home of a question of our own, which goes by an internal rule.
+    ///
+    /// # Errors
+    /// In words for the log: there is no such rule, or no route for it.
+    pub fn service(self: &Arc<Self>, database: &str, user: &str) -> Result<Arc<Home>, String> {
+        let rule = self.world().rules.service(database, user).map(Arc::clone);
+        let rule = rule.ok_or_else(|| format!("no internal rule for {database}.{user}"))?;
+        if rule.storage.kind == StorageKind::Local {
+            return Err(format!("the internal rule '{rule}' leads to the console"));
+        }
+        let route = self.routes.get_or_create(&rule, database, user, Replication::No);
+        Ok(self.home(route.map_err(|refusal| refusal.to_string())?))
     }
 
     /// The homes that live now.

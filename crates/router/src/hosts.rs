@@ -24,12 +24,34 @@ pub enum Role {
 }
 
 /// What a client wants of its host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wants {
+    /// Which role it is to have.
+    pub attrs: SessionAttrs,
+    /// It is to lag by less than this; None: no matter.
+    pub lag_max: Option<Duration>,
+    /// By what it is chosen; None: as the storage says.
+    pub method: Option<BalancingMethod>,
+}
+
+/// A client's want, and where.
 #[derive(Clone, Copy, Debug)]
 pub struct Wish<'a> {
     /// Where hosts are, and by what one is chosen.
     pub storage: &'a Storage,
-    /// Which role it is to have.
-    pub attrs: SessionAttrs,
+    /// Which of them.
+    pub wants: Wants,
+}
+
+/// What is known of a host, now.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Seen {
+    /// Nobody got there when it was tried last.
+    pub is_dead: bool,
+    /// Its role, if that was seen lately.
+    pub role: Option<Role>,
+    /// How far it lags, if that was seen lately.
+    pub lag: Option<Duration>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -38,9 +60,24 @@ struct Known {
     dead: Option<Instant>,
     /// Its role, and when that was seen.
     role: Option<(Role, Instant)>,
+    /// How far it lags, and until when that is believed.
+    lag: Option<(Duration, Instant)>,
+}
+
+impl Wants {
+    /// Any host at all.
+    pub const ANYTHING: Wants = Wants { attrs: SessionAttrs::Any, lag_max: None, method: None };
 }
 
 impl Role {
+    /// The word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Role::Primary => "primary",
+            Role::Standby => "standby",
+        }
+    }
+
     /// Whether a client that wants `attrs` takes it. Who prefers something takes everything.
     pub fn suits(self, attrs: SessionAttrs) -> bool {
         match attrs {
@@ -57,7 +94,8 @@ impl Hosts {
         Hosts { known: (0..count).map(|_| Mutex::default()).collect(), turns: Default::default() }
     }
 
-    /// The hosts to try, the best one first; none when all are known to be dead or unfit.
+    /// The hosts to try, the best one first; none when all are known to be dead, unfit or too far
+    /// behind.
     /// `load` is how many servers a host has for whoever asks.
     ///
     /// What is known is believed for `endpoints_status_poll_interval`. Then one who asks is sent to
@@ -75,7 +113,7 @@ impl Hosts {
             (0..self.known.len()).filter(|&host| self.is_fit(host, wish, max_age, now)).collect();
         let is_near = |host: &usize| near.get(*host).copied().unwrap_or(true);
         let (mut near, mut far): (Vec<_>, Vec<_>) = fit.into_iter().partition(is_near);
-        match method {
+        match wish.wants.method.unwrap_or(*method) {
             BalancingMethod::RoundRobin => {
                 for (part, turn) in [&mut near, &mut far].into_iter().zip(&self.turns) {
                     let turn = turn.fetch_add(1, Ordering::Relaxed);
@@ -89,7 +127,7 @@ impl Hosts {
             }
         }
         near.append(&mut far);
-        if wish.attrs == SessionAttrs::PreferStandby {
+        if wish.wants.attrs == SessionAttrs::PreferStandby {
             near.sort_by_key(|&host| self.role(host, max_age, now) != Some(Role::Standby));
         }
         near
@@ -112,7 +150,35 @@ impl Hosts {
 
     /// Nobody got there.
     pub fn died(&self, host: usize, now: Instant) {
-        *self.known(host) = Known { dead: Some(now), role: None };
+        *self.known(host) = Known { dead: Some(now), ..Known::default() };
+    }
+
+    /// Whether nobody got there when it was tried last.
+    pub fn is_dead(&self, host: usize) -> bool {
+        self.known(host).dead.is_some()
+    }
+
+    /// Somebody asked how far it lags. It is believed until then; None: that is not known.
+    pub fn lags(&self, host: usize, lag: Option<Duration>, until: Instant) {
+        self.known(host).lag = lag.map(|lag| (lag, until));
+    }
+
+    /// How far the host lags, if that is too far.
+    pub fn excess(&self, host: usize, lag_max: Option<Duration>, now: Instant) -> Option<Duration> {
+        let lag_max = lag_max?;
+        self.known(host).lag(now).filter(|lag| *lag >= lag_max)
+    }
+
+    /// How far the best host lags, if all of them lag too far.
+    pub fn least_excess(&self, lag_max: Option<Duration>, now: Instant) -> Option<Duration> {
+        let lags = (0..self.known.len()).map(|host| self.excess(host, lag_max, now));
+        lags.min()?
+    }
+
+    /// What is known of a host.
+    pub fn seen(&self, host: usize, max_age: Duration, now: Instant) -> Seen {
+        let known = self.known(host);
+        Seen { is_dead: known.dead.is_some(), role: known.role(max_age, now), lag: known.lag(now) }
     }
 
     fn is_fit(&self, host: usize, wish: &Wish<'_>, max_age: Duration, now: Instant) -> bool {
@@ -122,7 +188,9 @@ impl Hosts {
             Some(since) => *since = now, // this one looks again, for all
             None => {}
         }
-        known.role(max_age, now).is_none_or(|role| role.suits(wish.attrs))
+        let Wants { attrs, lag_max, .. } = wish.wants;
+        let lags = lag_max.is_some_and(|max| known.lag(now).is_some_and(|lag| lag >= max));
+        !lags && known.role(max_age, now).is_none_or(|role| role.suits(attrs))
     }
 
     fn known(&self, host: usize) -> MutexGuard<'_, Known> {
@@ -135,6 +203,11 @@ impl Known {
     fn role(&self, max_age: Duration, now: Instant) -> Option<Role> {
         let (role, seen) = self.role?;
         is_fresh(seen, max_age, now).then_some(role)
+    }
+
+    fn lag(&self, now: Instant) -> Option<Duration> {
+        let (lag, until) = self.lag?;
+        (now < until).then_some(lag)
     }
 }
 

@@ -26,7 +26,7 @@ pub use budget::{Budget, Errand, Member, Share};
 pub use cancel::{CancelKeys, ClientKey};
 pub use gates::{GATES_MAX, Gates, Stuck};
 pub use hba::Visitor;
-pub use hosts::{Hosts, Role, Wish};
+pub use hosts::{Hosts, Role, Seen, Wants, Wish};
 pub use limits::{Admission, ClientLimit};
 pub use numbers::{NumberHasher, NumberMap};
 pub use pool::{

@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::time::{Duration, Instant};
 
 use arc_swap::{ArcSwap, Guard};
-use config::{Name, Rule, UserName};
+use config::{Name, Rule, Storage, UserName};
 use wire::startup::Replication;
 
 use crate::budget::{Budget, Errand, Member};
@@ -281,6 +281,12 @@ impl<S, W, C: Clone> Route<S, W, C> {
         self.retired.store(true, Ordering::Release);
     }
 
+    /// Its rule is there again, as this one.
+    fn revive(&self, rule: &Arc<Rule>) {
+        self.rule.store(Arc::clone(rule));
+        self.retired.store(false, Ordering::Release);
+    }
+
     /// Its rule is out of force: those who are here may stay, and nobody comes any more.
     pub fn is_retired(&self) -> bool {
         self.retired.load(Ordering::Acquire)
@@ -420,6 +426,11 @@ impl<S, W, C: Clone> Routes<S, W, C> {
     /// All routes there are now, in no order of meaning.
     pub fn snapshot(&self) -> Vec<Arc<Route<S, W, C>>> {
         lock(&self.known).by_key.values().map(|one| Arc::clone(&one.route)).collect()
+    }
+
+    /// What is known of the hosts of a storage; None: no route leads there.
+    pub fn hosts_of(&self, storage: &Storage) -> Option<Arc<Hosts>> {
+        lock(&self.parts).hosts(&storage.endpoints)
     }
 
     /// Routes there are now.

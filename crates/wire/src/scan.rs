@@ -22,7 +22,7 @@ use lexer::{Kind, Lexer, Reading, Token};
 use words::Words;
 
 pub use about::{About, about};
-pub use quick::is_remarkable;
+pub use quick::{contains, is_remarkable};
 
 /// One statement of a text, or a part of it that is told apart: a call of `set_config` does not
 /// stand at the front.
@@ -115,8 +115,8 @@ pub enum Head<'a> {
     Call,
     /// CREATE TEMP …, SELECT … INTO TEMP.
     CreateTemp,
-    /// A call of `set_config`, anywhere in a statement. If PREPARE or EXPLAIN is in front, it may
-    /// never run.
+    /// A call of `set_config`, anywhere in a statement, or UPDATE of `pg_settings`, which calls it.
+    /// If PREPARE or EXPLAIN is in front, it may never run.
     SetConfig {
         /// The setting, in lower case, if it is a plain literal.
         name: Option<Cow<'a, [u8]>>,

@@ -1,11 +1,15 @@
 //! Settings of a session, a client's or a server's, and what leads from one to the other. It knows
-//! no SQL and no default values: a setting that is absent has whatever the server gives it.
+//! no default values: a setting that is absent has whatever the server gives it; and of SQL only
+//! how SET is written (`statement`).
 
 pub mod search_path;
+mod statement;
 
 use std::borrow::Cow;
 use std::error::Error;
 use std::fmt;
+
+pub use statement::statement;
 
 /// How many settings a session may have. PostgreSQL 18 itself has about 400.
 pub const SETTINGS_MAX: usize = 1000;

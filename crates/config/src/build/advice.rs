@@ -20,7 +20,7 @@ struct Trap {
     hint: &'static str,
 }
 
-const TRAPS: [Trap; 6] = [
+const TRAPS: [Trap; 4] = [
     Trap {
         section: "",
         option: "cancel_queue_timeout_ms",
@@ -43,26 +43,12 @@ const TRAPS: [Trap; 6] = [
         hint: "Odyssey's documentation shows a list; write a listen section for each",
     },
     Trap {
-        section: "listen",
-        option: "balancing_method",
-        springs: |value| matches!(value, Value::Text(text) if text != "roundrobin" && text != "leastconn"),
-        message: "this balancing_method exists in name only",
-        hint: "Odyssey takes it and aborts at the first query; roundrobin and leastconn work",
-    },
-    Trap {
         section: "group",
         option: "group_query",
         springs: |value| matches!(value, Value::Text(text) if text.contains("$1")),
         message: "group_query gets no parameters",
         hint: "Odyssey's documentation says that $1 is the user; the query has to return all of \
                the members' names",
-    },
-    Trap {
-        section: "watchdog",
-        option: "watchdog_lag_interval",
-        springs: |_| true,
-        message: "watchdog_lag_interval is not used",
-        hint: "endpoints_status_poll_interval of the storage decides, as in Odyssey",
     },
 ];
 

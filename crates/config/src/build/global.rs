@@ -10,7 +10,7 @@ use super::affinity;
 use crate::diagnostic::Complaints;
 use crate::fields::Fields;
 use crate::hba;
-use crate::model::{CpuAffinity, Global, SyslogFacility, SyslogFormat, SyslogTarget};
+use crate::model::{CpuAffinity, FileMode, Global, SyslogFacility, SyslogFormat, SyslogTarget};
 use crate::options::Scope;
 use crate::raw::{Block, Value};
 
@@ -219,7 +219,7 @@ fn stack_pages(fields: Fields<'_>, complaints: &mut Complaints) -> usize {
     fields.count("coroutine_stack_size").max(STACK_PAGES_MIN)
 }
 
-fn unix_socket_mode(fields: Fields<'_>, complaints: &mut Complaints) -> Option<u32> {
+fn unix_socket_mode(fields: Fields<'_>, complaints: &mut Complaints) -> Option<FileMode> {
     let text = fields.text("unix_socket_mode")?;
     let digits = text.strip_prefix("0o").unwrap_or(text); // YAML's way to write octal numbers
     let mode = u32::from_str_radix(digits, 8).ok().filter(|mode| *mode <= 0o7777);
@@ -227,7 +227,7 @@ fn unix_socket_mode(fields: Fields<'_>, complaints: &mut Complaints) -> Option<u
         let message = format!("unix_socket_mode '{text}' is not an octal mode");
         complaints.error(fields.place("unix_socket_mode"), message);
     }
-    mode
+    mode.map(FileMode)
 }
 
 /// A negative value asks for half a second less than the keepalive probes need to give up.

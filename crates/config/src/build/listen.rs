@@ -5,13 +5,9 @@ use std::path::Path;
 use super::{Known, proxy, session_attrs, tls};
 use crate::diagnostic::Complaints;
 use crate::fields::Fields;
-use crate::model::Listen;
+use crate::model::{BalancingMethod, Listen};
 use crate::options::Scope;
 use crate::raw::{Block, Value};
-
-// The last three end Odyssey when a query arrives, but its parser takes them.
-const METHODS: [&str; 5] =
-    ["roundrobin", "leastconn", "weighted", "weightedleastconn", "responsetime"];
 
 pub(super) fn read(
     block: &Block,
@@ -29,11 +25,6 @@ pub(super) fn read(
         let hint = "set host for TCP, or unix_socket_dir at the top level for a unix socket";
         complaints.error_with_hint(&block.place, message, hint);
     }
-    if let Some(method) = fields.text("balancing_method").filter(|word| !METHODS.contains(word)) {
-        let message = format!("not implemented balancing method '{method}'");
-        let hint = "roundrobin or leastconn";
-        complaints.error_with_hint(fields.place("balancing_method"), message, hint);
-    }
     for setting in block.settings.iter().filter(|setting| setting.row.name == "storage") {
         if let Value::Text(name) = &setting.value
             && !known.storages.contains_key(name.as_str())
@@ -49,5 +40,19 @@ pub(super) fn read(
         tls: tls::of_listen(fields, complaints),
         proxy_protocol: proxy::read(fields, complaints),
         target_session_attrs: session_attrs(fields, complaints),
+        balancing_method: method(fields, complaints),
+        catchup_timeout: fields.time_limit("catchup_timeout"),
     }
+}
+
+/// There are three more words for it, which end Odyssey when a query arrives.
+fn method(fields: Fields<'_>, complaints: &mut Complaints) -> Option<BalancingMethod> {
+    let word = fields.text("balancing_method")?;
+    let known = BalancingMethod::parse(word);
+    if known.is_none() {
+        let message = format!("not implemented balancing method '{word}'");
+        let hint = "roundrobin or leastconn";
+        complaints.error_with_hint(fields.place("balancing_method"), message, hint);
+    }
+    known
 }

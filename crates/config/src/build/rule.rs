@@ -63,6 +63,23 @@ pub(super) fn read(
     }
 }
 
+/// The rule of a storage's watchdog, but for what makes it one.
+pub(super) fn read_internal(
+    name: &str,
+    block: &Block,
+    known: &Known<'_>,
+    complaints: &mut Complaints,
+) -> Option<Rule> {
+    let mut reading = Reading {
+        fields: Fields::new(Scope::Watchdog, block),
+        database: Name::Named(name.to_owned()),
+        user: UserName::Named(name.to_owned()),
+        address: AddressSelector::All,
+        complaints,
+    };
+    reading.rule(known)
+}
+
 impl Reading<'_> {
     /// Everything is read and checked before a missing part ends it, so that all complaints are
     /// made.
@@ -75,7 +92,6 @@ impl Reading<'_> {
         self.check(known, pool, authentication);
         let reserve = self.reserve_prepared_statement(pool);
         let (pool_discard, pool_smart_discard) = self.discards(reserve);
-        let min_pool_size = self.min_pool_size();
         let group = group::read(self);
         let fields = self.fields;
         let target_session_attrs = session_attrs(fields, self.complaints);
@@ -90,7 +106,9 @@ impl Reading<'_> {
             connection: fields.block.connection,
             routing,
             group,
+            watchdog: None,
             target_session_attrs,
+            catchup_timeout: fields.time_limit("catchup_timeout"),
             authentication: authentication?,
             password: fields.text("password").map(Secret::new),
             checker: self.checker(known),
@@ -105,7 +123,7 @@ impl Reading<'_> {
             storage_password: fields.text("storage_password").map(Secret::new),
             pool: pool?,
             pool_size: fields.limit("pool_size"),
-            min_pool_size,
+            min_pool_size: self.min_pool_size(),
             shared_pool: self.shared_pool(known),
             pool_timeout: fields.time_limit("pool_timeout"),
             pool_notice_after_waiting: fields.set_duration("pool_notice_after_waiting_ms"),

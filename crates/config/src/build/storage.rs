@@ -98,11 +98,10 @@ fn balancing(
     for block in storage.sections("balancing") {
         balancing.tells = Fields::new(Scope::Balancing, block).flag("show_notice_messages");
         for method in block.sections("method") {
-            match method.title() {
-                "roundrobin" => balancing.method = BalancingMethod::RoundRobin,
-                "leastconn" => balancing.method = BalancingMethod::LeastConn,
-                word => {
-                    let message = format!("not implemented balancing method '{word}'");
+            match BalancingMethod::parse(method.title()) {
+                Some(known) => balancing.method = known,
+                None => {
+                    let message = format!("not implemented balancing method '{}'", method.title());
                     complaints.error(&method.place, message);
                 }
             }

@@ -71,6 +71,11 @@ fn is_in_order(old: &[Arc<Rule>], counterparts: &[Option<Arc<Rule>>]) -> bool {
     counterparts.iter().flatten().map(|rule| places[&Arc::as_ptr(rule)]).is_sorted()
 }
 
+/// Can what the old rule made, whether that is still in force or not, go on under the new one?
+pub fn lives_on(old: &Rule, new: &Rule) -> bool {
+    clients(old) == clients(new) && compare(old, new, &mut Lines::default()) == Verdict::Lives
+}
+
 /// Whether what the old rule made can go on under the new one.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Verdict {
@@ -110,7 +115,7 @@ fn compare(old: &Rule, new: &Rule, lines: &mut Lines) -> Verdict {
         clients: database user address connection routing;
         place: file line column;
         lives:
-            group target_session_attrs authentication password checker common_names auth_query
+            group watchdog target_session_attrs catchup_timeout authentication password checker common_names auth_query
             password_passthrough role storage_password
             pool_size min_pool_size pool_timeout pool_notice_after_waiting
             pool_acquire_fail_fast pool_ttl server_lifetime

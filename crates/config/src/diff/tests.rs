@@ -109,6 +109,13 @@ fn what_servers_and_clients_can_live_with_is_tuned() {
     );
 }
 
+/// Seen to fail: 384 -> 432.
+#[test]
+fn a_mode_is_told_in_octal() {
+    let with = |mode: &str| format!("unix_socket_mode \"{mode}\"\n{}", with_rules(&rule("u", "")));
+    check(&with("600"), &with("0660"), "process: unix_socket_mode 0600 -> 0660");
+}
+
 #[test]
 fn what_they_cannot_live_with_replaces_the_rule() {
     check_rule("", "storage_db \"x\"", "rule db.u all all: storage_db (none) -> x\n! u");

@@ -7,9 +7,9 @@ use std::time::Duration;
 use crate::Secret;
 use crate::model::{
     AuthQuery, Authentication, Balancing, BalancingMethod, Checker, CpuAffinity, Endpoint,
-    GroupQuery, Hba, Keepalive, LdapCredentials, LdapGrant, Name, PoolMode, ProxyFrom, Quantile,
-    Role, SessionAttrs, SessionState, SharedPool, StorageKind, SyslogFacility, SyslogFormat,
-    SyslogTarget, TlsMode, TlsVersions,
+    FileMode, GroupQuery, Hba, Keepalive, LdapCredentials, LdapGrant, Name, PoolMode, ProxyFrom,
+    Quantile, Role, SessionAttrs, SessionState, SharedPool, StorageKind, SyslogFacility,
+    SyslogFormat, SyslogTarget, TlsMode, TlsVersions, Watchdog,
 };
 
 /// What a file would say, nearly.
@@ -56,7 +56,7 @@ macro_rules! as_displayed {
 }
 
 as_displayed! {
-    usize u16 u32 u64 i32 i64 String Endpoint Secret CpuAffinity Quantile
+    usize u16 u32 u64 i32 i64 String Endpoint Secret CpuAffinity FileMode Quantile
     SyslogFacility SyslogTarget
 }
 
@@ -99,10 +99,7 @@ impl Words for Vec<Endpoint> {
 
 impl Words for Balancing {
     fn words(&self) -> String {
-        let method = match self.method {
-            BalancingMethod::RoundRobin => "roundrobin",
-            BalancingMethod::LeastConn => "leastconn",
-        };
+        let method = self.method.as_str();
         let near = self.near.iter().filter(|near| **near).count();
         let tells = if self.tells { ", told to clients" } else { "" };
         format!("{method} ({near} of {} hosts near{tells})", self.near.len())
@@ -125,6 +122,14 @@ impl Words for GroupQuery {
     }
 }
 
+/// The query, and how often.
+impl Words for Watchdog {
+    fn words(&self) -> String {
+        let query = self.lag_query.as_ref().map_or("(none)".to_owned(), |it| format!("'{it}'"));
+        self.lag_interval.map_or(query.clone(), |every| format!("{query} each {every:?}"))
+    }
+}
+
 /// Likewise.
 impl Words for AuthQuery {
     fn words(&self) -> String {
@@ -138,6 +143,12 @@ impl Words for ProxyFrom {
         let unix = self.unix.then(|| "unix".to_owned());
         let networks = self.networks.iter().map(ToString::to_string);
         networks.chain(unix).collect::<Vec<_>>().join(",")
+    }
+}
+
+impl Words for BalancingMethod {
+    fn words(&self) -> String {
+        self.as_str().to_owned()
     }
 }
 

@@ -75,7 +75,7 @@ fn of_global(global: &Global, option: &str) -> Resolved {
         "stats_interval" => number(global.stats_interval_s.try_into().unwrap_or(i64::MAX)),
         "log_queue_depth" => count(global.log_queue_depth),
         "unix_socket_mode" => match global.unix_socket_mode {
-            Some(mode) => Instead(Word::Text(format!("{mode:04o}"))),
+            Some(mode) => Instead(Word::Text(mode.to_string())),
             None => Nothing,
         },
         "keepalive_usr_timeout" => number(global.keepalive_user_timeout_ms),

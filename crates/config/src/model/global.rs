@@ -1,10 +1,21 @@
 //! Options of the whole process, checked, defaults filled in.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::{CpuAffinity, Hba, SyslogFacility, SyslogFormat, SyslogTarget};
+
+/// Permissions of a file; shown in octal, as `chmod` takes them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FileMode(pub u32);
+
+impl fmt::Display for FileMode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:04o}", self.0)
+    }
+}
 
 /// Options of the whole process. A name is the option's name in the file, with its unit where the
 /// type has none.
@@ -84,7 +95,7 @@ pub struct Global {
     /// Directory of unix sockets, ours and by default the servers'.
     pub unix_socket_dir: Option<PathBuf>,
     /// Mode bits of the sockets we create.
-    pub unix_socket_mode: Option<u32>,
+    pub unix_socket_mode: Option<FileMode>,
 
     /// TCP_NODELAY on clients and servers.
     pub nodelay: bool,

@@ -31,8 +31,13 @@ pub struct Rule {
     pub routing: PoolRouting,
     /// Who tells the members of the group; always set where `user` is a group, never elsewhere.
     pub group: Option<GroupQuery>,
+    /// It is by what a watchdog of its storage asks, and for nobody else.
+    pub watchdog: Option<Watchdog>,
     /// Which of several servers; None = any, unless the listener or the client says otherwise.
     pub target_session_attrs: Option<SessionAttrs>,
+    /// Hosts that lag so far behind are passed over; None = no matter, unless the listener or the
+    /// client says otherwise.
+    pub catchup_timeout: Option<Duration>,
 
     /// How a client proves who it is.
     pub authentication: Authentication,
@@ -134,6 +139,15 @@ impl fmt::Display for Rule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}.{} {}", self.database, self.user, self.address)
     }
+}
+
+/// What the `watchdog` of a storage asks beyond the role of each host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Watchdog {
+    /// Its one value is the Unix time of the last heartbeat; None: nobody knows how far hosts lag.
+    pub lag_query: Option<String>,
+    /// Between two of these; None: at each visit.
+    pub lag_interval: Option<Duration>,
 }
 
 /// What a rule says about probes of silent clients; 0 is what the process has.

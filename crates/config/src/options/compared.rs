@@ -57,7 +57,7 @@ const BETTER: &[(&str, &str)] = &[
     ("quantiles", "in the statistics lines, too"),
     ("role", "a reload changes it for those who are at the console, too"),
     ("sequential_routing", "warns about rules nobody meets; changes at run time"),
-    ("server_drop_on_cached_plan_error", "no need: the statements are prepared anew"),
+    ("server_drop_on_cached_plan_error", "the statement is prepared anew, the server stays"),
     ("server_lifetime", "holds for servers that are never idle, too"),
     ("server_login_retry", "one tries while the others wait"),
     ("server_max_routing", "for each storage, first come first served"),

@@ -60,14 +60,17 @@ pub(super) const ROWS: &[Row] = &[
     text("storage_password").secret().doc("Our password at the server."),
     text("storage_password_file").ours().doc("The file that holds it instead."),
     natural("server_lifetime", "3600").unit("s").doc("Older idle servers are closed; 0 = never."),
-    flag("server_drop_on_cached_plan_error", "yes").doc("Close it after 0A000."),
+    flag("server_drop_on_cached_plan_error", "yes")
+        .doc("After 0A000 a statement is prepared anew; no = it fails until its client does that."),
     flag("maintain_params", "yes").doc("Bring the client's parameters along."),
     row("options", Kind::Pairs).doc("Client parameters set by force."),
     row("backend_startup_options", Kind::Pairs).doc("Sent when a server is opened."),
     text("target_session_attrs")
         .words(SESSION_ATTRS)
         .doc("Which of several hosts clients get."),
-    natural("catchup_timeout", "0").unit("s").later(&["0"]).doc("How far a server may lag behind."),
+    natural("catchup_timeout", "0")
+        .unit("s")
+        .doc("Hosts that lag as much, as a watchdog found, are passed over; 0 = no matter."),
     integer("catchup_checks", "").deprecated(),
     // the pool
     text("pool")
@@ -117,8 +120,11 @@ pub(super) const ROWS: &[Row] = &[
 ];
 
 pub(super) const WATCHDOG: &[Row] = &[
-    text("watchdog_lag_query").doc("Returns the unix time of the last heartbeat."),
-    natural("watchdog_lag_interval", "10").unit("s").doc("Odyssey never uses it."),
+    text("watchdog_lag_query")
+        .doc("One row, one number: the Unix time of the last heartbeat that a host knows of."),
+    natural("watchdog_lag_interval", "0")
+        .unit("s")
+        .doc("Between two of them; 0 or unset = at each visit, as Odyssey does in any case."),
 ];
 
 pub(super) const LDAP_CREDENTIALS: &[Row] = &[

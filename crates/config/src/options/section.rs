@@ -35,10 +35,11 @@ pub(super) const LISTEN: &[Row] = &[
         .words(SESSION_ATTRS)
         .doc("Which of several hosts clients of this port get."),
     text("balancing_method")
-        .words(&["roundrobin", "leastconn", "weighted", "weightedleastconn", "responsetime"])
-        .later(&["roundrobin"])
-        .doc("Overrides the storage's method."),
-    natural("catchup_timeout", "0").unit("s").later(&["0"]).doc("How far servers may lag behind."),
+        .words(&["roundrobin", "leastconn"])
+        .doc("For clients of this port, instead of the storage's method."),
+    natural("catchup_timeout", "0")
+        .unit("s")
+        .doc("As in a rule, for rules that say nothing of it; 0 = no matter."),
     text("storage").repeats().later(&[]).doc("Storages instead of the rule's, in order."),
     flag("compression", "").deprecated(),
 ];
@@ -71,7 +72,9 @@ pub(super) const STORAGE: &[Row] = &[
         .unit("ms")
         .doc("For how long what was seen of one of several hosts is believed."),
     section("balancing", Scope::Balancing, Label::None).doc("Which of several hosts to take."),
-    section("watchdog", Scope::Watchdog, Label::None).later(&[]).doc("Asks hosts how they are."),
+    section("watchdog", Scope::Watchdog, Label::None).doc(
+        "Asks all hosts, by a connection of its own, which role they have and how far they lag.",
+    ),
 ];
 
 pub(super) const BALANCING: &[Row] = &[

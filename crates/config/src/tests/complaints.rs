@@ -200,8 +200,8 @@ fn syslog_takes_words_of_its_own() {
 
 #[test]
 fn what_is_not_built_is_told_once() {
-    let listen = "listen { port 1 host \"::1\" catchup_timeout 5 }";
-    let warning = "f:1:28: warning: option 'catchup_timeout' is accepted but not built yet";
+    let listen = "listen { port 1 host \"::1\" storage \"pg\" }";
+    let warning = "f:1:28: warning: option 'storage' is accepted but not built yet";
     check(Conf, listen, warning);
     // These ask for nothing, or for nothing anybody could observe.
     check(Conf, "log_syslog no priority 5 cpu_affinity \"auto\" enable_host_watcher yes", "ok");

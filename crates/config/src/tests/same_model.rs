@@ -120,7 +120,7 @@ fn a_long_file() {
     let config = same(LONG_CONF, LONG_YAML);
     assert_eq!(config.global.keepalive_user_timeout_ms, 24_500);
     assert_eq!((config.global.stats_interval_s, config.global.log_queue_depth), (1, 30_000));
-    assert_eq!(config.global.unix_socket_mode, Some(0o660));
+    assert_eq!(config.global.unix_socket_mode, Some(crate::FileMode(0o660)));
     assert_eq!(config.global.cancel_queue_timeout, None);
     assert_eq!(config.global.client_max, None);
     let path = PathBuf::from("/run/.s.PGSQL.5433");

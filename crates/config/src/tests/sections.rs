@@ -99,8 +99,11 @@ fn storages() {
     );
     check(
         Conf,
-        &storage("host \"h:1\"\nwatchdog { watchdog_lag_query \"q\" auth_query \"x\" }"),
-        "f:3:1: warning: section 'watchdog' is accepted but not built yet",
+        &storage(
+            "host \"h:1\"\nwatchdog { watchdog_lag_query \"q\" storage \"s\" storage_db \"d\"\n\
+             storage_user \"u\" pool \"session\" authentication \"none\" }",
+        ),
+        "ok",
     );
     check(
         Conf,

@@ -9,15 +9,13 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use config::{AuthQuery, Rule, Secret, StorageKind};
+use config::{AuthQuery, Secret};
 use machine::Deadline;
-use wire::startup::Replication;
+use machine::sync::shared::Semaphore;
 
-use crate::backend::Home;
 use crate::log::Who;
 use crate::shared::Shared;
 use cache::{Answer, Cache, Flight, Key, Outcome};
-use machine::sync::shared::Semaphore;
 
 /// An answer is good for this; Odyssey's ten seconds.
 const FRESH: Duration = Duration::from_secs(10);
@@ -220,7 +218,9 @@ impl Question {
         let text = text(&self.key)?;
         let permit = queries.questions.acquire(Deadline::after(QUESTION_MAX));
         let _permit = permit.map_err(|error| format!("no turn: {error}"))?;
-        let answer = service(&self.shared, &self.key.query)
+        let answer = self
+            .shared
+            .service(&self.key.query.database, &self.key.query.user)
             .and_then(|home| home.question(&row::request(&text, &self.key.user), QUESTION_MAX));
         queries.cache.heard(&self.key.query, answer.is_err(), machine::now());
         row::read(&answer?)
@@ -232,20 +232,6 @@ impl Drop for Question {
         let outcome = self.outcome.take().unwrap_or_else(|| Err("it was not put".into()));
         self.shared.auth_queries.cache.land(&self.key, &self.flight, outcome);
     }
-}
-
-/// By which way a query goes.
-fn service(shared: &Arc<Shared>, query: &AuthQuery) -> Result<Arc<Home>, String> {
-    let AuthQuery { user, database, query: _ } = query;
-    let world = shared.world();
-    let rule: Option<Arc<Rule>> = world.rules.service(database, user).map(Arc::clone);
-    drop(world); // it is not to be held over a wait
-    let rule = rule.ok_or_else(|| format!("no internal rule for {database}.{user}"))?;
-    if rule.storage.kind == StorageKind::Local {
-        return Err(format!("the internal rule '{rule}' leads to the console"));
-    }
-    let route = shared.routes.get_or_create(&rule, database, user, Replication::No);
-    Ok(shared.home(route.map_err(|refusal| refusal.to_string())?))
 }
 
 /// The query with what Odyssey puts into it: `%u`, the user, and `%h`, the client's address. A name

@@ -10,6 +10,8 @@ use wire::frame::{self, HEADER_BYTES, Side};
 use wire::frontend::Target;
 use wire::tag::backend as tag;
 
+use crate::calendar::days_since_1970;
+
 /// No function or table of the query is to be found in a schema that somebody else may write to,
 /// and the third column is to be readable. It holds for this one transaction.
 const PREPARATION: &str = "select pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true), \
@@ -139,15 +141,6 @@ fn numbers(text: &str, separator: char) -> Option<[i64; 3]> {
     });
     let numbers = [parts.next()??, parts.next()??, parts.next()??];
     parts.next().is_none().then_some(numbers)
-}
-
-/// In the calendar of Gregory, also before him. A year that begins in March has its leap day at its
-/// end, so that days before a month are a straight line.
-fn days_since_1970(year: i64, month: i64, day: i64) -> i64 {
-    let year = if month <= 2 { year - 1 } else { year };
-    let month = (month + 9) % 12;
-    let leaps = year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400);
-    year * 365 + leaps + (month * 153 + 2) / 5 + day - 1 - 719_468
 }
 
 #[cfg(test)]

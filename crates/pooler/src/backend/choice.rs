@@ -6,15 +6,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use config::{Rule, SessionAttrs};
-use router::{Hosts, Refusal, Role, Wish};
+use router::{Hosts, Refusal, Role, Wants, Wish};
 
-use super::{Checkout, Home, Lease, NoServer, OpenFailure, column, waiting};
+use super::{Checkout, Column, Home, Lease, NoServer, OpenFailure, column, waiting};
 use crate::log::Who;
 
 /// A host that has not told its role by then is passed over.
 const ROLE_PATIENCE: Duration = Duration::from_secs(1);
 
-const ROLE: &str = "SELECT pg_catalog.pg_is_in_recovery()";
+pub(super) const ROLE: &str = "SELECT pg_catalog.pg_is_in_recovery()";
 
 impl Home {
     /// A server for the client, of the host whose turn it is, waiting for one if need be: at most
@@ -23,11 +23,13 @@ impl Home {
     /// # Errors
     /// See [`NoServer`]; the client is in no queue and holds no slot afterwards.
     pub fn checkout(self: &Arc<Self>, ask: &Checkout<'_>) -> Result<Lease, NoServer> {
-        if self.others.is_empty() && ask.attrs == SessionAttrs::Any {
+        let Wants { attrs, lag_max, .. } = ask.wants;
+        if self.others.is_empty() && attrs == SessionAttrs::Any && lag_max.is_none() {
             return self.checkout_here(ask);
         }
+        self.check_lag(lag_max).map_err(NoServer::Lagging)?;
         let rule = Arc::clone(&self.route.rule());
-        let mut order = self.order(&rule, ask.attrs);
+        let mut order = self.order(&rule, ask.wants);
         if rule.pool_acquire_fail_fast {
             let waits =
                 |host: &usize| !self.of_host(*host).route.with(|pool| pool.has_one_to_give());
@@ -41,6 +43,20 @@ impl Home {
             }
         }
         Err(failure)
+    }
+
+    /// Whether there may be a host for clients that want one which lags by less; if not, how far
+    /// the best one does.
+    pub fn check_lag(&self, lag_max: Option<Duration>) -> Result<(), Duration> {
+        let Some(_) = lag_max else { return Ok(()) };
+        let excess = self.route.hosts().least_excess(lag_max, machine::now());
+        excess.map_or(Ok(()), Err)
+    }
+
+    /// How far our host lags, if that is too far.
+    pub(super) fn excess(&self, lag_max: Option<Duration>) -> Option<Duration> {
+        lag_max?;
+        self.route.hosts().excess(self.route.key().host, lag_max, machine::now())
     }
 
     /// What servers of this route told at login, whichever host they are on.
@@ -71,11 +87,11 @@ impl Home {
     }
 
     /// The hosts to try. A storage with one has no choice, whatever is known of that.
-    fn order(&self, rule: &Rule, attrs: SessionAttrs) -> Vec<usize> {
+    fn order(&self, rule: &Rule, wants: Wants) -> Vec<usize> {
         if self.others.is_empty() {
             return vec![0];
         }
-        let wish = Wish { storage: &rule.storage, attrs };
+        let wish = Wish { storage: &rule.storage, wants };
         let servers = |home: &Home| home.route.with(|pool| pool.counts().servers());
         let load = |host: usize| self.family().nth(host).map_or(0, servers);
         self.route.hosts().order(&wish, load, machine::now())
@@ -97,8 +113,9 @@ impl Home {
             }
             Err(failure) => return Err(failure),
         };
-        let Some(lease) = self.keep_if_fit(lease, ask.attrs, rule.storage.status_max_age) else {
-            return Ok(Err(NoServer::Unfit(ask.attrs)));
+        let attrs = ask.wants.attrs;
+        let Some(lease) = self.keep_if_fit(lease, attrs, rule.storage.status_max_age) else {
+            return Ok(Err(NoServer::Unfit(attrs)));
         };
         let tells = rule.storage.balancing.tells && rule.storage.endpoints.len() > 1;
         if let Some(client) = ask.client.filter(|_| ask.may_tell && tells) {
@@ -130,14 +147,8 @@ impl Home {
 
     fn ask_role(&self, lease: Lease, hosts: &Hosts) -> Option<(Lease, Role)> {
         let server = lease.server().core.id;
-        let answer =
-            column::ask(lease, ROLE, ROLE_PATIENCE).and_then(|(lease, column)| {
-                match column.values::<Vec<_>>()?.as_slice() {
-                    [value] if &**value == "t" => Ok((lease, Role::Standby)),
-                    [value] if &**value == "f" => Ok((lease, Role::Primary)),
-                    other => Err(format!("pg_is_in_recovery() is {other:?}")),
-                }
-            });
+        let answer = column::ask(lease, ROLE, ROLE_PATIENCE)
+            .and_then(|(lease, answer)| Ok((lease, role_of(&answer)?)));
         match answer {
             Ok((lease, role)) => {
                 hosts.saw(self.route.key().host, role, machine::now());
@@ -149,5 +160,14 @@ impl Home {
                 None
             }
         }
+    }
+}
+
+/// What a host is that answers so.
+pub(super) fn role_of(answer: &Column) -> Result<Role, String> {
+    match answer.values::<Vec<_>>()?.as_slice() {
+        [value] if &**value == "t" => Ok(Role::Standby),
+        [value] if &**value == "f" => Ok(Role::Primary),
+        other => Err(format!("pg_is_in_recovery() is {other:?}")),
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use config::SessionAttrs;
 use machine::{Deadline, Interest, Notified, Progress};
-use router::{Asker, ClientId};
+use router::{Asker, ClientId, Wants};
 use wire::backend::{data_row, error};
 use wire::conversation::{Owner, Sent};
 use wire::encode;
@@ -51,7 +51,7 @@ impl Home {
         let ask = Checkout {
             asker,
             last: None,
-            attrs,
+            wants: Wants { attrs, ..Wants::ANYTHING },
             client: None,
             notified: &notified,
             deadline,

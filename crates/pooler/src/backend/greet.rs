@@ -204,7 +204,7 @@ fn expect(dialog: &mut Dialog<'_>, step: Step) -> Result<Vec<u8>, Reason> {
 }
 
 fn failed(failure: scram::Failure) -> Reason {
-    Reason::Authentication(format!("SCRAM with the server failed: {failure:?}"))
+    Reason::Authentication(format!("the login at the server failed: {failure}"))
 }
 
 fn unexpected(kind: u8) -> Reason {

@@ -3,11 +3,11 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use config::SessionAttrs;
 use machine::{Deadline, Notified, Progress, Stream, Watcher};
-use router::{Admission, Asker, Checkin, Done, Grant, Refusal, SlotKey};
+use router::{Admission, Asker, Checkin, Done, Grant, Refusal, SlotKey, Wants};
 use wire::frame::{self, Side};
 use wire::tag::backend as tag;
 
@@ -56,7 +56,7 @@ pub struct Checkout<'a> {
     /// The server it had last: its host, and its slot there.
     pub last: Option<(usize, SlotKey)>,
     /// Which of several hosts it wants.
-    pub attrs: SessionAttrs,
+    pub wants: Wants,
     /// The client's socket: when it hangs up the wait ends. None for a client that said goodbye
     /// behind its request: that is done though nobody waits for it.
     pub client: Option<&'a Stream>,
@@ -90,6 +90,8 @@ pub enum NoServer {
     NoHost,
     /// No host has the role that is wanted.
     Unfit(SessionAttrs),
+    /// Every host lags too far behind; the best one by this.
+    Lagging(Duration),
     /// The client went away while it waited.
     ClientGone,
     /// The client was told to go.
@@ -174,7 +176,8 @@ impl Home {
     }
 
     /// Gives a server back that owes nothing and holds nothing.
-    pub(super) fn checkin(self: &Arc<Self>, slot: SlotKey, server: Server, now: Instant) {
+    pub(super) fn checkin(self: &Arc<Self>, slot: SlotKey, mut server: Server, now: Instant) {
+        server.core.returned = now;
         let idle = server.fold_watched(Arc::clone(self), slot.as_u64());
         let here = machine::current().expect("servers are checked in by coroutines");
         let outcome = self.decide(|pool| pool.checkin(slot, idle, here, now));
@@ -212,12 +215,11 @@ impl Home {
         }
     }
 
-    /// A polite end: Terminate, so that the server's log shows no lost connection.
+    /// The end of an idle server.
     pub(super) fn say_goodbye(&self, idle: IdleServer) {
-        let Ok(server) = idle.unfold() else { return };
-        let mut bytes = Vec::with_capacity(5);
-        wire::encode::terminate(&mut bytes);
-        let _ = server.stream.try_write(&bytes);
+        if let Ok(server) = idle.unfold() {
+            server.say_goodbye();
+        }
     }
 
     /// Makes a server of what the pool granted; None when the idle one turned out to be dead.

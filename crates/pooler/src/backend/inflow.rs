@@ -11,6 +11,7 @@ use wire::conversation::{Heard, Noted, Owner, Purpose};
 use wire::frame::{self, HEADER_BYTES, Header, Side};
 use wire::settings::SETTINGS_BYTES_MAX;
 use wire::tag::backend as tag;
+use wire::{Malformed, NoticeView};
 
 use super::holdings::{Asking, Finding, Holdings, Op, Refusal};
 use super::{Core, Suspicion};
@@ -41,7 +42,7 @@ pub const ALIEN: &[u8] = b"odyssey_client:";
 /// What was seen in passing.
 pub enum Event<'a> {
     /// The server reports an error; does the client read it?
-    Error(wire::NoticeView<'a>, bool),
+    Error(NoticeView<'a>, bool),
     /// A request of the client is answered in full.
     Ready,
     /// A DEALLOCATE of the client took this name from this statement.
@@ -76,7 +77,7 @@ pub trait Ear {
 }
 
 /// A server's error in one line.
-pub fn words(error: &wire::NoticeView<'_>) -> String {
+pub fn words(error: &NoticeView<'_>) -> String {
     format!("{} {} {}", error.severity(), error.code(), error.message())
 }
 
@@ -224,7 +225,7 @@ impl Inflow {
                     bytes = STALE_ERROR.len();
                 }
                 let body = &self.passage.ahead()[HEADER_BYTES..HEADER_BYTES + bytes];
-                ear.hear(Event::Error(wire::backend::error(body)?, passes));
+                ear.hear(Event::Error(confessed(core, body)?, passes));
                 core.holdings.touched.undo();
                 if body.windows(STALE_PLAN.len()).any(|field| field == STALE_PLAN) {
                     let query = core.holdings.query_changed.as_ref();
@@ -345,6 +346,9 @@ fn too_long(core: &mut Core, message: u8, owner: Owner) -> bool {
 fn ready(core: &mut Core, body: &[u8], ear: &mut dyn Ear) -> Result<bool, Nonsense> {
     let status = wire::backend::ready_for_query(body)?;
     let owner = core.conversation.ready(status)?;
+    if core.conversation.is_out_of_step() {
+        core.unfit = Some("it says that a transaction is over that nobody has ended");
+    }
     if core.holdings.refusal == Refusal::Skipping {
         core.holdings.refusal = Refusal::Synced;
         return Ok(false);
@@ -363,6 +367,19 @@ fn ready(core: &mut Core, body: &[u8], ear: &mut dyn Ear) -> Result<bool, Nonsen
         ear.hear(Event::Ready);
     }
     Ok(passes)
+}
+
+/// An error, and what it says of its server: PostgreSQL's transactions count their states and find
+/// an impossible one, and nobody goes on behind a FATAL.
+fn confessed<'a>(core: &mut Core, body: &'a [u8]) -> Result<NoticeView<'a>, Malformed> {
+    let error = wire::backend::error(body)?;
+    let is = |kind, text| error.field(kind).is_some_and(|it| it == text);
+    if error.is_fatal() {
+        core.unfit = Some("it goes on behind a fatal error");
+    } else if is(b'C', "XX000") && is(b'F', "xact.c") {
+        core.unfit = Some("its transactions are out of step");
+    }
+    Ok(error)
 }
 
 /// Whose error is it? What we sent for the client's sake fails for it too.

@@ -2,12 +2,13 @@
 //! ending, the server is closed; a server goes back to the pool only with a proof that it is quiet.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use router::SlotKey;
 use wire::conversation::Quiescent;
 
 use super::{Home, Leftover, Server, recover};
+use crate::log::Who;
 
 /// A server, leased.
 pub struct Lease {
@@ -31,6 +32,11 @@ impl Lease {
     /// The host and the slot there, to ask for the same server again.
     pub fn place(&self) -> (usize, SlotKey) {
         (self.home.route.key().host, self.slot)
+    }
+
+    /// How far its host lags, if that is too far for who wants one that lags by less.
+    pub fn excess(&self, lag_max: Option<Duration>) -> Option<Duration> {
+        self.home.excess(lag_max)
     }
 
     /// The server.
@@ -68,10 +74,19 @@ impl Lease {
         drop(spawned);
     }
 
-    /// To the pool, clean.
+    /// To the pool, clean; unless it has shown that it cannot be trusted with another client.
     pub(super) fn checkin(mut self, _proof: Quiescent, now: Instant) {
         let server = self.server.take().expect("a lease has its server until it ends");
-        self.home.checkin(self.slot, server, now);
+        match server.core.unfit {
+            None => self.home.checkin(self.slot, server, now),
+            Some(reason) => {
+                let who = Who { server: Some(server.core.id), ..Who::default() };
+                let text = format_args!("closing server connection: {reason}");
+                self.home.shared.log.error("pool", &who, text);
+                server.say_goodbye();
+                self.home.lost(self.slot);
+            }
+        }
     }
 }
 

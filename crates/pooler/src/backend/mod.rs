@@ -11,6 +11,7 @@ mod greet;
 mod holdings;
 mod home;
 mod inflow;
+mod interview;
 mod lease;
 mod open;
 mod picture;
@@ -39,12 +40,13 @@ pub use credentials::{Credentials, Shown};
 pub use holdings::{Asking, Finding, Holdings, Op, Refusal};
 pub use home::{Checkout, Home, NoServer, Route, Routes, Stay};
 pub use inflow::{ALIEN, Ear, Event, Inflow, OUTDATED, words};
+pub use interview::{Answers, Silence};
 pub use lease::Lease;
 pub use open::{OpenFailure, Own};
 pub use picture::{LastPicture, Picture};
 pub use recover::Leftover;
 pub use secure::Secured;
-pub use suspicion::{Suspicion, contains};
+pub use suspicion::Suspicion;
 pub use touched::{Reset, Touched};
 pub use unnamed::{Before, Unnamed, Which};
 
@@ -89,16 +91,27 @@ pub struct Core {
     pub conversation: Conversation,
     /// It said that it ends while it owed nothing: nobody gets it any more.
     pub dying: bool,
+    /// What it said proves that it is not in the state that it shows: no other client gets it.
+    pub unfit: Option<&'static str>,
     /// What it holds of its clients.
     pub holdings: Holdings,
     /// When the connection was made, for `server_lifetime`.
     pub born: Instant,
+    /// When somebody gave it back last.
+    pub returned: Instant,
 }
 
 /// The waker the pool keeps for a waiting client.
 pub type Waker = Notifier;
 
 impl Server {
+    /// A polite end: Terminate, so that the server's log shows no lost connection.
+    fn say_goodbye(self) {
+        let mut bytes = Vec::with_capacity(5);
+        wire::encode::terminate(&mut bytes);
+        let _ = self.stream.try_write(&bytes);
+    }
+
     /// Folds the server up, so that it may leave this machine; `home` hears what happens to it
     /// meanwhile.
     fn fold_watched(self, home: Arc<Home>, key: u64) -> IdleServer {

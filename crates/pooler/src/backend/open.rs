@@ -193,8 +193,10 @@ impl Home {
             target: Arc::new(Target { address, key, secured, id, local, tls }),
             conversation: Conversation::new(),
             dying: false,
+            unfit: None,
             holdings: Holdings::new(base, self.number()),
             born: machine::now(),
+            returned: machine::now(),
         };
         Ok(Server { stream, core: Box::new(core) })
     }

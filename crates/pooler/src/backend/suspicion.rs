@@ -4,6 +4,8 @@
 
 use std::fmt;
 
+use wire::scan::contains;
+
 /// Things that outlive their transaction, and that only one server has.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Suspicion(u8);
@@ -93,11 +95,6 @@ impl fmt::Display for Suspicion {
         let named = NAMES.iter().filter(|(what, _)| self.0 & what.0 != 0).map(|(_, name)| *name);
         f.write_str(&named.collect::<Vec<_>>().join(", "))
     }
-}
-
-/// Whether `text` contains `word` (lower case), in any case.
-pub fn contains(text: &[u8], word: &[u8]) -> bool {
-    text.windows(word.len()).any(|w| w[0] | 0x20 == word[0] && w.eq_ignore_ascii_case(word))
 }
 
 #[cfg(test)]

@@ -30,6 +30,8 @@ pub enum Reset {
     /// It has changed, and nobody is known to have set it: a function did, or the server's own
     /// configuration is another one.
     Unseen,
+    /// To a value, or by a call of `set_config` with NULL to what the session began with.
+    Either,
 }
 
 impl Touched {
@@ -71,7 +73,8 @@ impl Touched {
     /// May it have its default again, and may it not?
     pub fn is_unclear(&self, name: &[u8]) -> bool {
         let reset = self.names.iter().find(|(known, _)| **known == *name).map(|(_, reset)| *reset);
-        reset == Some(Reset::Unseen) || (reset == Some(Reset::Yes) && !self.is_certain())
+        matches!(reset, Some(Reset::Unseen | Reset::Either))
+            || (reset == Some(Reset::Yes) && !self.is_certain())
     }
 
     /// Anything may have changed.
@@ -120,7 +123,15 @@ impl Touched {
 
     /// May anything have gone back to what the session began with?
     pub fn any_reset(&self) -> bool {
-        self.all || self.names.iter().any(|(_, reset)| *reset == Reset::Yes)
+        let resets = |reset: &Reset| matches!(reset, Reset::Yes | Reset::Either);
+        self.all || self.names.iter().any(|(_, reset)| resets(reset))
+    }
+
+    /// What was set by a call that is given a NULL may have been reset.
+    pub fn doubt(&mut self) {
+        for (_, reset) in self.names.iter_mut().filter(|(_, reset)| *reset == Reset::No) {
+            *reset = Reset::Either;
+        }
     }
 
     /// The names that were reset and are `wanted`; they count as mended from now on.

@@ -20,7 +20,8 @@ impl Home {
         for (_, idle) in expired {
             let who = Who { server: Some(idle.core.id), ..Who::default() };
             if self.shared.is_debug(&self.route.rule()) {
-                let text = format_args!("closing idle server connection");
+                let idle_s = now.duration_since(idle.core.returned).as_secs();
+                let text = format_args!("closing idle server connection ({idle_s} secs)");
                 self.shared.log.debug("expire", &who, text);
             }
             self.say_goodbye(idle);

@@ -86,10 +86,8 @@ Carry over what PgBouncer was told.
 
 /// The page in the language of man(7).
 pub(super) fn page() -> String {
-    let mut text = format!(
-        ".TH POOLER 1 \"\" \"pooler {}\" \"User Commands\"\n{HEAD}",
-        env!("CARGO_PKG_VERSION")
-    );
+    let mut text =
+        format!(".TH POOLER 1 \"\" \"pooler {}\" \"User Commands\"\n{HEAD}", crate::version::OURS);
     for flag in &FLAGS {
         let letters: String = flag.letters.chars().map(|it| format!("\\-{it}, ")).collect();
         let _ = writeln!(text, ".TP\n.B {letters}\\-\\-{}\n{}.", escaped(flag.long), flag.doc);

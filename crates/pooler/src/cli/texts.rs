@@ -11,18 +11,6 @@ pub(super) enum Face {
     Pooler,
 }
 
-/// The first lines of `--version` and of the log: Odyssey's shape, so that scripts that parse it go
-/// on; the version of Odyssey is the one whose behaviour this program has.
-pub(crate) fn version() -> String {
-    let build = if cfg!(debug_assertions) { "debug" } else { "release" };
-    let pam = if cfg!(feature = "pam") { "+pam" } else { "-pam" };
-    let ldap = if cfg!(feature = "ldap") { "+ldap" } else { "-ldap" };
-    format!(
-        "odyssey 1.5.3 (pooler {}) {build} {pam} {ldap} -systemd +prom",
-        env!("CARGO_PKG_VERSION")
-    )
-}
-
 pub(super) fn help(face: Face, program: &str) -> String {
     match face {
         Face::Odyssey => odysseys_help(program),

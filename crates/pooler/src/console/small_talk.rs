@@ -59,7 +59,7 @@ pub fn parameters(user: &str, application_name: &str) -> Vec<(&'static str, Stri
 }
 
 fn server_version() -> String {
-    format!("{SERVER_VERSION} (odyssey pooler {})", env!("CARGO_PKG_VERSION"))
+    format!("{SERVER_VERSION} (odyssey pooler {})", crate::version::OURS)
 }
 
 /// What it is, if it is one of those.

@@ -4,6 +4,7 @@
 //! Names are those of Odyssey's exporter where it has one for the thing. What is counted carries
 //! `_total`, units are seconds and bytes.
 
+mod hosts;
 mod machines;
 mod routes;
 mod whole;
@@ -53,7 +54,8 @@ pub enum About {
 }
 
 /// All of them, in the order of the page.
-pub const FAMILIES: &[&[Family]] = &[whole::FAMILIES, machines::FAMILIES, routes::FAMILIES];
+pub const FAMILIES: &[&[Family]] =
+    &[whole::FAMILIES, hosts::FAMILIES, machines::FAMILIES, routes::FAMILIES];
 
 impl Kind {
     /// In the words of the text formats.

@@ -4,10 +4,12 @@
 
 mod archive;
 mod clients;
+mod hosts;
 mod routes;
 mod servers;
 
 pub use archive::Archive;
 pub use clients::{ClientReading, ClientState, accounts, clients};
+pub use hosts::{HostReading, hosts};
 pub use routes::{Counted, RouteReading, SeenTotals, counted, database_totals, routes};
 pub use servers::{ServerReading, server_state, servers};

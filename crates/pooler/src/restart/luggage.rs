@@ -38,6 +38,10 @@ pub struct Luggage {
     pub attrs_by_default: u8,
     /// Which it wants itself, by the number of the word plus one; 0 for none.
     pub attrs_own: u8,
+    /// Its servers may lag by less than so many seconds; 0: no matter.
+    pub lag_max_s: u32,
+    /// By what its listener chooses among hosts, in a word.
+    pub method: Option<String>,
     /// What it asked for when it came.
     pub startup: Vec<Pair>,
     /// What it wants now.
@@ -84,6 +88,8 @@ impl Luggage {
         out.extend(self.key);
         out.extend(self.age_ms.to_be_bytes());
         out.extend([self.attrs_by_default, self.attrs_own]);
+        out.extend(self.lag_max_s.to_be_bytes());
+        put_optional(&mut out, self.method.as_deref());
         for pairs in [&self.startup, &self.wanted, &self.told, &self.names] {
             let count = u32::try_from(pairs.len()).expect("a client's things are bounded");
             out.extend(count.to_be_bytes());
@@ -119,6 +125,8 @@ impl Luggage {
             age_ms: reader.u64()?,
             attrs_by_default: reader.u8()?,
             attrs_own: reader.u8()?,
+            lag_max_s: reader.array().map(u32::from_be_bytes)?,
+            method: reader.optional_text()?,
             startup: reader.pairs()?,
             wanted: reader.pairs()?,
             told: reader.pairs()?,
@@ -293,18 +301,18 @@ mod tests {
     prop_compose! {
         fn luggage()(
             (id, key, age_ms) in any::<(u64, [u8; 8], u64)>(),
-            (attrs_by_default, attrs_own) in any::<(u8, u8)>(),
+            (attrs_by_default, attrs_own, lag_max_s) in any::<(u8, u8, u32)>(),
             (user, database) in any::<(String, String)>(),
             address in address(),
             [startup, wanted, told, names] in [pairs(), pairs(), pairs(), pairs()],
             unnamed in proptest::option::of(unnamed()),
-            address_suffix in any::<Option<String>>(),
+            [address_suffix, method] in any::<[Option<String>; 2]>(),
             shown in proptest::option::of(shown()),
             unread in bytes(),
         ) -> Luggage {
             Luggage {
-                id, user, database, address, key, age_ms, attrs_by_default, attrs_own, startup,
-                wanted, told, names, unnamed, address_suffix, shown, unread,
+                id, user, database, address, key, age_ms, attrs_by_default, attrs_own,
+                lag_max_s, method, startup, wanted, told, names, unnamed, address_suffix, shown, unread,
             }
         }
     }

@@ -2,7 +2,10 @@
 //! and SET of it are answered here, where they are the whole of a simple query; everything else
 //! about it goes to the server, as any other text.
 
-use config::SessionAttrs;
+use std::time::Duration;
+
+use config::{BalancingMethod, SessionAttrs};
+use router::Wants;
 use wire::backend::TransactionStatus;
 use wire::encode::{self, Column};
 use wire::scan::{self, About};
@@ -14,6 +17,9 @@ pub const NAME: &str = "odyssey.target_session_attrs";
 /// A longer text says something else.
 pub const TEXT_BYTES_MAX: usize = 256;
 
+/// How far servers may lag, as a client says in its startup packet: seconds.
+pub const LAG_NAME: &str = "odyssey_catchup_timeout";
+
 /// Which of several servers a client wants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Attrs {
@@ -21,11 +27,15 @@ pub struct Attrs {
     pub by_default: SessionAttrs,
     /// As it says itself: it wins.
     pub own: Option<SessionAttrs>,
+    /// It may lag by less than so many seconds; 0: no matter.
+    pub lag_max_s: u32,
+    /// By what it is chosen; None: as the storage says.
+    pub method: Option<BalancingMethod>,
 }
 
 impl Default for Attrs {
     fn default() -> Self {
-        Attrs { by_default: SessionAttrs::Any, own: None }
+        Attrs { by_default: SessionAttrs::Any, own: None, lag_max_s: 0, method: None }
     }
 }
 
@@ -33,6 +43,16 @@ impl Attrs {
     /// The one that counts.
     pub fn wanted(self) -> SessionAttrs {
         self.own.unwrap_or(self.by_default)
+    }
+
+    /// A host that lags by as much is not to be had; None: no matter.
+    pub fn lag_max(self) -> Option<Duration> {
+        (self.lag_max_s > 0).then(|| Duration::from_secs(self.lag_max_s.into()))
+    }
+
+    /// All that decides which host it gets.
+    pub fn wants(self) -> Wants {
+        Wants { attrs: self.wanted(), lag_max: self.lag_max(), method: self.method }
     }
 }
 

@@ -62,6 +62,8 @@ pub struct Belongings {
     pub begun: bool,
     /// What ties it to its server, in words.
     pub pinned: Option<Box<str>>,
+    /// It has more settings than can be carried, in this server.
+    pub overloaded: bool,
     /// Which of several servers it wants.
     pub attrs: Attrs,
     /// Behind `application_name` (`application_name_add_host`).
@@ -108,6 +110,7 @@ impl Belongings {
             said: Said::default(),
             begun: false,
             pinned: None,
+            overloaded: false,
             attrs: Attrs::default(),
             address_suffix: None,
         }
@@ -213,7 +216,7 @@ impl Belongings {
 
     /// Nothing ties it to its server any more.
     pub fn unpin(&mut self) {
-        self.pinned = None;
+        (self.pinned, self.overloaded) = (None, false);
         self.by_sql = Vec::new();
         self.sets_by_sql = false;
     }

@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use config::{Rule, SessionAttrs, StorageKind};
 use machine::{Address, Buffer, Deadline, Notified, Parcel, Seat, Stream};
-use router::{ClientId, ClientKey};
+use router::{ClientId, ClientKey, Wants};
 use wire::frame::Side;
 use wire::settings::Settings;
 use wire::settings::search_path::as_set_writes;
@@ -80,7 +80,7 @@ const SEARCH_PATH: &[u8] = b"search_path";
 
 /// Parameters of a startup packet that Odyssey takes for itself, and no server knows.
 const NEVER_DEPLOYED: [&[u8]; 3] =
-    [b"compression", attrs::NAME.as_bytes(), b"odyssey_catchup_timeout"];
+    [b"compression", attrs::NAME.as_bytes(), attrs::LAG_NAME.as_bytes()];
 
 pub(super) struct Login<'a> {
     pub(super) shared: &'a Arc<Shared>,
@@ -154,7 +154,7 @@ impl Login<'_> {
         let (startup, attrs) = match replication {
             Replication::No => self.settings(&home, &negotiated.message)?,
             // Its server reads the settings.
-            _ => (Arc::default(), self.attrs(&home.route.rule(), None)),
+            _ => (Arc::default(), self.attrs(&home.route.rule(), None, None)),
         };
         let (rest, owed) = match self.authenticate(&home, &asked, &negotiated, proven) {
             Ok(proven) => proven,
@@ -188,8 +188,8 @@ impl Login<'_> {
         };
         let (own_server, owed) = (alone.as_ref(), owed.as_slice());
         // What servers report is the same on all hosts.
-        let attrs = alone.as_ref().map_or(SessionAttrs::Any, |_| attrs.wanted());
-        let source = Source { home: &home, notified: &notified, own: own_server, attrs, owed };
+        let wants = alone.as_ref().map_or(Wants::ANYTHING, |_| attrs.wants());
+        let source = Source { home: &home, notified: &notified, own: own_server, wants, owed };
         let lease = self.set_up(&source, &mut own, key.key())?;
         let places = Places { seat, process, route, entry, key };
         let admitted = Admitted { home, own, places, notified, standing, rest, lease };
@@ -315,7 +315,8 @@ impl Login<'_> {
             let set = settings.set(SEARCH_PATH, &list);
             set.map_err(|error| refused("53400", error.to_string()))?;
         }
-        let attrs = self.attrs(&rule, settings.get(attrs::NAME.as_bytes()));
+        let said = [attrs::NAME, attrs::LAG_NAME].map(|name| settings.get(name.as_bytes()));
+        let attrs = self.attrs(&rule, said[0], said[1]);
         for name in NEVER_DEPLOYED {
             settings.remove(name);
         }
@@ -329,8 +330,8 @@ impl Login<'_> {
     }
 
     /// Which of several servers the client is to get; what it says wins over the listener, which
-    /// wins over the rule.
-    fn attrs(&self, rule: &Rule, said: Option<&[u8]>) -> Attrs {
+    /// wins over the rule. Of its lag, the rule wins over the listener.
+    fn attrs(&self, rule: &Rule, said: Option<&[u8]>, lag: Option<&[u8]>) -> Attrs {
         let by_default = self.listen.target_session_attrs.or(rule.target_session_attrs);
         let own = said.and_then(attrs::parse);
         if let Some(word) = said.filter(|_| own.is_none()) {
@@ -338,7 +339,24 @@ impl Login<'_> {
             let name = attrs::NAME;
             self.voice.error("startup", format_args!("invalid value for {name}: \"{word}\""));
         }
-        Attrs { by_default: by_default.unwrap_or(SessionAttrs::Any), own }
+        let lag_max = rule.catchup_timeout.or(self.listen.catchup_timeout).unwrap_or_default();
+        let lag_max_s = lag.and_then(|word| self.seconds(word));
+        Attrs {
+            by_default: by_default.unwrap_or(SessionAttrs::Any),
+            own,
+            lag_max_s: lag_max_s.unwrap_or(u32::try_from(lag_max.as_secs()).unwrap_or(u32::MAX)),
+            method: self.listen.balancing_method,
+        }
+    }
+
+    /// A number that the client said; anything else is ignored.
+    fn seconds(&self, word: &[u8]) -> Option<u32> {
+        let seconds = str::from_utf8(word).ok().and_then(|word| word.trim().parse().ok());
+        if seconds.is_none() {
+            let (name, word) = (attrs::LAG_NAME, String::from_utf8_lossy(word));
+            self.voice.error("catchup", format_args!("invalid value for {name}: \"{word}\""));
+        }
+        seconds
     }
 
     /// What `application_name_add_host` puts behind the name.

@@ -121,6 +121,7 @@ impl machine::Session for Session {
 impl Session {
     /// Until there is nothing left to do (Ok: to be parked) or the client's life ends.
     fn run(&mut self, flows: &mut Flows) -> Result<(), Ending> {
+        self.mind_lag()?;
         let mut turns = Turns::default();
         loop {
             turns.round();
@@ -159,6 +160,21 @@ impl Session {
         }
     }
 
+    /// A client that keeps its server may not go on with one whose host lags too far; in the middle
+    /// of a transaction it may.
+    fn mind_lag(&self) -> Result<(), Ending> {
+        let (Some(lease), Some(lag_max)) = (&self.lease, self.own.attrs.lag_max()) else {
+            return Ok(());
+        };
+        let is_between = lease.server().core.conversation.quiescent().is_some();
+        match lease.excess(Some(lag_max)) {
+            Some(lag) if is_between && self.client.is_readable() => {
+                Err(self.no_server(NoServer::Lagging(lag)))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// A server for what the client wants to say.
     fn checkout(&mut self, up: &mut Outflow) -> Result<(), Ending> {
         let machine = machine::current().expect("sessions run on machines");
@@ -169,11 +185,11 @@ impl Session {
         let client = (!up.has_goodbye()).then_some(&self.client);
         let (notified, deadline) = (&self.notified, Deadline::NEVER);
         let standing = Some(&*self.standing);
-        let (last, attrs) = (self.last, self.own.attrs.wanted());
+        let (last, wants) = (self.last, self.own.attrs.wants());
         let ask = Checkout {
             asker,
             last,
-            attrs,
+            wants,
             client,
             notified,
             deadline,

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use config::{Authentication, Rule, SessionAttrs, StorageKind};
+use config::{Authentication, BalancingMethod, Rule, SessionAttrs, StorageKind};
 use machine::{Buffer, Deadline, Notified, Parcel, Seat};
 use router::{ClientId, ClientKey};
 use wire::startup::Replication;
@@ -63,7 +63,7 @@ impl Session {
 
     fn pack(&self, unread: &[u8]) -> Luggage {
         let Voice { id, user, database, address, .. } = &*self.voice;
-        let Attrs { by_default, own } = self.own.attrs;
+        let Attrs { by_default, own, lag_max_s, method } = self.own.attrs;
         let number = |attrs| SessionAttrs::ALL.iter().position(|one| *one == attrs);
         let number = |attrs| number(attrs).and_then(|at| u8::try_from(at).ok()).unwrap_or(0);
         Luggage {
@@ -75,6 +75,8 @@ impl Session {
             age_ms: u64::try_from(self.since.elapsed().as_millis()).unwrap_or(u64::MAX),
             attrs_by_default: number(by_default),
             attrs_own: own.map_or(0, |own| number(own) + 1),
+            lag_max_s,
+            method: method.map(|method| method.as_str().to_owned()),
             shown: self.home.shown_by(user),
             unread: unread.to_vec(),
             ..self.own.pack()
@@ -185,6 +187,8 @@ fn attrs(luggage: &Luggage) -> Attrs {
     Attrs {
         by_default: word(luggage.attrs_by_default).unwrap_or(SessionAttrs::Any),
         own: luggage.attrs_own.checked_sub(1).and_then(word),
+        lag_max_s: luggage.lag_max_s,
+        method: luggage.method.as_deref().and_then(BalancingMethod::parse),
     }
 }
 

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use wire::conversation::{Owner, Purpose, Sent};
 use wire::encode;
 use wire::frontend::Target;
-use wire::settings::Change;
+use wire::settings::{self, Change};
 use wire::tag::frontend as tag;
 
 use super::belongings::Belongings;
@@ -82,6 +82,12 @@ const LEFT: Tool = Tool {
 
 const TOOLS: [Tool; 8] = [BEGIN, COMMIT, SET, SET_IF_RESET, GET, GET_IF_SET, GET_ALL, LEFT];
 
+/// The name of a statement that is used once, and stays until the next one.
+const ONCE: &str = "odyssey_once";
+/// Settings that a repair leads back by statements of their own, of four messages each. An open
+/// batch has room for as many, and nobody came with more of them so far.
+const STATEMENTS_IN_REPAIR_MAX: usize = 256;
+
 /// What is looked at by name when everything is.
 const UNLISTED: [&[u8]; 2] = [b"role", b"session_authorization"];
 
@@ -110,16 +116,18 @@ pub fn preamble(core: &mut Core, own: &mut Belongings) -> Result<Vec<u8>, Nonsen
     let wanted = Arc::clone(&own.wanted);
     let held = Arc::clone(&core.holdings.settings);
     let mut script = Script { core, purpose: Purpose::Preamble, out: Vec::new() };
-    script.equip()?;
-    if deploys {
+    // What prepares a query takes a snapshot, and no transaction of the client's begins with one.
+    let has_snapshot = script.equip()?;
+    if deploys || has_snapshot {
         script.run(&BEGIN, &[])?;
-        for Change { name, value } in held.changes_to(&wanted) {
+        let leads_to = if deploys { wanted } else { Arc::clone(&held) };
+        for Change { name, value } in held.changes_to(&leads_to) {
             if name == b"datestyle" {
                 script.run(&SET, &[Some(name), None])?; // half a style is added to what is there
             }
             script.run(&SET, &[Some(name), value])?;
         }
-        script.run_noted(&COMMIT, Op::Deploy(Arc::clone(&wanted)))?;
+        script.run_noted(&COMMIT, Op::Deploy(Arc::clone(&leads_to)))?;
     }
     if own.begun {
         script.run_noted(&BEGIN, Op::Begin)?;
@@ -129,18 +137,25 @@ pub fn preamble(core: &mut Core, own: &mut Belongings) -> Result<Vec<u8>, Nonsen
 }
 
 /// Inside a transaction: what a RESET has to lead to for this client, as part of its transaction.
+/// By SET, as far as that can say it: a query would take the snapshot behind which nobody may
+/// choose an isolation level.
 ///
 /// # Errors
 /// The conversation takes no request now.
 pub fn repair(core: &mut Core, own: &Belongings, purpose: Purpose) -> Result<Vec<u8>, Nonsense> {
-    let tool = if core.holdings.touched.is_certain() { &SET } else { &SET_IF_RESET };
+    let certain = core.holdings.touched.is_certain();
+    let tool = if certain { &SET } else { &SET_IF_RESET };
     let repairs = own.repairs(&mut core.holdings.touched);
+    let by_statement = certain && repairs.len() <= STATEMENTS_IN_REPAIR_MAX;
     let mut script = Script { core, purpose, out: Vec::new() };
-    if !repairs.is_empty() {
-        script.equip()?;
-    }
     for (name, value) in &repairs {
-        script.run(tool, &[Some(name), Some(value)])?;
+        let statement = by_statement.then(|| settings::statement(name, value)).flatten();
+        if let Some(statement) = statement {
+            script.run_once(&statement)?;
+        } else {
+            script.equip()?;
+            script.run(tool, &[Some(name), Some(value)])?;
+        }
     }
     Ok(script.out)
 }
@@ -201,9 +216,10 @@ pub fn left(core: &mut Core) -> Option<String> {
 
 impl Script<'_> {
     /// The reserved statements, if they are not sure to be there; closed first, for they may be.
-    fn equip(&mut self) -> Result<(), Nonsense> {
+    /// True if they are being prepared.
+    fn equip(&mut self) -> Result<bool, Nonsense> {
         if self.core.holdings.equipped {
-            return Ok(());
+            return Ok(false);
         }
         let mut left = TOOLS.len();
         for tool in &TOOLS {
@@ -216,7 +232,16 @@ impl Script<'_> {
             }
             encode::parse(&mut self.out, tool.name, tool.text, &[]);
         }
-        Ok(())
+        Ok(true)
+    }
+
+    /// A statement that is prepared for this one time.
+    fn run_once(&mut self, text: &[u8]) -> Result<(), Nonsense> {
+        self.send(tag::CLOSE)?;
+        encode::close(&mut self.out, Target::Statement, ONCE);
+        self.send(tag::PARSE)?;
+        encode::parse(&mut self.out, ONCE, text, &[]);
+        self.run(&Tool { name: ONCE, text: "" }, &[])
     }
 
     fn run(&mut self, tool: &Tool, values: &[Option<&[u8]>]) -> Result<(), Nonsense> {

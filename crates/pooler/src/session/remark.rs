@@ -2,10 +2,10 @@
 //! change, things it may leave behind, names it decides about. A light scan of heads and words; it
 //! may suspect too much, for the server is asked before anything is believed.
 
-use wire::scan::{self, Head};
+use wire::scan::{self, Head, contains};
 
 use super::translate::Translation;
-use crate::backend::{Reset, Suspicion, contains};
+use crate::backend::{Reset, Suspicion};
 
 impl Translation<'_> {
     /// A text too long to be looked at.
@@ -67,10 +67,12 @@ impl Translation<'_> {
                 return self.own.has_startup();
             }
             Head::SetConfig { local: Some(true), .. } => {}
-            Head::SetConfig { name, .. } => match name {
-                Some(name) => touched.touch(name, Reset::No),
-                None => touched.touch_all(),
-            },
+            Head::SetConfig { name: Some(name), .. } => {
+                let reset = if contains(text, b"null") { Reset::Either } else { Reset::No };
+                touched.touch(name, reset);
+                return reset == Reset::Either && self.own.has_startup();
+            }
+            Head::SetConfig { .. } => touched.touch_all(),
             Head::Prepare { name } => {
                 self.own.prepare_by_sql(&name.folded);
                 self.own.sets_by_sql |= contains(text, b"set_config");

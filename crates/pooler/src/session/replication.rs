@@ -4,6 +4,7 @@
 
 use machine::{Buffer, Deadline, Interest, Notified, Progress, Stream, Woken};
 use wire::encode;
+use wire::frame::HEADER_BYTES;
 
 use super::{FAREWELL, Standing, Voice, farewell};
 use crate::backend::Lease;
@@ -69,7 +70,7 @@ impl Pipe {
     }
 
     fn listen_to_client(&mut self) -> Result<bool, Ending> {
-        if !self.client.is_readable() || !has_room(&self.up) {
+        if !self.client.is_readable() || self.up.is_full() {
             return Ok(false);
         }
         match self.client.try_read_into(&mut self.up) {
@@ -106,7 +107,7 @@ impl Pipe {
 
     fn listen_to_server(&mut self) -> Result<bool, Ending> {
         let server = &self.lease.server().stream;
-        if !server.is_readable() || !has_room(&self.down) {
+        if !server.is_readable() || self.down.is_full() {
             return Ok(false);
         }
         let before = self.down.len();
@@ -137,7 +138,7 @@ impl Pipe {
 
     /// The server takes no more; what it said before is the client's.
     fn read_rest(&mut self, reason: String) -> Result<bool, Ending> {
-        while has_room(&self.down) && matches!(self.listen_to_server(), Ok(true)) {}
+        while !self.down.is_full() && matches!(self.listen_to_server(), Ok(true)) {}
         Err(self.server_gone(reason))
     }
 
@@ -152,11 +153,11 @@ impl Pipe {
 
     /// Waits for anything that lets one direction move, or for the client's end.
     fn wait(&mut self, notified: &Notified) -> Result<(), Ending> {
-        let mut client = if has_room(&self.up) { Interest::READ } else { Interest::HANGUP };
+        let mut client = if !self.up.is_full() { Interest::READ } else { Interest::HANGUP };
         if !self.down.is_empty() {
             client = client | Interest::WRITE;
         }
-        let mut server = if has_room(&self.down) { Interest::READ } else { Interest::NONE };
+        let mut server = if !self.down.is_full() { Interest::READ } else { Interest::NONE };
         if !self.up.is_empty() {
             server = server | Interest::WRITE;
         }
@@ -164,7 +165,7 @@ impl Pipe {
         if machine::wait_any(&wants, Some(notified), Deadline::NEVER)? == Woken::Notified {
             let _ = notified.take(); // what it means is looked up by `run`
         }
-        match !has_room(&self.up) && self.client.is_hung_up() {
+        match self.up.is_full() && self.client.is_hung_up() {
             true => Err(Ending::ClientGone),
             false => Ok(()),
         }
@@ -189,10 +190,6 @@ impl Pipe {
     }
 }
 
-fn has_room(buffer: &Buffer) -> bool {
-    buffer.len() < buffer.capacity()
-}
-
 /// Where in a stream of messages we are: bytes are counted, nothing is judged.
 #[derive(Debug, Default)]
 struct Boundary {
@@ -201,9 +198,6 @@ struct Boundary {
     /// Bytes of the body that have not come yet.
     body_left: usize,
 }
-
-/// Tag and length.
-const HEADER_BYTES: usize = 5;
 
 impl Boundary {
     /// These bytes went by.

@@ -107,7 +107,7 @@ impl Session {
         let Some(lease) = &mut self.lease else { return false };
         let (core, own) = (&mut lease.server_mut().core, &self.own);
         let holdings = &mut core.holdings;
-        if !own.manner.releases {
+        if !own.manner.releases || own.overloaded {
             // Its server is its own, but a RESET leads to what the client came with.
             let asks = holdings.touched.any_reset() && own.has_startup() && own.manner.deploys;
             if !asks {
@@ -144,9 +144,7 @@ impl Session {
         let left = preamble::left(core);
         let user = self.home.route.key().user.as_str();
         if self.own.learn(core, user, &self.voice).is_err() {
-            core.holdings.suspicion.add(Suspicion::UNKNOWN);
-            core.holdings.touched.touch_all();
-            return Err(Ending::LeftBehind("more settings than can be carried".into()));
+            return self.overload();
         }
         self.standing.wants(&self.own.wanted);
         match left {
@@ -171,6 +169,22 @@ impl Session {
                 }
             },
         }
+    }
+
+    /// The client has set more than can be carried: it keeps its server until it leaves.
+    fn overload(&mut self) -> Result<(), Ending> {
+        const WHAT: &str = "more settings than can be carried";
+        if self.own.manner.releases && self.own.manner.state != SessionState::Pin {
+            if let Some(lease) = &mut self.lease {
+                let holdings = &mut lease.server_mut().core.holdings;
+                holdings.suspicion.add(Suspicion::UNKNOWN);
+                holdings.touched.touch_all();
+            }
+            return Err(Ending::LeftBehind(WHAT.into()));
+        }
+        self.own.overloaded = true;
+        self.pin(WHAT.into());
+        Ok(())
     }
 
     /// The client keeps its server.

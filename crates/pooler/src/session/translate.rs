@@ -339,7 +339,12 @@ impl Translation<'_> {
         if remarkable {
             self.remark_values(header);
         }
+        let gives_null = remarkable && self.gives_null(header);
         let bytes = self.refer(header, portal_bytes + 1, &name, remarkable)?;
+        if gives_null {
+            self.core.holdings.touched.doubt();
+            self.own.decides |= self.own.has_startup();
+        }
         self.send(header, bytes)
     }
 
@@ -364,6 +369,12 @@ impl Translation<'_> {
         for value in values {
             self.core.holdings.touched.touch(&value.to_ascii_lowercase(), Reset::No);
         }
+    }
+
+    /// Is there a NULL among the values of a Bind? `set_config` resets by it.
+    fn gives_null(&mut self, header: &Header) -> bool {
+        let bind = self.body(header).and_then(|body| wire::frontend::bind(body).ok());
+        bind.is_some_and(|bind| bind.values().any(|value| value.is_none()))
     }
 
     fn describe_or_close(&mut self, header: &Header) -> Result<Step, Nonsense> {

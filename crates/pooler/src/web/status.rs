@@ -13,7 +13,7 @@ pub(super) fn json(snapshot: &Snapshot) -> String {
     let mut json = format!(
         "{{\"version\":{},\"uptime_s\":{:.3},\"unready\":{},\"paused\":{},\"clients\":{},\
          \"client_max\":{},\"resident_bytes\":{},\"turns\":{:?},\"bounds_us\":{BOUNDS_US:?},\"pools\":[",
-        quoted(env!("CARGO_PKG_VERSION")),
+        quoted(crate::version::OURS),
         whole.uptime.as_secs_f64(),
         whole.unready.map_or_else(|| "null".to_owned(), quoted),
         whole.is_paused,

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Hosts, Role, Wish};
+use super::{Hosts, Role, Seen, Wants, Wish};
 use crate::testing::rule;
 use config::{BalancingMethod, SessionAttrs, Storage};
 
@@ -17,7 +17,8 @@ fn storage(near: &[bool], method: BalancingMethod) -> Storage {
 }
 
 fn order(hosts: &Hosts, storage: &Storage, attrs: SessionAttrs, now: Instant) -> Vec<usize> {
-    hosts.order(&Wish { storage, attrs }, |host| [3, 1, 2, 0][host], now)
+    let wants = Wants { attrs, ..Wants::ANYTHING };
+    hosts.order(&Wish { storage, wants }, |host| [3, 1, 2, 0][host], now)
 }
 
 #[test]
@@ -70,4 +71,30 @@ fn a_role_counts_as_long_as_it_is_fresh() {
     }
     hosts.died(1, now);
     assert_eq!(hosts.role(1, AGE, now), None, "it may come back as another");
+}
+
+/// Odyssey compares by "less" when it asks whether a client may go on, and by "not more" when it
+/// looks for a host: one that lags by just the limit is given to a client and taken back.
+#[test]
+fn hosts_that_lag_too_far_are_passed_over_as_long_as_that_is_believed() {
+    let (hosts, now) = (Hosts::new(2), Instant::now());
+    let storage = storage(&[true; 2], BalancingMethod::LeastConn);
+    let order = |limit: Option<u64>, now| {
+        let lag_max = limit.map(Duration::from_secs);
+        let wants = Wants { lag_max, ..Wants::ANYTHING };
+        hosts.order(&Wish { storage: &storage, wants }, |_| 0, now)
+    };
+    hosts.lags(0, Some(Duration::from_secs(10)), now + AGE);
+    assert_eq!(order(None, now), [0, 1]);
+    assert_eq!(order(Some(11), now), [0, 1]);
+    assert_eq!(order(Some(10), now), [1], "and of the other one nothing is known");
+    assert_eq!(order(Some(10), now + AGE), [0, 1], "nobody has looked since");
+    let limit = Some(Duration::from_secs(5));
+    assert_eq!(hosts.least_excess(limit, now), None);
+    hosts.lags(1, Some(Duration::from_secs(7)), now + AGE);
+    assert_eq!(order(Some(5), now), [0; 0]);
+    assert_eq!(hosts.least_excess(limit, now), Some(Duration::from_secs(7)));
+    assert_eq!(hosts.excess(0, limit, now), Some(Duration::from_secs(10)));
+    hosts.died(0, now);
+    assert_eq!(hosts.seen(0, AGE, now), Seen { is_dead: true, ..Seen::default() });
 }

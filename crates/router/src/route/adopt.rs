@@ -1,5 +1,6 @@
 //! Adoption: what a reload means for the routes there are. Rules that were tuned keep their routes,
-//! those that are gone retire theirs. It refuses to touch a server: that is done route by route.
+//! those that are gone retire theirs, and find them again when they come back. It refuses to touch
+//! a server: that is done route by route.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -14,7 +15,9 @@ impl<S, W, C: Clone> Routes<S, W, C> {
     #[must_use = "their pools go on with the old limits"]
     pub fn adopt(&self, changes: &[RuleChange]) -> Vec<Arc<Route<S, W, C>>> {
         let mut table = lock(&self.known);
-        let concerned = table.adopt(changes);
+        let new: Vec<_> = changes.iter().filter_map(RuleChange::new_rule).collect();
+        let mut concerned = table.revive(&new);
+        concerned.extend(table.adopt(changes));
         let parts = lock(&self.parts);
         changes.iter().filter_map(RuleChange::new_rule).for_each(|rule| parts.resize(rule));
         table.sweep();
@@ -70,6 +73,29 @@ impl<S, W, C: Clone> Table<S, W, C> {
         }
         self.outdated.extend(fates);
         concerned
+    }
+
+    /// Retired routes with clients or servers, whose rule is there again: two pools for the same
+    /// would be twice the `pool_size`.
+    fn revive(&mut self, new: &[&Arc<Rule>]) -> Vec<Arc<Route<S, W, C>>> {
+        let retired = self.by_key.iter().filter(|(_, known)| known.route.is_retired());
+        let heir = |old: &SameRule| new.iter().find(|rule| config::lives_on(&old.0, rule));
+        let returning: Vec<_> = retired
+            .filter_map(|((old, key), _)| Some((old.clone(), key.clone(), Arc::clone(heir(old)?))))
+            .collect();
+        let mut revived = Vec::with_capacity(returning.len());
+        for (old, key, heir) in returning {
+            let place = (SameRule(Arc::clone(&heir)), key.clone());
+            if self.by_key.contains_key(&place) {
+                continue; // another one of the same has come back already
+            }
+            let Some(known) = self.by_key.remove(&(old.clone(), key)) else { continue };
+            known.route.revive(&heir);
+            revived.push(Arc::clone(&known.route));
+            self.outdated.insert(old, Some(heir));
+            self.by_key.insert(place, known);
+        }
+        revived
     }
 }
 

@@ -29,8 +29,12 @@ impl Parts {
             let key = servers_key(rule, shared, host);
             Share::new(get(&mut self.servers, key, shared.pool_size), member)
         });
-        let logins = get(&mut self.logins, storage.name.clone(), Some(storage.server_max_routing));
-        let shares = Shares { servers, logins: Some(Share::new(logins, member)) };
+        // A watchdog takes its time with hosts that hang, and must not be held up by those who do.
+        let logins = rule.watchdog.is_none().then(|| {
+            let size = Some(storage.server_max_routing);
+            Share::new(get(&mut self.logins, storage.name.clone(), size), member)
+        });
+        let shares = Shares { servers, logins };
         let place = self.hosts.entry(storage.endpoints.clone()).or_default();
         let hosts = place.upgrade().unwrap_or_else(|| {
             let hosts = Arc::new(Hosts::new(storage.endpoints.len()));
@@ -38,6 +42,11 @@ impl Parts {
             hosts
         });
         (shares, hosts)
+    }
+
+    /// What is known of these hosts, if some route leads there.
+    pub(super) fn hosts(&self, endpoints: &[Endpoint]) -> Option<Arc<Hosts>> {
+        self.hosts.get(endpoints)?.upgrade()
     }
 
     /// The amounts are what this rule says from now on.

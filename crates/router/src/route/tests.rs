@@ -214,6 +214,37 @@ fn a_replaced_rule_has_routes_of_its_own() {
     assert!(!route.with(|pool| pool.is_short(now)), "and it keeps none");
 }
 
+/// Seen to fail: a rule that comes back is a new one, with a second pool of the whole size beside
+/// the one its old clients use.
+#[test]
+fn a_rule_that_comes_back_finds_its_routes_and_keeps_its_size() {
+    let [here, elsewhere] = [false, true].map(|other| vec![(0, 1, other)]);
+    let gone = vec![(1, 1, false)];
+    for between in [elsewhere, gone] {
+        let (routes, now) = (TestRoutes::new(), Instant::now());
+        let mut config = file(&here);
+        let route = visit(&routes, &config).pop().unwrap().0;
+        let _client = route.admit().unwrap();
+        let ask = |client| {
+            move |pool: &mut Pool<usize, (), usize>| pool.checkout(asker(client), || (), now)
+        };
+        let Checkout::Granted(Grant::Open(slot)) = route.with(ask(1)) else { panic!("it is new") };
+        assert!(route.with(|pool| pool.opened(slot, 0, now)));
+        for next in [&between, &here] {
+            let config::Diff { config: new, rules, .. } = config::diff(&config, file(next));
+            let concerned = routes.adopt(&rules);
+            assert!(concerned.iter().any(|one| Arc::ptr_eq(one, &route)));
+            concerned.iter().for_each(|one| drop(one.retune(now)));
+            config = new;
+        }
+        let again = visit(&routes, &config).pop().unwrap().0;
+        assert!(Arc::ptr_eq(&again, &route));
+        assert!(matches!(again.with(ask(2)), Checkout::Wait(_)), "its one server is in use");
+        let closes = again.with(|pool| pool.checkin(slot, 7, 0, now));
+        assert!(matches!(closes, Checkin::Close(7, Some(()))), "one of before the reloads goes");
+    }
+}
+
 /// A file with these rules: user, size of the pool, and whether the database is another one.
 fn file(rules: &[(u8, u8, bool)]) -> config::Config {
     let mut text = String::from(

@@ -149,6 +149,10 @@ pub struct Conversation {
     /// ReadyForQueries that may or may not come: a COPY FROM STDIN failed, and nobody can see
     /// whether it had read the Syncs behind it or will answer them.
     doubt: usize,
+    /// Something was answered since the last ReadyForQuery.
+    moved: bool,
+    /// See [`Conversation::is_out_of_step`].
+    out_of_step: bool,
 }
 
 impl Default for Conversation {
@@ -167,6 +171,8 @@ impl Conversation {
             status: TransactionStatus::Idle,
             swallowed: 0,
             doubt: 0,
+            moved: false,
+            out_of_step: false,
         }
     }
 
@@ -235,6 +241,7 @@ impl Conversation {
     /// A message came, any but ReadyForQuery: whose is it?
     #[inline]
     pub fn received(&mut self, tag: u8) -> Result<Heard, Unexpected> {
+        self.moved |= !table::is_unasked(tag);
         let Some(&head) = self.expected.front() else {
             let owner = self.received_unasked(tag)?;
             return Ok(Heard { owner, noted: Noted::Nothing });
@@ -341,6 +348,8 @@ impl Conversation {
         let owner = match self.expected.front() {
             Some(head) if table::ends(head.kind, self.stage) => {
                 let owner = head.owner;
+                let changes = !self.moved && self.status != status;
+                self.out_of_step |= changes && head.kind == Kind::Sync;
                 self.pop();
                 owner
             }
@@ -353,8 +362,16 @@ impl Conversation {
             }
             _ => return Err(self.unexpected(Side::Backend, backend::READY_FOR_QUERY)),
         };
-        self.status = status;
+        (self.status, self.moved) = (status, false);
         Ok(owner)
+    }
+
+    /// Did a Sync with nothing in front of it change the transaction's status? No server does that
+    /// which knows its own: PostgreSQL 18, behind a Query in an open batch, says that a transaction
+    /// is over that it is still in, and the next request fails for it.
+    #[inline]
+    pub fn is_out_of_step(&self) -> bool {
+        self.out_of_step
     }
 
     /// Proof that the server owes nothing, is in no batch, no COPY, no transaction and no doubt.

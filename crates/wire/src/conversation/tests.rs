@@ -63,6 +63,9 @@ fn outcome(script: &str) -> String {
     if conversation.quiescent().is_some() {
         words += ", quiescent";
     }
+    if conversation.is_out_of_step() {
+        words += ", out of step";
+    }
     words
 }
 
@@ -111,6 +114,20 @@ fn extended_messages() {
     check("> P B E S < 1 2 C E ZI", "0 due, closed, I, quiescent"); // a deferred constraint
     check("> P Q < 1 C ZI", "0 due, closed, I, quiescent");
     check("> B E S < 2 T", "unexpected RowDescription (0x54) in the answer to Execute");
+}
+
+/// Seen to fail: nobody compares, as it was.
+#[test]
+fn a_sync_alone_changes_no_status() {
+    check("> B E Q S < 2 C C ZT ZI", "0 due, closed, I, quiescent, out of step");
+    check("> B E Q S < 2 C C ZT N S ZI", "0 due, closed, I, quiescent, out of step");
+    check("> B E Q S < 2 C C ZT ZT", "0 due, closed, T");
+    check("> B E Q B E S < 2 C C ZT 2 C ZI", "0 due, closed, I, quiescent");
+    check("> B E Q B E S < 2 C C ZT E ZI", "0 due, closed, I, quiescent");
+    check("> B E Q Q < 2 C C ZT C ZI", "0 due, closed, I, quiescent");
+    check("> B E S S < 2 C ZT ZT", "0 due, closed, T");
+    check("> B E S S < 2 C ZT E ZI", "0 due, closed, I, quiescent"); // it came in between
+    check("> S < ZT", "0 due, closed, T, out of step");
 }
 
 #[test]

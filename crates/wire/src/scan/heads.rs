@@ -10,7 +10,7 @@ use super::words::Words;
 type Rule = for<'a> fn(Words<'a>) -> Head<'a>;
 
 /// By the first word.
-const RULES: [(&str, Rule); 23] = [
+const RULES: [(&str, Rule); 24] = [
     ("set", set),
     ("reset", reset),
     ("discard", discard),
@@ -34,6 +34,7 @@ const RULES: [(&str, Rule); 23] = [
     ("call", |_| Head::Call),
     ("create", create),
     ("explain", explain),
+    ("update", update),
 ];
 
 /// Settings of the current transaction: they are gone with it, however they are set.
@@ -139,10 +140,19 @@ fn create(mut words: Words<'_>) -> Head<'_> {
     }
 }
 
+/// An UPDATE of the list of settings sets those it finds, by a rule of that view.
+fn update(words: Words<'_>) -> Head<'_> {
+    match words.are_settings() {
+        true => Head::SetConfig { name: None, local: None },
+        false => Head::Other,
+    }
+}
+
 fn explain(mut words: Words<'_>) -> Head<'_> {
     words.skip_explain_options();
-    match words.take("create") {
-        true => create(words),
-        false => Head::Other,
+    match words.next() {
+        Some(first) if words.is(first, "create") => create(words),
+        Some(first) if words.is(first, "update") => update(words),
+        _ => Head::Other,
     }
 }

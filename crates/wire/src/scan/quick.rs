@@ -2,6 +2,7 @@
 //! the text without branches, in blocks that the compiler turns into vector code.
 
 use super::lexer::{Kind, Lexer, is_blank};
+use super::words::Words;
 
 /// First words of statements that leave nothing behind, if none of [`WORDS`] is in them.
 const PLAIN: [&[u8]; 11] = [
@@ -21,9 +22,10 @@ const BLOCK: usize = 64;
 const WINDOW: usize = BLOCK + 3;
 
 /// Is there anything to look for in this text? Every query is asked. False for a single SELECT,
-/// INSERT, UPDATE, DELETE, WITH and the like; never false if [`statements`](super::statements)
-/// tells of anything but [`Head::Other`](super::Head::Other), or if one of the words `set_config`,
-/// `advisory_lock`, `temp` is there, in any case, be it inside another.
+/// INSERT, UPDATE (but of `pg_settings`), DELETE, WITH and the like; never false if
+/// [`statements`](super::statements) tells of anything but [`Head::Other`](super::Head::Other), or
+/// if one of the words `set_config`, `advisory_lock`, `temp` is there, in any case, be it inside
+/// another.
 pub fn is_remarkable(text: &[u8]) -> bool {
     let end = text.iter().rposition(|&byte| byte != b';' && !is_blank(byte));
     let text = &text[..end.map_or(0, |end| end + 1)];
@@ -46,8 +48,10 @@ fn starts_plainly(text: &[u8]) -> bool {
         match token.kind {
             Kind::Mark(b'(') => {}
             Kind::Word => {
+                let words = Words(lexer);
+                let sets = words.is(token, "update") && words.are_settings();
                 let word = &text[token.start..token.end];
-                return PLAIN.iter().any(|plain| plain.eq_ignore_ascii_case(word));
+                return !sets && PLAIN.iter().any(|plain| plain.eq_ignore_ascii_case(word));
             }
             _ => return false,
         }
@@ -93,6 +97,6 @@ fn distance(window: &[u8; WINDOW]) -> u8 {
 }
 
 /// Whether `text` contains `word` (lower case), in any case.
-fn contains(text: &[u8], word: &[u8]) -> bool {
+pub fn contains(text: &[u8], word: &[u8]) -> bool {
     text.windows(word.len()).any(|w| w[0] | 0x20 == word[0] && w.eq_ignore_ascii_case(word))
 }

@@ -74,6 +74,12 @@ fn settings_in_all_spellings() {
     check("reset transaction isolation level", "SetLocal");
     check("reset role", "reset role");
     check("alter role x set y = 1", "Other");
+    check("update pg_settings set setting = 1", "config ? ?");
+    check("UPDATE only \"pg_catalog\" . pg_settings s set x = 1", "config ? ?");
+    check("explain analyze update pg_settings set setting = 1", "config ? ?");
+    check("select 1; update pg_settings set setting = 1", "Other; config ? ?");
+    check("update t set pg_settings = 1", "Other");
+    assert!(!is_remarkable(b"update t set a = 1"));
 }
 
 #[test]

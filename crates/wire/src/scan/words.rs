@@ -108,6 +108,16 @@ impl<'a> Words<'a> {
         Some(name)
     }
 
+    /// Is `pg_settings` the table here?
+    pub(super) fn are_settings(mut self) -> bool {
+        let _ = self.take("only");
+        let mut table = self.name().folded;
+        if self.take_mark(b'.') {
+            table = self.name().folded;
+        }
+        *table == *b"pg_settings"
+    }
+
     /// Takes the next token if it is this byte.
     pub(super) fn take_mark(&mut self, byte: u8) -> bool {
         let mut behind = *self;

@@ -7,20 +7,29 @@
 ///
 /// Names that are key words stay without quotes: nobody parses the result as SQL.
 pub fn as_set_writes(list: &[u8]) -> Option<Vec<u8>> {
-    let mut rest = list.trim_ascii();
     let mut written = Vec::with_capacity(list.len());
+    for (number, name) in names(list)?.iter().enumerate() {
+        written.extend_from_slice(if number == 0 { b"" } else { b", " });
+        write(name, &mut written);
+    }
+    Some(written)
+}
+
+/// The names of the list, without quotes; `None` as in [`as_set_writes`].
+pub fn names(list: &[u8]) -> Option<Vec<Vec<u8>>> {
+    let mut rest = list.trim_ascii();
+    let mut names = Vec::new();
     loop {
         let (name, behind) = match rest.strip_prefix(b"\"") {
             Some(inside) => quoted(inside)?,
             None => plain(rest)?,
         };
-        write(&name, &mut written);
+        names.push(name);
         match behind.trim_ascii_start().split_first() {
-            None => return Some(written),
+            None => return Some(names),
             Some((b',', more)) => rest = more.trim_ascii_start(),
             Some(_) => return None,
         }
-        written.extend_from_slice(b", ");
     }
 }
 

@@ -2,11 +2,13 @@
 
 use std::path::PathBuf;
 
-use config::{ConnectionType, Name, StorageKind, Tls, UserName};
+use config::{Name, StorageKind, Tls, UserName};
+use router::Seen;
 
 use super::super::call::{Call, Reply, Stop};
 use super::super::row::{Cell, Column, Row, boolean, int, text};
 use super::pools::endpoint;
+use crate::readings;
 
 /// `SHOW CONFIG`
 pub const CONFIG: &[Column] = &[
@@ -47,6 +49,15 @@ pub const STORAGES: &[Column] = &[
     text("tls_ca_file", "as in the file; `(None)` without"),
     text("tls_protocols", "as in the file; `(None)` without"),
     text("name", "of the section in the file"),
+    text(
+        "state",
+        "dead: nobody got there when it was tried last; else alive; nothing of the console",
+    ),
+    text(
+        "role",
+        "primary or standby, where somebody asked less than a moment ago, as a watchdog does",
+    ),
+    int("lag", "seconds that it lags, as a watchdog found"),
 ];
 
 const NONE: &str = "(None)"; // Odyssey's word
@@ -87,13 +98,7 @@ pub fn rules(call: &Call<'_>) -> Result<Reply, Stop> {
             config::AddressSelector::All => DEFAULT.into(),
             other => other.to_string(),
         };
-        let connection = match rule.connection {
-            ConnectionType::Any => "all",
-            ConnectionType::Local => "local",
-            ConnectionType::Host => "host",
-            ConnectionType::HostSsl => "hostssl",
-            ConnectionType::HostNoSsl => "hostnossl",
-        };
+        let connection = rule.connection.word().unwrap_or("all");
         vec![database.into(), user.into(), address.into(), connection.into(), false.into()]
     });
     Ok(rows.collect::<Vec<Row>>().into())
@@ -120,18 +125,33 @@ pub fn storages(call: &Call<'_>) -> Result<Reply, Stop> {
             StorageKind::Remote => "remote",
             StorageKind::Local => "local",
         };
-        let mut places: Vec<(String, i64)> = storage.endpoints.iter().map(endpoint).collect();
-        if places.is_empty() {
-            places.push((String::new(), 0));
-        }
-        rows.extend(places.into_iter().map(|(host, port)| -> Row {
+        let mut row = |(host, port): (String, i64), seen: [Cell; 3]| {
             let mut row: Row = vec![kind.into(), host.into(), Cell::Int(port)];
             row.extend(tls(&storage.tls));
             row.push(storage.name.clone().into());
-            row
-        }));
+            row.extend(seen);
+            rows.push(row);
+        };
+        match storage.kind {
+            StorageKind::Local => row((String::new(), 0), [Cell::Null, Cell::Null, Cell::Null]),
+            StorageKind::Remote => {
+                for host in readings::hosts(call.shared, storage) {
+                    row(endpoint(&host.endpoint), seen(&host.seen));
+                }
+            }
+        }
     }
     Ok(rows.into())
+}
+
+/// How a host is.
+fn seen(seen: &Seen) -> [Cell; 3] {
+    let lag = seen.lag.map(|lag| i64::try_from(lag.as_secs()).unwrap_or(i64::MAX));
+    [
+        if seen.is_dead { "dead" } else { "alive" }.into(),
+        seen.role.map_or(Cell::Null, |role| role.as_str().into()),
+        lag.map_or(Cell::Null, Cell::Int),
+    ]
 }
 
 /// The mode, the files and the versions.

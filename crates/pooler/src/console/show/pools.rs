@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use config::{Endpoint, PoolMode, Quantile, Rule};
+use config::{Endpoint, Quantile, Rule};
 use router::Counts;
 
 use super::super::call::{Call, Reply, Stop};
@@ -107,7 +107,7 @@ impl Pool {
         self.clients += route.clients;
         self.cancels += route.cancels;
         self.oldest_wait = self.oldest_wait.max(route.oldest_wait);
-        self.modes.insert(mode(route.rule.pool));
+        self.modes.insert(route.rule.pool.as_str());
         self.is_paused |= route.is_paused;
         self.received_bytes += route.seen.done.received_bytes;
         self.sent_bytes += route.seen.done.sent_bytes;
@@ -242,7 +242,7 @@ pub fn databases(call: &Call<'_>) -> Result<Reply, Stop> {
         let (host, port) = first_host(&route.rule);
         let rule_database = route.rule.database.to_string();
         let (database, user) = (route.database.clone(), route.user.clone());
-        let names = (database, host, port, rule_database, user, mode(route.rule.pool));
+        let names = (database, host, port, rule_database, user, route.rule.pool.as_str());
         let new = || (Pool::default(), Arc::clone(&route.rule));
         found.entry(names).or_insert_with(new).0.add(&route);
     }
@@ -295,15 +295,6 @@ pub fn users(call: &Call<'_>) -> Result<Reply, Stop> {
         ]
     });
     Ok(rows.collect::<Vec<Row>>().into())
-}
-
-/// The word for how long a client keeps a server.
-fn mode(pool: PoolMode) -> &'static str {
-    match pool {
-        PoolMode::Session => "session",
-        PoolMode::Transaction => "transaction",
-        PoolMode::Statement => "statement",
-    }
 }
 
 /// Of a rule's storage; the port of a socket is in its name.

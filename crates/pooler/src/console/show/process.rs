@@ -11,6 +11,7 @@ use super::super::row::{Cell, Column, Row, boolean, float, int, long, text};
 use super::super::table::COMMANDS;
 use super::micros;
 use crate::readings::routes;
+use crate::version;
 
 /// Coroutines of one machine that are shown; a process with more is looked at otherwise.
 const SHOWN_MAX: usize = 10_000;
@@ -114,19 +115,14 @@ pub fn lists(call: &Call<'_>) -> Result<Reply, Stop> {
 
 /// `SHOW VERSION`
 pub fn version(_: &Call<'_>) -> Result<Reply, Stop> {
-    Ok(vec![vec![crate::cli::version().into()]].into())
+    Ok(vec![vec![version::line().into()]].into())
 }
 
 /// `SHOW VERSION_EXTENDED`
 pub fn version_extended(_: &Call<'_>) -> Result<Reply, Stop> {
-    let build = if cfg!(debug_assertions) { "debug" } else { "release" };
-    let row: Row = vec![
-        format!("1.5.3-pooler-{}", env!("CARGO_PKG_VERSION")).into(),
-        build.into(),
-        "rustc".into(),
-        env!("CARGO_PKG_RUST_VERSION").into(),
-        "64-bit".into(),
-    ];
+    let [compiler, its_version] = version::COMPILER;
+    let row: Row =
+        [version::BOTH, version::BUILD, compiler, its_version, "64-bit"].map(Cell::from).into();
     Ok(vec![row].into())
 }
 

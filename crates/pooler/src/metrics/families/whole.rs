@@ -1,17 +1,18 @@
 //! Metrics of the process as a whole.
 
+use std::env::consts::ARCH;
 use std::time::{Duration, SystemTime};
 
 use super::{Family, counter, gauge};
 use crate::errors::NAMES;
 use crate::metrics::snapshot::{Row, Snapshot};
 use crate::sqlstates::Said;
+use crate::version;
 
 pub(super) const FAMILIES: &[Family] = &[
     gauge("odyssey_version_info", "Which program this is; always 1.", |_, out| {
-        let build = if cfg!(debug_assertions) { "debug" } else { "release" };
-        let version = concat!("1.5.3-pooler-", env!("CARGO_PKG_VERSION"));
-        out.put(&[version, build, "rustc", env!("CARGO_PKG_RUST_VERSION"), "x86_64"], 1);
+        let [compiler, its_version] = version::COMPILER;
+        out.put(&[version::BOTH, version::BUILD, compiler, its_version, ARCH], 1);
     })
     .by(&["version", "build_type", "compiler", "compiler_version", "arch"])
     .odysseys(),

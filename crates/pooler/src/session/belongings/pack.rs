@@ -37,6 +37,8 @@ impl Belongings {
             age_ms: 0,
             attrs_by_default: 0,
             attrs_own: 0,
+            lag_max_s: 0,
+            method: None,
             shown: None,
             unread: Vec::new(),
         }

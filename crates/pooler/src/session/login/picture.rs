@@ -4,16 +4,15 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use config::SessionAttrs;
 use machine::Notified;
-use router::{Asker, ClientKey, Parameters};
+use router::{Asker, ClientKey, Parameters, Wants};
 use wire::backend::TransactionStatus;
 use wire::{Notice, encode};
 
 use super::super::Voice;
 use super::super::belongings::{Belongings, shown};
 use super::{Login, split};
-use crate::backend::{Checkout, Home, Lease, Own, Picture};
+use crate::backend::{Checkout, Home, Lease, NoServer, Own, Picture};
 use crate::ending::{Asked, Ending};
 use crate::tally::Span;
 
@@ -27,7 +26,7 @@ pub(super) struct Source<'a> {
     /// From a server for this client alone.
     pub(super) own: Option<&'a Own>,
     /// Which of several hosts it is to be on.
-    pub(super) attrs: SessionAttrs,
+    pub(super) wants: Wants,
     /// What the client is to hear before all that.
     pub(super) owed: &'a [u8],
 }
@@ -45,7 +44,10 @@ impl Login<'_> {
         let mut bytes = Vec::with_capacity(WELCOME_BYTES);
         bytes.extend_from_slice(source.owed);
         encode::authentication_ok(&mut bytes);
-        let learned = self.mind_memory().and_then(|()| self.learn(source));
+        let learned = self
+            .mind_memory()
+            .and_then(|()| self.mind_lag(source.home, own))
+            .and_then(|()| self.learn(source));
         let (parameters, lease) = match learned {
             Ok(learned) => learned,
             Err(ending) => {
@@ -122,10 +124,21 @@ impl Login<'_> {
         Err(Ending::Login(Notice::fatal("53200", "soft out of memory")))
     }
 
+    /// Is there a host that lags by less than the client wants?
+    fn mind_lag(&self, home: &Home, own: &Belongings) -> Result<(), Ending> {
+        let checked = home.check_lag(own.attrs.lag_max());
+        checked.map_err(|lag| self.no_server(NoServer::Lagging(lag)))
+    }
+
+    fn no_server(&self, failure: NoServer) -> Ending {
+        let Voice { database, user, .. } = &self.voice;
+        Ending::no_server(failure, Asked { database: database.clone(), user: user.clone() })
+    }
+
     /// What servers of this route report; the first client of a route opens one to ask it. A
     /// client that has its own server is told what that one reports.
     fn learn(&self, source: &Source<'_>) -> Result<(Arc<Parameters>, Option<Lease>), Ending> {
-        let Source { home, notified, own, attrs, .. } = *source;
+        let Source { home, notified, own, wants, .. } = *source;
         if let Some(known) = home.learned() {
             return Ok((known, None));
         }
@@ -136,7 +149,7 @@ impl Login<'_> {
         let ask = Checkout {
             asker,
             last: None,
-            attrs,
+            wants,
             client,
             notified,
             deadline,
@@ -144,10 +157,7 @@ impl Login<'_> {
             may_tell,
             standing,
         };
-        let lease = home.checkout(&ask).map_err(|failure| {
-            let Voice { database, user, .. } = &self.voice;
-            Ending::no_server(failure, Asked { database: database.clone(), user: user.clone() })
-        })?;
+        let lease = home.checkout(&ask).map_err(|failure| self.no_server(failure))?;
         if let Some(own) = own {
             let told = own.told.get().cloned().unwrap_or_default();
             return Ok((told, Some(lease)));

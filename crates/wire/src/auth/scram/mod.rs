@@ -1,6 +1,6 @@
-//! SCRAM-SHA-256 (RFC 5802, RFC 7677) as PostgreSQL speaks it: bound to the server's certificate where
-//! there is TLS, with the user name of the startup packet instead of SCRAM's own. Here: secrets and
-//! what they are made of. The two sides of the exchange are in `server` and `client`.
+//! SCRAM-SHA-256 (RFC 5802, RFC 7677) as PostgreSQL speaks it: bound to the server's certificate
+//! where there is TLS, with the user name of the startup packet instead of SCRAM's own. Here:
+//! secrets and what they are made of. The two sides of the exchange are in `server` and `client`.
 
 mod client;
 mod server;
