@@ -3,6 +3,7 @@
 //! compared.
 
 use crate::drivers::Psycopg;
+use crate::support::pooler::SERVICE;
 use crate::support::postgres::PASSWORD;
 use crate::support::{Pooler, Postgres, Setup};
 use crate::tools::program_at;
@@ -46,12 +47,6 @@ const HELPS: [(&str, &str); 3] = [
     ("passthrough", "password_passthrough yes"),
     ("storage_password", "storage_password \"SECRET\""),
 ];
-
-const SERVICE: &str = r#"
-database "postgres" {
-  user "postgres" { authentication "none" storage "pg" pool "transaction" pool_routing "internal" }
-}
-"#;
 
 fn scalar(sql: &str) -> String {
     Postgres::shared().admin().scalar(sql)

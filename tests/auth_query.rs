@@ -1,17 +1,10 @@
 //! `auth_query`: the secrets of clients stand with PostgreSQL, which is asked for them.
 
-use crate::support::pooler::OPEN;
+use crate::support::pooler::{OPEN, SERVICE};
 use crate::support::{Client, Login, PATIENCE, Pooler, Postgres, Setup, let_pass, until};
 use std::time::{Duration, Instant};
 
 const QUERY: &str = "select usename, passwd from pg_shadow where usename = $1";
-
-/// How the query gets to a server.
-const SERVICE: &str = r#"
-database "postgres" {
-  user "postgres" { authentication "none" storage "pg" pool "transaction" pool_routing "internal" }
-}
-"#;
 
 /// How long an answer is believed at most, with room for a slow machine.
 const LIFE: Duration = Duration::from_secs(11);

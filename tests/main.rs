@@ -23,6 +23,7 @@ mod function_calls;
 mod groups;
 mod hostile;
 mod hosts;
+mod listener_storages;
 mod logs;
 mod metrics;
 mod modes;

@@ -1,17 +1,8 @@
 //! How the pooler proves itself to servers: with what its file has, and with what clients showed.
 
-use crate::support::pooler::OPEN;
+use crate::support::pooler::{ASKING, OPEN, SERVICE};
 use crate::support::postgres::PASSWORD;
 use crate::support::{Client, Login, PgError, Pooler, Postgres, Setup};
-
-const SERVICE: &str = r#"
-database "postgres" {
-  user "postgres" { authentication "none" storage "pg" pool "transaction" pool_routing "internal" }
-}
-"#;
-
-const ASKING: &str = r#"auth_query "select usename, passwd from pg_shadow where usename = $1"
-    auth_query_user "postgres" auth_query_db "postgres""#;
 
 fn sql(text: &str) {
     assert_eq!(Postgres::shared().admin().query(text).error(), None, "{text}");

@@ -3,18 +3,10 @@
 
 use super::{restart, restarting};
 use crate::doors::challenge;
+use crate::support::pooler::{ASKING, SERVICE};
 use crate::support::postgres::PASSWORD;
 use crate::support::{Login, PATIENCE, Setup, until};
 use std::fs;
-
-const SERVICE: &str = r#"
-database "postgres" {
-  user "postgres" { authentication "none" storage "pg" pool "transaction" pool_routing "internal" }
-}
-"#;
-
-const ASKING: &str = r#"auth_query "select usename, passwd from pg_shadow where usename = $1"
-    auth_query_user "postgres" auth_query_db "postgres""#;
 
 fn everybody(method: &str, options: &str) -> Setup {
     let rule = format!(r#"authentication "{method}" storage "pg" pool "transaction" {options}"#);

@@ -31,6 +31,17 @@ bindwith_reuseport no enable_online_restart no
 conn_drop_options { rate 1000 interval_ms 10 }
 "#;
 
+/// An internal rule, by which the pooler asks for secrets of its clients.
+pub const SERVICE: &str = r#"
+database "postgres" {
+  user "postgres" { authentication "none" storage "pg" pool "transaction" pool_routing "internal" }
+}
+"#;
+
+/// Options of a rule whose clients' secrets are asked for by way of [`SERVICE`].
+pub const ASKING: &str = r#"auth_query "select usename, passwd from pg_shadow where usename = $1"
+    auth_query_user "postgres" auth_query_db "postgres""#;
+
 /// Options of a rule that lets everybody in.
 pub const OPEN: &str = r#"authentication "none" storage "pg""#;
 

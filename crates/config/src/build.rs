@@ -8,6 +8,7 @@ mod address;
 mod advice;
 mod affinity;
 mod auth_query;
+mod detour;
 mod endpoint;
 mod global;
 mod group;
@@ -97,6 +98,7 @@ pub(crate) fn config(root: &Block, complaints: &mut Complaints) -> Config {
         complaints,
     };
     let mut rules = rules.read(root);
+    rules.extend(detour::rules(&listens, &rules, &known));
     rules.extend(watchdog::rules(root, &known, complaints));
     advice::traps(root, complaints);
     let (drop, soft_oom) = (conn_drop(root), soft_oom::read(root, complaints));

@@ -194,11 +194,11 @@ impl Section for Listen {
     fn tell(&self, new: &Listen, lines: &mut Lines) {
         let Listen { host: _, port: _, backlog: _, client_login_timeout: _, .. } = self;
         let Listen { tls: _, proxy_protocol: _, target_session_attrs: _, .. } = self;
-        let Listen { balancing_method: _, catchup_timeout: _, .. } = self;
+        let Listen { storages: _, balancing_method: _, catchup_timeout: _, .. } = self;
         let (old, name) = (self, self.name());
         tell!(old, new, |option, words| lines.applied(&name, option, words);
             backlog client_login_timeout proxy_protocol target_session_attrs
-            balancing_method catchup_timeout);
+            storages balancing_method catchup_timeout);
         tls(&self.tls, &new.tls, &name, lines);
     }
 }

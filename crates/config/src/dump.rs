@@ -2,9 +2,9 @@
 //! checks made of them, in either language. Reading it gives the same model.
 
 use crate::draft::{self, Section, Setting, Word};
-use crate::in_force::{self, Defaults, Item};
+use crate::in_force::{self, Item};
 use crate::model::AddressSelector;
-use crate::options::{Kind, Scope, Status};
+use crate::options::{Kind, Scope};
 use crate::raw::Block;
 use crate::{Format, Loaded};
 
@@ -24,14 +24,14 @@ pub enum Secrets {
 pub fn dump(loaded: &Loaded, format: Format, secrets: Secrets) -> String {
     let root = &loaded.written.0;
     let dump = Dump { loaded, secrets };
-    let mut section = dump.section(Scope::Top, root, root, Defaults::Told);
+    let mut section = dump.section(Scope::Top, root, root);
     section.comments.push("The configuration in force, defaults included.".to_owned());
     if secrets == Secrets::Masked {
         section.comments.push("Passwords are masked.".to_owned());
     }
     if root.sections("conn_drop_options").next().is_none() {
         let absent = Block::new(Scope::Top.find("conn_drop_options"), root.place.clone());
-        let drop = dump.section(Scope::ConnDrop, root, &absent, Defaults::Told);
+        let drop = dump.section(Scope::ConnDrop, root, &absent);
         section.sections.push(drop);
     }
     draft::write(&section, format)
@@ -44,14 +44,14 @@ struct Dump<'a> {
 
 impl Dump<'_> {
     /// `outer` is the block around it.
-    fn section(&self, scope: Scope, outer: &Block, block: &Block, defaults: Defaults) -> Section {
+    fn section(&self, scope: Scope, outer: &Block, block: &Block) -> Section {
         let mut section = Section::new(block.keyword(), block.name.clone());
         let rule = in_force::rule_of(self.loaded, outer, block);
         let resolve = |option: &str| match rule {
             Some(rule) => in_force::of_rule(rule, option),
             None => in_force::resolved(self.loaded, block, option),
         };
-        let items = in_force::items(scope, block, resolve, defaults);
+        let items = in_force::items(scope, block, resolve);
         section.settings = items.into_iter().map(|item| self.setting(item)).collect();
         section.connection = block.connection;
         section.address = block.address.as_ref().map(|(address, _)| address.clone());
@@ -59,18 +59,15 @@ impl Dump<'_> {
             section.address = Some(address.to_string());
         }
         for inner in &block.blocks {
-            section.sections.extend(self.inner(block, inner, defaults));
+            section.sections.extend(self.inner(block, inner));
         }
         section
     }
 
-    fn inner(&self, outer: &Block, block: &Block, defaults: Defaults) -> Option<Section> {
+    fn inner(&self, outer: &Block, block: &Block) -> Option<Section> {
         let row = block.row?;
         let Kind::Section { scope, .. } = row.kind else { return None };
-        // Nothing is made of a section that is not built: it goes through as it is.
-        let built = row.status == Status::Built;
-        let defaults = if built { defaults } else { Defaults::Left };
-        Some(self.section(scope, outer, block, defaults))
+        Some(self.section(scope, outer, block))
     }
 
     fn setting(&self, item: Item) -> Setting {

@@ -75,14 +75,14 @@ pub fn effective(loaded: &Loaded, rule: &Rule) -> Vec<Effective> {
     let Some(block) = resolved::block_of(root, rule) else { return Vec::new() };
     let scope = if block.keyword() == "group" { Scope::Group } else { Scope::Rule };
     let global = effective_global(loaded);
-    let own = items(scope, block, |option| of_rule(rule, option), Defaults::Told);
+    let own = items(scope, block, |option| of_rule(rule, option));
     own.iter().map(|item| inherited(item.effective(), &global)).collect()
 }
 
 /// The options of the whole process that have a value.
 pub fn effective_global(loaded: &Loaded) -> Vec<Effective> {
     let Written(root) = &loaded.written;
-    let items = items(Scope::Top, root, |option| resolved(loaded, root, option), Defaults::Told);
+    let items = items(Scope::Top, root, |option| resolved(loaded, root, option));
     items.iter().map(Item::effective).collect()
 }
 
@@ -133,13 +133,6 @@ fn inherited(own: Effective, global: &[Effective]) -> Effective {
     }
 }
 
-/// Whether options that nobody wrote are told.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Defaults {
-    Told,
-    Left,
-}
-
 /// An option of a block with the value in force.
 pub(crate) struct Item {
     pub row: &'static Row,
@@ -150,12 +143,7 @@ pub(crate) struct Item {
 }
 
 /// The options of a block that are in force, in the order of the table.
-pub(crate) fn items(
-    scope: Scope,
-    block: &Block,
-    resolve: impl Fn(&str) -> Resolved,
-    defaults: Defaults,
-) -> Vec<Item> {
+pub(crate) fn items(scope: Scope, block: &Block, resolve: impl Fn(&str) -> Resolved) -> Vec<Item> {
     let mut items = Vec::new();
     let rows = scope.rows().filter(|row| row.status != Status::Deprecated);
     let rows = rows.filter(|row| !matches!(row.kind, Kind::Section { .. } | Kind::Include));
@@ -169,7 +157,7 @@ pub(crate) fn items(
                 written: None,
             })
             .collect();
-        if found.is_empty() && defaults == Defaults::Told && row.status == Status::Built {
+        if found.is_empty() && row.status == Status::Built {
             let default = default(row);
             found.extend(default.map(|word| Item {
                 row,

@@ -8,7 +8,7 @@ use crate::raw::{Block, Setting, Value};
 
 /// Walks over the whole tree.
 pub(crate) fn inspect(root: &Block, complaints: &mut Complaints) {
-    Inspector { complaints }.block(root, false);
+    Inspector { complaints }.block(root);
 }
 
 struct Inspector<'a> {
@@ -16,8 +16,7 @@ struct Inspector<'a> {
 }
 
 impl Inspector<'_> {
-    /// `unused`: a section around it is not built yet, which has been said once and is enough.
-    fn block(&mut self, block: &Block, unused: bool) {
+    fn block(&mut self, block: &Block) {
         let mut seen: HashMap<&str, &Place> = HashMap::new();
         for setting in &block.settings {
             let row = setting.row;
@@ -30,7 +29,7 @@ impl Inspector<'_> {
                 self.complaints.error_with_hint(&setting.place, message, &hint);
             }
             self.range(setting);
-            self.fate(setting, unused);
+            self.fate(setting);
         }
         let mut seen = HashSet::new();
         for inner in &block.blocks {
@@ -39,12 +38,7 @@ impl Inspector<'_> {
                 let name = if row.name == "method" { "balancing method" } else { row.name };
                 self.complaints.error(&inner.place, format!("{name} is redefined"));
             }
-            let later = matches!(row.status, Status::Later { .. });
-            if later && !unused {
-                let message = format!("section '{}' is accepted but not built yet", row.name);
-                self.complaints.warning(&inner.place, message);
-            }
-            self.block(inner, unused || later);
+            self.block(inner);
         }
     }
 
@@ -67,7 +61,7 @@ impl Inspector<'_> {
         self.complaints.error(&setting.place, message);
     }
 
-    fn fate(&mut self, setting: &Setting, unused: bool) {
+    fn fate(&mut self, setting: &Setting) {
         let Setting { row, place, value } = setting;
         let name = row.name;
         match row.status {
@@ -75,11 +69,7 @@ impl Inspector<'_> {
                 let message = format!("option '{name}' is deprecated and ignored");
                 self.complaints.warning(place, message);
             }
-            Status::Later { quiet } if !unused && !asks_for_nothing(row, value, quiet) => {
-                let message = format!("option '{name}' is accepted but not built yet");
-                self.complaints.warning(place, message);
-            }
-            Status::Refused { quiet } if !unused && !asks_for_nothing(row, value, quiet) => {
+            Status::Refused { quiet } if !asks_for_nothing(row, value, quiet) => {
                 self.complaints.refusal(place, format!("option '{name}' is not built yet"));
             }
             _ => {}

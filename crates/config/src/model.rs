@@ -67,6 +67,8 @@ pub struct Listen {
     pub proxy_protocol: Option<ProxyFrom>,
     /// Which of several servers; it wins over the rule's.
     pub target_session_attrs: Option<SessionAttrs>,
+    /// Storages for its clients, in the order in which they are tried; empty: the rule's.
+    pub storages: Vec<String>,
     /// By what a host is chosen; None: as the storage says.
     pub balancing_method: Option<BalancingMethod>,
     /// Where the rule says nothing of it: hosts that lag so far behind are passed over.

@@ -123,8 +123,6 @@ pub(crate) enum Label {
 pub(crate) enum Status {
     /// It works.
     Built,
-    /// Accepted with a warning, unless its value is one of these, which ask for nothing.
-    Later { quiet: &'static [&'static str] },
     /// Accepted in silence: ignoring it changes nothing anybody could observe.
     Harmless,
     /// An error unless its value is one of these: running without it would be less secure than
@@ -345,10 +343,6 @@ impl Row {
 
     const fn aliases(self, aliases: &'static [Alias]) -> Row {
         Row { aliases, ..self }
-    }
-
-    const fn later(self, quiet: &'static [&'static str]) -> Row {
-        Row { status: Status::Later { quiet }, ..self }
     }
 
     const fn refused(self, quiet: &'static [&'static str]) -> Row {

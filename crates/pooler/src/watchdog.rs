@@ -216,7 +216,7 @@ fn visit(home: &Arc<Home>, asks: &Asks) -> Found {
         Err(Silence::Unasked(reason)) => return Found::Unasked(reason),
     };
     let Answers { role, heartbeat } = answers;
-    let (hosts, host, now) = (home.route.hosts(), home.route.key().host, machine::now());
+    let ((hosts, host), now) = (home.route.spot(), machine::now());
     hosts.saw(host, role, now);
     let Some(heartbeat) = heartbeat else { return Found::Role(role) };
     match heartbeat.and_then(|seconds| lag_since(&seconds, SystemTime::now())) {

@@ -169,12 +169,6 @@ impl Hosts {
         self.known(host).lag(now).filter(|lag| *lag >= lag_max)
     }
 
-    /// How far the best host lags, if all of them lag too far.
-    pub fn least_excess(&self, lag_max: Option<Duration>, now: Instant) -> Option<Duration> {
-        let lags = (0..self.known.len()).map(|host| self.excess(host, lag_max, now));
-        lags.min()?
-    }
-
     /// What is known of a host.
     pub fn seen(&self, host: usize, max_age: Duration, now: Instant) -> Seen {
         let known = self.known(host);

@@ -24,7 +24,7 @@ use crate::hosts::Hosts;
 use crate::limits::{Admission, ClientLimit};
 use crate::pool::{Limits, Pool, Retuned, Shares};
 use crate::refusal::{Refusal, Scope};
-use parts::Parts;
+use parts::{Parts, Spot};
 
 /// Clients waiting in one pool. More than one process has coroutines for, so it never refuses
 /// whom Odyssey would let wait; it is the bound of the queue's memory (about 100 bytes each).
@@ -47,7 +47,7 @@ pub struct RouteKey {
     pub user: String,
     /// Servers for replication are servers of another kind.
     pub replication: Replication,
-    /// Which host of the storage its servers are on: the number in the list.
+    /// Which host of the rule's storages its servers are on, by its number.
     pub host: usize,
 }
 
@@ -75,8 +75,8 @@ pub struct Route<S, W, C> {
     pool: Mutex<Pool<S, W, C>>,
     /// Those of the other hosts; only the route of the first host has any.
     others: Box<[Arc<Route<S, W, C>>]>,
-    /// What is known of the hosts.
-    hosts: Arc<Hosts>,
+    /// What is known of the hosts of its storage, and which one it is.
+    spot: Spot,
     /// What the pool has a part in, to be asked for errands without the pool's lock.
     budgets: Vec<Arc<Budget>>,
 }
@@ -166,12 +166,12 @@ impl<S, W, C: Clone> Route<S, W, C> {
     fn new(
         rule: Arc<Rule>,
         key: RouteKey,
-        (shares, hosts): (Shares, Arc<Hosts>),
+        (shares, spot): (Shares, Spot),
         Family { clients, others }: Family<S, W, C>,
     ) -> Route<S, W, C> {
         let pool = Pool::sharing(limits(&rule), shares);
         Route {
-            hosts,
+            spot,
             others: others.into(),
             budgets: pool.budgets().map(Arc::clone).collect(),
             clients,
@@ -217,9 +217,9 @@ impl<S, W, C: Clone> Route<S, W, C> {
         &self.others
     }
 
-    /// What is known of the hosts of its storage.
-    pub fn hosts(&self) -> &Hosts {
-        &self.hosts
+    /// What is known of the hosts of its storage, and which of them is its own.
+    pub fn spot(&self) -> (&Hosts, usize) {
+        (&self.spot.hosts, self.spot.at)
     }
 
     /// The rule it follows.
@@ -343,7 +343,7 @@ impl<S, W, C: Clone> Routes<S, W, C> {
         let (rule, in_force) = table.in_force(rule);
         let key = RouteKey::new(&rule, database, user, replication);
         let is_paused = self.pass(&rule, &key)?;
-        let others = 1..rule.storage.endpoints.len();
+        let others = 1..rule.host_count();
         let place = (SameRule(rule), key);
         if let Some(found) = table.by_key.get(&place) {
             return Ok(Arc::clone(&found.route));

@@ -78,6 +78,8 @@ pub enum Verdict {
 #[derive(Debug)]
 pub struct Rules {
     ordered: Vec<Entry>,
+    /// Those by way of listeners, which nobody meets.
+    detours: Vec<Arc<Rule>>,
 }
 
 #[derive(Debug)]
@@ -102,11 +104,13 @@ impl Rules {
         Rules::ordered(config.rules.clone(), config.global.sequential_routing)
     }
 
-    pub(crate) fn ordered(mut rules: Vec<Arc<Rule>>, sequential: bool) -> Rules {
+    pub(crate) fn ordered(rules: Vec<Arc<Rule>>, sequential: bool) -> Rules {
+        let (detours, mut rules): (Vec<_>, Vec<_>) =
+            rules.into_iter().partition(|rule| rule.is_detour);
         if !sequential {
             rules.sort_by_cached_key(|rule| (Reverse(specificity(rule)), tie(rule)));
         }
-        Rules { ordered: rules.into_iter().map(Entry::new).collect() }
+        Rules { ordered: rules.into_iter().map(Entry::new).collect(), detours }
     }
 
     /// Groups that were there before, with the same query, keep the members they had.
@@ -136,6 +140,15 @@ impl Rules {
                 Name::Default => None,
             })
         })
+    }
+
+    /// The rule for those of its clients who come by a listener with storages of its own.
+    pub fn by_way_of(&self, rule: &Arc<Rule>, storages: &[String]) -> Arc<Rule> {
+        let leads_there = |detour: &&Arc<Rule>| {
+            detour.storages().map(|storage| &storage.name).eq(storages)
+                && detour.is_for_clients_of(rule)
+        };
+        Arc::clone(self.detours.iter().find(leads_there).unwrap_or(rule))
     }
 
     fn first(&self, ask: &Ask<'_>) -> Option<&Arc<Rule>> {

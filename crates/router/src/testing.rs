@@ -88,6 +88,8 @@ fn blank(database: Name, user: UserName) -> Rule {
             tls: Tls::default(),
             server_max_routing: 1,
         }),
+        fallbacks: Vec::new(),
+        is_detour: false,
         storage_db: None,
         storage_user: None,
         storage_password: None,

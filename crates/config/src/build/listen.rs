@@ -2,12 +2,12 @@
 
 use std::path::Path;
 
-use super::{Known, proxy, session_attrs, tls};
+use super::{Known, detour, proxy, session_attrs, tls};
 use crate::diagnostic::Complaints;
 use crate::fields::Fields;
 use crate::model::{BalancingMethod, Listen};
 use crate::options::Scope;
-use crate::raw::{Block, Value};
+use crate::raw::Block;
 
 pub(super) fn read(
     block: &Block,
@@ -25,13 +25,6 @@ pub(super) fn read(
         let hint = "set host for TCP, or unix_socket_dir at the top level for a unix socket";
         complaints.error_with_hint(&block.place, message, hint);
     }
-    for setting in block.settings.iter().filter(|setting| setting.row.name == "storage") {
-        if let Value::Text(name) = &setting.value
-            && !known.storages.contains_key(name.as_str())
-        {
-            known.unknown("storage", name, &setting.place, complaints);
-        }
-    }
     Listen {
         host: fields.string("host"),
         port: u16::try_from(fields.integer("port")).unwrap_or(0),
@@ -40,6 +33,7 @@ pub(super) fn read(
         tls: tls::of_listen(fields, complaints),
         proxy_protocol: proxy::read(fields, complaints),
         target_session_attrs: session_attrs(fields, complaints),
+        storages: detour::storages(fields, known, complaints),
         balancing_method: method(fields, complaints),
         catchup_timeout: fields.time_limit("catchup_timeout"),
     }

@@ -92,9 +92,7 @@ impl Reading<'_> {
         self.check(known, pool, authentication);
         let reserve = self.reserve_prepared_statement(pool);
         let (pool_discard, pool_smart_discard) = self.discards(reserve);
-        let group = group::read(self);
         let fields = self.fields;
-        let target_session_attrs = session_attrs(fields, self.complaints);
         let place = &fields.block.place;
         Some(Rule {
             file: place.file.clone(),
@@ -105,9 +103,9 @@ impl Reading<'_> {
             address: self.address.clone(),
             connection: fields.block.connection,
             routing,
-            group,
+            group: group::read(self),
             watchdog: None,
-            target_session_attrs,
+            target_session_attrs: session_attrs(fields, self.complaints),
             catchup_timeout: fields.time_limit("catchup_timeout"),
             authentication: authentication?,
             password: fields.text("password").map(Secret::new),
@@ -118,6 +116,8 @@ impl Reading<'_> {
             password_passthrough: fields.flag("password_passthrough"),
             role,
             storage: storage?,
+            fallbacks: Vec::new(),
+            is_detour: false,
             storage_db: fields.string("storage_db"),
             storage_user: self.storage_user(),
             storage_password: fields.text("storage_password").map(Secret::new),

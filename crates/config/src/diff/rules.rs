@@ -11,10 +11,18 @@ use crate::model::{
 };
 
 /// For which clients; two rules may say the same, and then the first is used.
-type Clients<'a> = (&'a Name, &'a UserName, &'a AddressSelector, ConnectionType, PoolRouting);
+type Clients<'a> = (
+    (&'a Name, &'a UserName, &'a AddressSelector, ConnectionType, PoolRouting),
+    Option<Vec<&'a str>>,
+);
 
+/// Detours are for those who come by listeners with these storages.
 fn clients(rule: &Rule) -> Clients<'_> {
-    (&rule.database, &rule.user, &rule.address, rule.connection, rule.routing)
+    let storages = || rule.storages().map(|storage| storage.name.as_str()).collect();
+    (
+        (&rule.database, &rule.user, &rule.address, rule.connection, rule.routing),
+        rule.is_detour.then(storages),
+    )
 }
 
 /// Puts the old object in the place of every new one that is the same.
@@ -27,9 +35,11 @@ pub(super) fn merge(
     if !is_in_order(old, &counterparts) {
         lines.applied.push("rules: their order changed".to_owned());
     }
-    let mut changes = Vec::new();
+    let (mut changes, mut untold) = (Vec::new(), Lines::default());
     for (rule, counterpart) in new.iter_mut().zip(counterparts) {
         let new = Arc::clone(rule);
+        // What changes of a detour changes of its rule, its storages or its listener.
+        let lines = if new.is_detour { &mut untold } else { &mut *lines };
         match counterpart {
             None => {
                 lines.applied.push(format!("{} was added", title(rule)));
@@ -43,7 +53,9 @@ pub(super) fn merge(
         }
     }
     for rule in gone {
-        lines.applied.push(format!("{} was deleted", title(&rule)));
+        if !rule.is_detour {
+            lines.applied.push(format!("{} was deleted", title(&rule)));
+        }
         changes.push(RuleChange::Removed(rule));
     }
     changes
@@ -112,10 +124,11 @@ macro_rules! rule_options {
 fn compare(old: &Rule, new: &Rule, lines: &mut Lines) -> Verdict {
     let (mut lives, mut ends) = (Vec::new(), Vec::new());
     rule_options! { old, new, lives, ends;
-        clients: database user address connection routing;
+        clients: database user address connection routing is_detour;
         place: file line column;
         lives:
-            group watchdog target_session_attrs catchup_timeout authentication password checker common_names auth_query
+            group watchdog target_session_attrs catchup_timeout
+            authentication password checker common_names auth_query
             password_passthrough role storage_password
             pool_size min_pool_size pool_timeout pool_notice_after_waiting
             pool_acquire_fail_fast pool_ttl server_lifetime
@@ -127,10 +140,12 @@ fn compare(old: &Rule, new: &Rule, lines: &mut Lines) -> Verdict {
             pool_reserve_prepared_statement pool_session_state pool_pin_on_listen
             server_drop_on_cached_plan_error application_name_add_host maintain_params
             options backend_startup_options;
-        judged: storage shared_pool;
+        judged: storage fallbacks shared_pool;
     }
     let mut verdict = if ends.is_empty() { Verdict::Lives } else { Verdict::Ends };
-    if !is_same_place(&old.storage, &new.storage) {
+    let are_same_places = old.fallbacks.len() == new.fallbacks.len()
+        && old.storages().zip(new.storages()).all(|(old, new)| is_same_place(old, new));
+    if !are_same_places {
         verdict = Verdict::Ends;
         ends.push(("storage", storage_words(old, new)));
     }

@@ -241,3 +241,28 @@ proptest! {
         prop_assert_eq!(back.applied.len(), there.applied.len());
     }
 }
+
+/// A rule has a counterpart for each list of storages that a listener has. What becomes of that is
+/// told once, where it was said.
+#[test]
+fn storages_of_a_listener() {
+    let other = "storage \"other\" { type \"remote\" host \"two\" port 5432 }\n";
+    let text = |storages: &str, host: &str, rule_says: &str| {
+        let listen = format!("listen {{ host \"*\" port 1 {storages} }}\n");
+        let storage = other.replace("two", host);
+        format!("{}{listen}{storage}", with_rules(&rule("u", rule_says)))
+    };
+    let (own, both) = (text("", "two", ""), text("storage \"pg\" storage \"other\"", "two", ""));
+    check(&own, &both, "listen *:1: storage (none) -> pg,other\n+ u");
+    check(&both, &own, "listen *:1: storage pg,other -> (none)\n- u");
+    check(
+        &both,
+        &text("storage \"other\"", "two", ""),
+        "listen *:1: storage pg,other -> other\n+ u\n- u",
+    );
+    check(&own, &text("storage \"pg\"", "two", ""), "listen *:1: storage (none) -> pg");
+    let elsewhere = text("storage \"pg\" storage \"other\"", "three", "");
+    check(&both, &elsewhere, "storage 'other': host two:5432 -> three:5432\n! u");
+    let larger = text("storage \"pg\" storage \"other\"", "two", "pool_size 3");
+    check(&both, &larger, "rule db.u all all: pool_size (none) -> 3\n~ u\n~ u");
+}

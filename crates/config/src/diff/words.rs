@@ -39,6 +39,7 @@ pub(super) fn option(field: &'static str) -> &'static str {
         "status_max_age" => "endpoints_status_poll_interval",
         "kind" => "type",
         "endpoints" => "host",
+        "storages" => "storage",
         "pool_notice_after_waiting" => "pool_notice_after_waiting_ms",
         "pool_reset_timeout" => "pool_reset_timeout_ms",
         same => same,
@@ -143,6 +144,16 @@ impl Words for ProxyFrom {
         let unix = self.unix.then(|| "unix".to_owned());
         let networks = self.networks.iter().map(ToString::to_string);
         networks.chain(unix).collect::<Vec<_>>().join(",")
+    }
+}
+
+/// Names.
+impl Words for Vec<String> {
+    fn words(&self) -> String {
+        match self.as_slice() {
+            [] => "(none)".to_owned(),
+            some => some.join(","),
+        }
     }
 }
 

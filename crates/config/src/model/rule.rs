@@ -58,6 +58,10 @@ pub struct Rule {
 
     /// Where the servers are.
     pub storage: Arc<Storage>,
+    /// Where they are when no host of that one will do, in this order.
+    pub fallbacks: Vec<Arc<Storage>>,
+    /// A rule of the file with the storages of a listener: for clients who come by that.
+    pub is_detour: bool,
     /// The server's database; None = the one the client asked for.
     pub storage_db: Option<String>,
     /// The server's user; None = the client's.
@@ -132,6 +136,37 @@ pub struct Rule {
     pub log_debug: bool,
     /// Query texts of these clients (or-ed with the global flag).
     pub log_query: bool,
+}
+
+impl Rule {
+    /// Its storages, in the order in which their hosts are tried.
+    pub fn storages(&self) -> impl Iterator<Item = &Arc<Storage>> {
+        std::iter::once(&self.storage).chain(&self.fallbacks)
+    }
+
+    /// How many hosts there are in all storages.
+    pub fn host_count(&self) -> usize {
+        self.storages().map(|storage| storage.endpoints.len()).sum()
+    }
+
+    /// The storage of a host and its number there; hosts are numbered through all storages.
+    pub fn place(&self, mut host: usize) -> Option<(&Arc<Storage>, usize)> {
+        for storage in self.storages() {
+            match host.checked_sub(storage.endpoints.len()) {
+                None => return Some((storage, host)),
+                Some(beyond) => host = beyond,
+            }
+        }
+        None
+    }
+
+    /// Whether that one is for the same clients.
+    pub fn is_for_clients_of(&self, other: &Rule) -> bool {
+        let clients = |rule: &Rule| (rule.connection, rule.routing);
+        clients(self) == clients(other)
+            && (&self.database, &self.user, &self.address)
+                == (&other.database, &other.user, &other.address)
+    }
 }
 
 /// `db.user address connection`, as Odyssey names rules in messages.

@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use super::page::status;
-use super::{Alias, Row, Scope, Status, TABLE};
+use super::{Alias, Row, Status, TABLE};
 
 /// What is done better, by keyword. The rest of what works is the same.
 const BETTER: &[(&str, &str)] = &[
@@ -71,14 +70,16 @@ const BETTER: &[(&str, &str)] = &[
     ("unix_socket_mode", "what is not octal is refused; changes at run time"),
     ("virtual_processing", "DEFAULT and RESET work"),
     ("virtual_transaction", "everything behind the BEGIN is as in PostgreSQL"),
+    ("watchdog", "several, and all hosts at once"),
+    ("watchdog_lag_interval", "is applied; unset = with each visit"),
 ];
 
 /// One line a keyword, in the order of the alphabet.
 pub fn compared() -> String {
     let mut keywords: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-    let all = TABLE.iter().flat_map(|(scope, rows)| rows.iter().map(|row| (*scope, row)));
-    for (scope, row) in all.filter(|(_, row)| !row.ours) {
-        let line = verdict(scope, row);
+    let all = TABLE.iter().flat_map(|(_, rows)| rows.iter());
+    for row in all.filter(|row| !row.ours) {
+        let line = verdict(row);
         let names = row.aliases.iter().filter_map(|alias| match alias {
             Alias::Both(name) => Some(*name),
             Alias::Yaml(_) => None,
@@ -103,10 +104,9 @@ pub fn compared() -> String {
     page
 }
 
-fn verdict(scope: Scope, row: &Row) -> &'static str {
-    match status(scope, row) {
+fn verdict(row: &Row) -> &'static str {
+    match row.status {
         Status::Built | Status::Harmless | Status::Deprecated => "same",
-        Status::Later { .. } => "not built yet; a warning at start",
         Status::Refused { .. } => "not built yet; a start refuses it",
     }
 }

@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 
-use super::{Alias, Kind, Label, Reload, Row, Scope, Status, TABLE};
+use super::{Alias, Kind, Label, Reload, Row, Status, TABLE};
 
 /// Links in it are those of the finished page.
 const INTRODUCTION: &str = include_str!("page.txt");
@@ -20,7 +20,7 @@ pub fn page() -> String {
         page.push_str("| option | value | default | reload | state | meaning |\n");
         page.push_str("|---|---|---|---|---|---|\n");
         for row in *rows {
-            page.push_str(&line(row, status(*scope, row)));
+            page.push_str(&line(row));
         }
     }
     page + &owed()
@@ -32,10 +32,8 @@ fn owed() -> String {
     for (scope, rows) in TABLE {
         let mut names = Vec::new();
         for row in rows.iter() {
-            match row.status {
-                Status::Later { .. } => names.push(format!("`{}`", row.name)),
-                Status::Refused { .. } => names.push(format!("`{}` (refused)", row.name)),
-                _ => {}
+            if let Status::Refused { .. } = row.status {
+                names.push(format!("`{}` (refused)", row.name));
             }
         }
         if !names.is_empty() {
@@ -46,19 +44,7 @@ fn owed() -> String {
     list
 }
 
-/// An option of a section that is not built does not work either.
-pub(super) fn status(scope: Scope, row: &Row) -> Status {
-    let around = TABLE.iter().find_map(|(outer, rows)| {
-        let opens = |it: &&Row| matches!(it.kind, Kind::Section { scope: it, .. } if it == scope);
-        rows.iter().find(opens).map(|section| (*outer, section))
-    });
-    match around.map(|(outer, section)| status(outer, section)) {
-        Some(later @ Status::Later { .. }) if row.status == Status::Built => later,
-        _ => row.status,
-    }
-}
-
-fn line(row: &Row, status: Status) -> String {
+fn line(row: &Row) -> String {
     let name = row.name;
     let value = row.value();
     let default = match row.default {
@@ -66,12 +52,12 @@ fn line(row: &Row, status: Status) -> String {
         "" => String::new(),
         default => format!("`{default}`"),
     };
-    let reload = match (row.reload, status, row.kind) {
+    let reload = match (row.reload, row.status, row.kind) {
         (_, Status::Deprecated, _) | (_, _, Kind::Section { .. } | Kind::Include) => "",
         (Reload::Applied, ..) => "yes",
         (Reload::Restart, ..) => "restart",
     };
-    let status = status.title();
+    let status = row.status.title();
     let meaning = row.meaning().replace('|', "\\|");
     format!("| `{name}` | {value} | {default} | {reload} | {status} | {meaning} |\n")
 }
@@ -133,7 +119,6 @@ impl Status {
     pub fn title(self) -> &'static str {
         match self {
             Status::Built => "works",
-            Status::Later { .. } => "accepted, not built yet",
             Status::Harmless => "accepted, nothing to do",
             Status::Refused { .. } => "refused, not built yet",
             Status::Deprecated => "deprecated, ignored",

@@ -40,7 +40,9 @@ pub(super) const LISTEN: &[Row] = &[
     natural("catchup_timeout", "0")
         .unit("s")
         .doc("As in a rule, for rules that say nothing of it; 0 = no matter."),
-    text("storage").repeats().later(&[]).doc("Storages instead of the rule's, in order."),
+    text("storage")
+        .repeats()
+        .doc("Where servers are for clients of this port, instead of the rule's storage: the next one when no host of those before will do."),
     flag("compression", "").deprecated(),
 ];
 

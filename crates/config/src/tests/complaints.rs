@@ -199,10 +199,7 @@ fn syslog_takes_words_of_its_own() {
 }
 
 #[test]
-fn what_is_not_built_is_told_once() {
-    let listen = "listen { port 1 host \"::1\" storage \"pg\" }";
-    let warning = "f:1:28: warning: option 'storage' is accepted but not built yet";
-    check(Conf, listen, warning);
+fn what_does_nothing_is_told_of_only_if_it_never_will() {
     // These ask for nothing, or for nothing anybody could observe.
     check(Conf, "log_syslog no priority 5 cpu_affinity \"auto\" enable_host_watcher yes", "ok");
     check(Conf, "daemonize no locks_dir \"/tmp\" readahead 8192 cache_msg_gc_size 1", "ok");

@@ -41,10 +41,19 @@ fn listens() {
         &listen("target_session_attrs \"x\""),
         "f:2:1: can't parse target session attrs from 'x'",
     );
+    // The last three end Odyssey at the first query.
+    for method in ["dice", "weighted", "weightedleastconn", "responsetime"] {
+        check(
+            Conf,
+            &listen(&format!("catchup_timeout 5 balancing_method \"{method}\"")),
+            &format!("f:2:19: not implemented balancing method '{method}'"),
+        );
+    }
+    check(Conf, &listen("balancing_method \"leastconn\" storage \"pg\" storage \"pg\""), "ok");
     check(
         Conf,
-        &listen("balancing_method \"dice\""),
-        "f:2:1: not implemented balancing method 'dice'",
+        "storage \"console\" { type \"local\" } listen { host \"::1\" port 1 storage \"console\" }",
+        "f:1:63: warning: storage 'console' is the console, to which rules lead",
     );
     check(
         Conf,
@@ -97,13 +106,22 @@ fn storages() {
         "f:3:24: syntax error, unexpected priority, expecting '}'\n  \
          hint: 'priority' belongs into the top level",
     );
+    let watchdog = |inside: &str| {
+        let all = format!("{inside} pool \"session\" authentication \"none\"");
+        storage(&format!("host \"h:1\" watchdog {{\nstorage_db \"d\" {all} }}"))
+    };
+    let query = "storage \"s\" storage_user \"u\" watchdog_lag_query \"q\"";
+    check(Conf, &watchdog(query), "ok");
     check(
         Conf,
-        &storage(
-            "host \"h:1\"\nwatchdog { watchdog_lag_query \"q\" storage \"s\" storage_db \"d\"\n\
-             storage_user \"u\" pool \"session\" authentication \"none\" }",
-        ),
-        "ok",
+        &watchdog("storage \"pg\""),
+        "f:2:12: warning: watchdog without storage_user: it logs in with 'watchdog_int' for it\n\
+         f:3:16: warning: the watchdog of storage 's' asks the hosts of that storage",
+    );
+    check(
+        Conf,
+        &watchdog("storage \"s\" storage_user \"u\" group_query \"x\""),
+        "f:3:45: group_query is not allowed outside group, rule watchdog_int.watchdog_int",
     );
     check(
         Conf,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use config::{Rule, SessionAttrs};
-use router::{Hosts, Refusal, Role, Wants, Wish};
+use router::{Refusal, Role, Wants, Wish};
 
 use super::{Checkout, Column, Home, Lease, NoServer, OpenFailure, column, waiting};
 use crate::log::Who;
@@ -49,14 +49,16 @@ impl Home {
     /// the best one does.
     pub fn check_lag(&self, lag_max: Option<Duration>) -> Result<(), Duration> {
         let Some(_) = lag_max else { return Ok(()) };
-        let excess = self.route.hosts().least_excess(lag_max, machine::now());
-        excess.map_or(Ok(()), Err)
+        // One that does not lag, None, is less than any that does.
+        let least = self.family().map(|home| home.excess(lag_max)).min().flatten();
+        least.map_or(Ok(()), Err)
     }
 
     /// How far our host lags, if that is too far.
     pub(super) fn excess(&self, lag_max: Option<Duration>) -> Option<Duration> {
         lag_max?;
-        self.route.hosts().excess(self.route.key().host, lag_max, machine::now())
+        let (hosts, at) = self.route.spot();
+        hosts.excess(at, lag_max, machine::now())
     }
 
     /// What servers of this route told at login, whichever host they are on.
@@ -71,7 +73,7 @@ impl Home {
 
     /// How it went to get to our host.
     pub(super) fn note_health<T>(&self, outcome: &Result<T, OpenFailure>) {
-        let (hosts, host) = (self.route.hosts(), self.route.key().host);
+        let (hosts, host) = self.route.spot();
         match outcome {
             Ok(_) => hosts.lives(host),
             Err(failure) if failure.is_the_hosts() => hosts.died(host, machine::now()),
@@ -86,15 +88,21 @@ impl Home {
         }
     }
 
-    /// The hosts to try. A storage with one has no choice, whatever is known of that.
+    /// The hosts to try, storage by storage. One that is alone is tried whatever is known of it.
     fn order(&self, rule: &Rule, wants: Wants) -> Vec<usize> {
         if self.others.is_empty() {
             return vec![0];
         }
-        let wish = Wish { storage: &rule.storage, wants };
         let servers = |home: &Home| home.route.with(|pool| pool.counts().servers());
-        let load = |host: usize| self.family().nth(host).map_or(0, servers);
-        self.route.hosts().order(&wish, load, machine::now())
+        let (mut order, mut first, now) = (Vec::new(), 0, machine::now());
+        for storage in rule.storages() {
+            let Some(home) = self.family().nth(first) else { break };
+            let load = |host: usize| self.family().nth(first + host).map_or(0, servers);
+            let hosts = home.route.spot().0.order(&Wish { storage, wants }, load, now);
+            order.extend(hosts.into_iter().map(|host| first + host));
+            first += storage.endpoints.len();
+        }
+        order
     }
 
     /// A server of this host. The inner error: another host may do better.
@@ -114,10 +122,11 @@ impl Home {
             Err(failure) => return Err(failure),
         };
         let attrs = ask.wants.attrs;
-        let Some(lease) = self.keep_if_fit(lease, attrs, rule.storage.status_max_age) else {
+        let storage = rule.place(self.route.key().host).map_or(&rule.storage, |(it, _)| it);
+        let Some(lease) = self.keep_if_fit(lease, attrs, storage.status_max_age) else {
             return Ok(Err(NoServer::Unfit(attrs)));
         };
-        let tells = rule.storage.balancing.tells && rule.storage.endpoints.len() > 1;
+        let tells = storage.balancing.tells && rule.host_count() > 1;
         if let Some(client) = ask.client.filter(|_| ask.may_tell && tells) {
             let address = &lease.server().core.target.address;
             waiting::tell(client, &format!("select host {address}"));
@@ -131,10 +140,10 @@ impl Home {
         if attrs == SessionAttrs::Any {
             return Some(lease);
         }
-        let (hosts, host) = (self.route.hosts(), self.route.key().host);
+        let (hosts, host) = self.route.spot();
         let (lease, role) = match hosts.role(host, max_age, machine::now()) {
             Some(role) => (lease, role),
-            None => self.ask_role(lease, hosts)?,
+            None => self.ask_role(lease)?,
         };
         if role.suits(attrs) {
             return Some(lease);
@@ -145,13 +154,14 @@ impl Home {
         None
     }
 
-    fn ask_role(&self, lease: Lease, hosts: &Hosts) -> Option<(Lease, Role)> {
+    fn ask_role(&self, lease: Lease) -> Option<(Lease, Role)> {
+        let (hosts, host) = self.route.spot();
         let server = lease.server().core.id;
         let answer = column::ask(lease, ROLE, ROLE_PATIENCE)
             .and_then(|(lease, answer)| Ok((lease, role_of(&answer)?)));
         match answer {
             Ok((lease, role)) => {
-                hosts.saw(self.route.key().host, role, machine::now());
+                hosts.saw(host, role, machine::now());
                 Some((lease, role))
             }
             Err(reason) => {

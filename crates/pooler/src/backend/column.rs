@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use config::SessionAttrs;
 use machine::{Deadline, Interest, Notified, Progress};
-use router::{Asker, ClientId, Wants};
+use router::Wants;
 use wire::backend::{data_row, error};
 use wire::conversation::{Owner, Sent};
 use wire::encode;
@@ -17,7 +17,6 @@ use wire::tag::backend;
 use super::{Checkout, Ear, Event, Home, Inflow, Lease, Leftover, Server};
 use crate::dialog::Patience;
 use crate::ending::{Asked, Ending};
-use crate::id::{Id, Kind};
 use crate::turns::Turns;
 
 /// More than the names of 100,000 users.
@@ -43,22 +42,10 @@ impl Home {
     /// # Errors
     /// As [`Home::column`]; an error that the server reports is among the messages.
     pub fn question(self: &Arc<Self>, request: &[u8], limit: Duration) -> Result<Vec<u8>, String> {
-        let machine = machine::current().expect("questions are asked by coroutines");
-        let (client, notified) = (ClientId(Id::random(Kind::Client).number()), Notified::new());
-        let asker = Asker { client, machine, last: None };
-        let deadline = Deadline::after(limit);
+        let (notified, deadline) = (Notified::new(), Deadline::after(limit));
         let attrs = self.route.rule().target_session_attrs.unwrap_or(SessionAttrs::Any);
-        let ask = Checkout {
-            asker,
-            last: None,
-            wants: Wants { attrs, ..Wants::ANYTHING },
-            client: None,
-            notified: &notified,
-            deadline,
-            own: None,
-            may_tell: false,
-            standing: None,
-        };
+        let wants = Wants { attrs, ..Wants::ANYTHING };
+        let ask = Checkout::of_ours(wants, &notified, deadline);
         let lease = self.checkout(&ask).map_err(|failure| {
             let key = self.route.key();
             let asked = Asked { database: key.database.clone(), user: key.user.clone() };

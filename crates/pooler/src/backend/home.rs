@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use config::SessionAttrs;
 use machine::{Deadline, Notified, Progress, Stream, Watcher};
-use router::{Admission, Asker, Checkin, Done, Grant, Refusal, SlotKey, Wants};
+use router::{Admission, Asker, Checkin, ClientId, Done, Grant, Refusal, SlotKey, Wants};
 use wire::frame::{self, Side};
 use wire::tag::backend as tag;
 
@@ -16,6 +16,7 @@ use super::{IdleServer, LastPicture, Lease, OpenFailure, Own, Server, Shown, Tar
 use crate::dialog::Patience;
 use crate::ending::Ending;
 use crate::errors::Errors;
+use crate::id::{Id, Kind};
 use crate::log::Who;
 use crate::session::Standing;
 use crate::shared::Shared;
@@ -70,6 +71,25 @@ pub struct Checkout<'a> {
     pub may_tell: bool,
     /// Where a client that waits is told to go.
     pub standing: Option<&'a Standing>,
+}
+
+impl<'a> Checkout<'a> {
+    /// For a question of our own: no client waits for it.
+    pub fn of_ours(wants: Wants, notified: &'a Notified, deadline: Deadline) -> Checkout<'a> {
+        let machine = machine::current().expect("questions are asked by coroutines");
+        let client = ClientId(Id::random(Kind::Client).number());
+        Checkout {
+            asker: Asker { client, machine, last: None },
+            last: None,
+            wants,
+            client: None,
+            notified,
+            deadline,
+            own: None,
+            may_tell: false,
+            standing: None,
+        }
+    }
 }
 
 /// A client's place on a route, under the rule's `client_max`.

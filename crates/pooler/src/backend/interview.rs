@@ -5,11 +5,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use machine::{Deadline, Notified};
-use router::{Asker, ClientId, Role, Wants};
+use router::{Role, Wants};
 
 use super::choice::{ROLE, role_of};
 use super::{Checkout, Column, Home, Lease, NoServer, column};
-use crate::id::{Id, Kind};
 
 /// What a host says.
 pub struct Answers {
@@ -37,7 +36,7 @@ impl Home {
         query: Option<&str>,
         deadline: Deadline,
     ) -> Result<Answers, Silence> {
-        let (hosts, host) = (self.route.hosts(), self.route.key().host);
+        let (hosts, host) = self.route.spot();
         if hosts.is_dead(host) {
             self.reconnect(); // a connection from before proves nothing to who wants a new one
         }
@@ -60,7 +59,7 @@ impl Home {
 
     /// Nobody is to try a dead host again for now.
     pub fn stays_dead(&self, now: Instant) {
-        let (hosts, host) = (self.route.hosts(), self.route.key().host);
+        let (hosts, host) = self.route.spot();
         if hosts.is_dead(host) {
             hosts.died(host, now);
         }
@@ -89,19 +88,8 @@ impl Home {
     }
 
     fn lease_for_us(self: &Arc<Self>, deadline: Deadline) -> Result<Lease, Silence> {
-        let machine = machine::current().expect("hosts are asked by coroutines");
-        let (client, notified) = (ClientId(Id::random(Kind::Client).number()), Notified::new());
-        let ask = Checkout {
-            asker: Asker { client, machine, last: None },
-            last: None,
-            wants: Wants::ANYTHING,
-            client: None,
-            notified: &notified,
-            deadline,
-            own: None,
-            may_tell: false,
-            standing: None,
-        };
+        let notified = Notified::new();
+        let ask = Checkout::of_ours(Wants::ANYTHING, &notified, deadline);
         self.checkout_here(&ask).map_err(|failure| match failure {
             NoServer::Open(failure) if failure.is_the_hosts() => {
                 Silence::Dead(failure.reason.to_string())

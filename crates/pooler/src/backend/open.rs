@@ -204,8 +204,9 @@ impl Home {
     /// The first address that answers.
     pub(super) fn reach(&self, patience: &Patience<'_>) -> Result<Reached, Reason> {
         let rule = self.route.rule();
-        let endpoint =
-            rule.storage.endpoints.get(self.route.key().host).ok_or(Reason::NoEndpoint)?;
+        let place = rule.place(self.route.key().host);
+        let endpoint = place.and_then(|(storage, at)| storage.endpoints.get(at));
+        let endpoint = endpoint.ok_or(Reason::NoEndpoint)?;
         let started = machine::now();
         let addresses = match endpoint {
             Endpoint::Unix { path } => vec![Address::Unix(path.clone())],
@@ -240,7 +241,7 @@ impl Home {
     fn log_opened(&self, id: Id, reached: &Reached) {
         if self.shared.config().global.log_session {
             let rule = self.route.rule();
-            let storage = Some(&*rule.storage);
+            let storage = rule.place(self.route.key().host).map(|(storage, _)| &**storage);
             let who = Who { server: Some(id), storage, ..Who::default() };
             let Reached { stream, address, resolve, connect, .. } = reached;
             let local = stream.local();

@@ -54,10 +54,11 @@ impl Home {
         own: Option<&Own>,
     ) -> Result<(Reached, Greeting), Reason> {
         let rule = Arc::clone(&self.route.rule());
-        let try_it = |way| self.approach_by(way, &rule.storage, patience, own);
-        let endpoint = rule.storage.endpoints.get(self.route.key().host);
+        let (storage, at) = rule.place(self.route.key().host).ok_or(Reason::NoEndpoint)?;
+        let try_it = |way| self.approach_by(way, storage, patience, own);
+        let endpoint = storage.endpoints.get(at);
         let is_local = matches!(endpoint, Some(Endpoint::Unix { .. }));
-        match rule.storage.tls.mode {
+        match storage.tls.mode {
             _ if is_local => try_it(Way::Plain),
             TlsMode::Disable => try_it(Way::Plain),
             TlsMode::Allow => match try_it(Way::Plain) {
@@ -83,7 +84,7 @@ impl Home {
     ) -> Result<(Reached, Greeting), Reason> {
         let mut reached = self.reach(patience)?;
         if way != Way::Plain {
-            let host = match storage.endpoints.get(self.route.key().host) {
+            let host = match storage.endpoints.get(self.route.spot().1) {
                 Some(Endpoint::Tcp { host, .. }) => Some(host.clone()),
                 _ => None,
             };

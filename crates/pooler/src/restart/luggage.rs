@@ -42,6 +42,8 @@ pub struct Luggage {
     pub lag_max_s: u32,
     /// By what its listener chooses among hosts, in a word.
     pub method: Option<String>,
+    /// The storages of its listener; empty: it has none of its own.
+    pub storages: Vec<String>,
     /// What it asked for when it came.
     pub startup: Vec<Pair>,
     /// What it wants now.
@@ -90,6 +92,9 @@ impl Luggage {
         out.extend([self.attrs_by_default, self.attrs_own]);
         out.extend(self.lag_max_s.to_be_bytes());
         put_optional(&mut out, self.method.as_deref());
+        let count = u32::try_from(self.storages.len()).expect("a file's names are bounded");
+        out.extend(count.to_be_bytes());
+        self.storages.iter().for_each(|name| put(&mut out, name.as_bytes()));
         for pairs in [&self.startup, &self.wanted, &self.told, &self.names] {
             let count = u32::try_from(pairs.len()).expect("a client's things are bounded");
             out.extend(count.to_be_bytes());
@@ -127,6 +132,7 @@ impl Luggage {
             attrs_own: reader.u8()?,
             lag_max_s: reader.array().map(u32::from_be_bytes)?,
             method: reader.optional_text()?,
+            storages: reader.texts()?,
             startup: reader.pairs()?,
             wanted: reader.pairs()?,
             told: reader.pairs()?,
@@ -223,6 +229,11 @@ impl<'a> Reader<'a> {
         (0..count).map(|_| Some((self.bytes()?.to_vec(), self.bytes()?.to_vec()))).collect()
     }
 
+    fn texts(&mut self) -> Option<Vec<String>> {
+        let count = self.u32().filter(|count| *count <= PAIRS_MAX)?;
+        (0..count).map(|_| self.text()).collect()
+    }
+
     fn optional(&mut self) -> Option<Option<&'a [u8]>> {
         if self.u8()? == 0 { Some(None) } else { self.bytes().map(Some) }
     }
@@ -307,12 +318,14 @@ mod tests {
             [startup, wanted, told, names] in [pairs(), pairs(), pairs(), pairs()],
             unnamed in proptest::option::of(unnamed()),
             [address_suffix, method] in any::<[Option<String>; 2]>(),
+            storages in vec(any::<String>(), 0..3),
             shown in proptest::option::of(shown()),
             unread in bytes(),
         ) -> Luggage {
             Luggage {
                 id, user, database, address, key, age_ms, attrs_by_default, attrs_own,
-                lag_max_s, method, startup, wanted, told, names, unnamed, address_suffix, shown, unread,
+                lag_max_s, method, storages, startup, wanted, told, names, unnamed,
+                address_suffix, shown, unread,
             }
         }
     }

@@ -265,6 +265,7 @@ impl Login<'_> {
     /// The rule that is meant.
     fn rule(&mut self, asked: &Asked, tls: bool) -> Result<Arc<Rule>, Ending> {
         let rule = routing::rule_of(self.shared, &self.voice, asked, tls, self.deadline)?;
+        let rule = self.shared.world().rules.by_way_of(&rule, &self.listen.storages);
         let Asked { database, user } = asked;
         self.voice.routed(&rule);
         self.forwards = rule.client_fwd_error;

@@ -77,10 +77,18 @@ impl Session {
             attrs_own: own.map_or(0, |own| number(own) + 1),
             lag_max_s,
             method: method.map(|method| method.as_str().to_owned()),
+            storages: self.storages(),
             shown: self.home.shown_by(user),
             unread: unread.to_vec(),
             ..self.own.pack()
         }
+    }
+
+    /// Those of its listener, if that has any.
+    fn storages(&self) -> Vec<String> {
+        let rule = self.home.route.rule();
+        let names = rule.storages().map(|storage| storage.name.clone());
+        if rule.is_detour { names.collect() } else { Vec::new() }
     }
 }
 
@@ -103,6 +111,7 @@ pub fn move_in(
     let asked = Asked { database: database.clone(), user: user.clone() };
     let deadline = Deadline::after(ROUTING_TIMEOUT);
     let rule = routing::rule_of(shared, &voice, &asked, false, deadline).map_err(words)?;
+    let rule = shared.world().rules.by_way_of(&rule, &luggage.storages);
     if let Some(reason) = unfit(&rule) {
         return Err(reason.into());
     }

@@ -21,10 +21,16 @@ pub(super) struct Parts {
     hosts: HashMap<Vec<Endpoint>, Weak<Hosts>>,
 }
 
+/// One host among those of its storage.
+pub(super) struct Spot {
+    pub(super) hosts: Arc<Hosts>,
+    pub(super) at: usize,
+}
+
 impl Parts {
     /// The parts of a new route to a host.
-    pub(super) fn of(&mut self, rule: &Rule, host: usize, member: Member) -> (Shares, Arc<Hosts>) {
-        let storage = &rule.storage;
+    pub(super) fn of(&mut self, rule: &Rule, host: usize, member: Member) -> (Shares, Spot) {
+        let (storage, at) = rule.place(host).unwrap_or((&rule.storage, 0));
         let servers = rule.shared_pool.as_ref().map(|shared| {
             let key = servers_key(rule, shared, host);
             Share::new(get(&mut self.servers, key, shared.pool_size), member)
@@ -41,7 +47,7 @@ impl Parts {
             *place = Arc::downgrade(&hosts);
             hosts
         });
-        (shares, hosts)
+        (shares, Spot { hosts, at })
     }
 
     /// What is known of these hosts, if some route leads there.
@@ -51,12 +57,13 @@ impl Parts {
 
     /// The amounts are what this rule says from now on.
     pub(super) fn resize(&self, rule: &Rule) {
-        let storage = &rule.storage;
-        if let Some(budget) = self.logins.get(&storage.name).and_then(Weak::upgrade) {
-            budget.resize(Some(storage.server_max_routing));
+        for storage in rule.storages() {
+            if let Some(budget) = self.logins.get(&storage.name).and_then(Weak::upgrade) {
+                budget.resize(Some(storage.server_max_routing));
+            }
         }
         let Some(shared) = &rule.shared_pool else { return };
-        for host in 0..storage.endpoints.len().max(1) {
+        for host in 0..rule.host_count().max(1) {
             let budget = self.servers.get(&servers_key(rule, shared, host)).and_then(Weak::upgrade);
             if let Some(budget) = budget {
                 budget.resize(shared.pool_size);
@@ -73,7 +80,8 @@ impl Parts {
 }
 
 fn servers_key(rule: &Rule, shared: &SharedPool, host: usize) -> (String, Option<Endpoint>) {
-    (shared.name.clone(), rule.storage.endpoints.get(host).cloned())
+    let place = rule.place(host);
+    (shared.name.clone(), place.and_then(|(storage, at)| storage.endpoints.get(at).cloned()))
 }
 
 fn get<K: Eq + std::hash::Hash>(

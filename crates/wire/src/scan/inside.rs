@@ -111,13 +111,27 @@ fn set_config(mut words: Words<'_>) -> Head<'_> {
 /// Takes an argument that is a plain literal, and the comma behind it.
 fn literal<'a>(words: &mut Words<'a>) -> Option<&'a [u8]> {
     let mut behind = *words;
-    let token = behind.next().filter(|token| token.kind == Kind::Plain)?;
+    let token = behind.next()?;
+    let text = plain(&behind.0.text[token.start..token.end], token.kind)?;
     skip_cast(&mut behind);
     if !behind.take_mark(b',') {
         return None;
     }
     *words = behind;
-    Some(&behind.0.text[token.start + 1..token.end - 1])
+    Some(text)
+}
+
+/// What a literal stands for, if that is what is between its quotes: `'x'`, `E'x'`.
+fn plain(token: &[u8], kind: Kind) -> Option<&[u8]> {
+    match (kind, token) {
+        (Kind::Plain, [_, inner @ .., _]) => Some(inner),
+        (Kind::Literal, [b'e' | b'E', b'\'', inner @ .., b'\'']) => {
+            let is_plain =
+                inner.iter().all(|byte| byte.is_ascii_alphanumeric() || b"_.".contains(byte));
+            is_plain.then_some(inner)
+        }
+        _ => None,
+    }
 }
 
 /// `::type`, if it is there.

@@ -163,7 +163,9 @@ fn calls_of_set_config() {
     check("select set_config('a' || 'b', array[1, 2], false)", "config ? session");
     check("select set_config('a', '', not true)", "config a ?");
     check("select set_config('a''b', '', false)", "config ? session");
-    check("select set_config(e'a', '', false)", "config ? session");
+    check("select set_config(e'a', '', false)", "config a session");
+    check("select set_config(E'a\\142', '', false)", "config ? session");
+    check("select set_config(e'', '', false)", "config  session");
     check("select set_config('a'\n'b', '', false)", "config ? session");
     check("select set_config('a'", "config ? ?");
     check("select set_config", "Other");

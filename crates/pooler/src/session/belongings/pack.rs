@@ -39,6 +39,7 @@ impl Belongings {
             attrs_own: 0,
             lag_max_s: 0,
             method: None,
+            storages: Vec::new(),
             shown: None,
             unread: Vec::new(),
         }
