@@ -1,6 +1,7 @@
 //! Watchdogs and lag: hosts are asked how they are without a client, and clients that mind get none
 //! that lags.
 
+use crate::metrics::scrape::{scrape, start};
 use crate::support::fake::error;
 use crate::support::pooler::OPEN;
 use crate::support::{Client, FakeServer, Login, PATIENCE, Pooler, Postgres, Setup, until};
@@ -334,5 +335,45 @@ fn there_may_be_several_and_reloads_do_not_stop_them() {
     change(&pooler, "type \"loco\"", "type \"local\"");
     pooler.wait_for_line("reload done");
     goes_on();
+    pooler.stop();
+}
+
+/// Connections from before are gone with the host, and a new one shows that it is back.
+#[test]
+fn a_host_that_was_away_is_seen_to_come_back() {
+    let Some(Pair { mut primary, standby }) = Pair::start() else { return };
+    let ports = [primary.port, standby.port];
+    let rule = format!("{TRANSACTION} target_session_attrs \"read-write\"");
+    let pooler = setup(&ports, &watchdog("pg", HEARTBEAT), &rule).start();
+    let is_well = |port: u16, seen: &[Option<String>; 3]| {
+        port == ports[0] && seen[0].as_deref() == Some("alive") && seen[2].is_some()
+    };
+    wait_for(&pooler, "a host", is_well);
+    primary.stop();
+    let away = format!("127.0.0.1:{} of storage 'pg' is dead", ports[0]);
+    pooler.wait_for_line(&away);
+    primary.start_again();
+    wait_for(&pooler, "the host again", is_well);
+    let mut client = pooler.login(&login());
+    assert_eq!(port(&mut client), ports[0]);
+    pooler.stop_with(vec![client]);
+}
+
+#[test]
+fn metrics_tell_how_each_host_is() {
+    let pg = Postgres::shared().port;
+    let dead = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let (pooler, metrics) = start(&setup(&[pg, dead], &watchdog("pg", OLD), TRANSACTION));
+    wait_for(&pooler, "a dead host", |port, seen| {
+        port == dead && seen[0].as_deref() == Some("dead")
+    });
+    wait_for(&pooler, "a lag", |port, seen| port == pg && lag(seen).is_some());
+    let page = scrape(metrics);
+    let of = |name: &str, port: u16| {
+        page.value(&format!("odyssey_host_{name}{{storage=\"pg\",host=\"127.0.0.1:{port}\"}}"))
+    };
+    assert_eq!([of("alive", pg), of("alive", dead)], [1.0, 0.0]);
+    assert_eq!(of("is_primary", pg), 1.0);
+    assert!((100.0..200.0).contains(&of("lag_seconds", pg)), "{}", of("lag_seconds", pg));
     pooler.stop();
 }

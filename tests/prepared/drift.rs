@@ -362,6 +362,55 @@ fn an_unnamed_execute_finds_its_statement_at_another_server() {
         .as_direct();
 }
 
+/// What a name in a named statement means, it means when that runs. Seen to fail: a pooler that
+/// prepares the client's own words, in which no server knows a name.
+#[test]
+fn a_named_execute_finds_its_statement_wherever_it_runs() {
+    let run = |name| wire().run(name, &[]).sync();
+    Play::new("named EXECUTE")
+        .step('a', wire().parse("x", "select $1::int, 'x'").sync(), "1 Z/I")
+        .step('a', wire().parse("s", "execute x(1)").sync(), "1 Z/I")
+        .step('a', run("s"), "2 T D C Z/I")
+        .step('b', wire().parse("x", "select 'another'").parse("s", "execute x").sync(), "1 1 Z/I")
+        .step('b', run("s"), "2 T D C Z/I")
+        .step('a', wire().describe_statement("s").sync(), "t T Z/I")
+        .step('a', run("s").raw(&run("s").0), "2 T D C Z/I 2 T D C Z/I")
+        .step('a', wire().bind("", "s", &["1"]).execute("", 0).sync(), "E/08P01 Z/I")
+        .lines("a: begin => BEGIN /T")
+        .step('a', run("s"), "2 T D C Z/T")
+        .lines("a: commit => COMMIT")
+        // Closed, and of another meaning behind that.
+        .step('a', wire().close_statement("x").sync(), "3 Z/I")
+        .step('a', wire().bind("", "s", &[]).execute("", 0).sync(), "2 E/26000 Z/I")
+        .step('a', wire().parse("x", "select $1::int + 1").sync(), "1 Z/I")
+        .step('a', wire().bind("", "s", &[]).execute("", 0).sync(), "2 D C Z/I")
+        .step('a', wire().parse("y", "select 2").parse("t", "execute y").sync(), "1 1 Z/I")
+        .step('a', run("t"), "2 T D C Z/I")
+        .step('a', wire().parse("d", "deallocate y").sync(), "1 Z/I")
+        .step('a', wire().bind("", "d", &[]).execute("", 0).sync(), "2 C Z/I")
+        .step('a', wire().bind("", "t", &[]).execute("", 0).sync(), "2 E/26000 Z/I")
+        .step('b', run("s"), "2 T D C Z/I")
+        .as_direct_on(&[Stage::One, Stage::Two, Stage::Roomy]);
+}
+
+/// Names that begin as ours do are no way to another client's statement. Seen to fail: with names
+/// in named statements left as they are.
+#[test]
+fn a_named_execute_finds_no_statement_of_another_client() {
+    let mut play = Play::new("reserved names")
+        .step('b', wire().parse("secret", "select 'secret'").sync(), "1 Z/I")
+        .step('b', wire().run("secret", &[]).sync(), "2 T D C Z/I");
+    for number in 1..6 {
+        let (name, text) = (format!("s{number}"), format!("execute odyssey_pstmt_{number}"));
+        play = play.step('a', wire().parse(&name, &text).sync(), "1 Z/I").step(
+            'a',
+            wire().bind("", &name, &[]).execute("", 0).sync(),
+            "2 E/26000 Z/I",
+        );
+    }
+    play.as_direct();
+}
+
 /// Where an error is, it is in the client's text. Seen to fail: a pooler that hands on where it is
 /// in its own.
 #[test]
@@ -433,4 +482,63 @@ fn of_several_statements_the_one_that_failed_is_healed() {
         assert_eq!(answer.rows()[0].len(), number + 2);
     }
     pooler.stop_with(vec![client]);
+}
+
+/// Seen to fail: a pooler that leaves names in a text as they are because the transaction in front
+/// of it has failed.
+#[test]
+fn a_text_that_ends_a_failed_transaction_may_speak_of_statements_behind_that() {
+    let fails = "begin; select 1/0";
+    Play::new("rollback; execute")
+        .step('a', wire().parse("s", "select 'mine'").run("s", &[]).sync(), "1 2 T D C Z/I")
+        .step('a', wire().query(fails), "C E/22012 Z/E")
+        .step('a', wire().query("rollback; execute s"), "C T D C Z/I")
+        .step('a', wire().query(fails), "C E/22012 Z/E")
+        .step('a', wire().query("rollback; prepare s as select 1"), "C E/42P05 Z/I")
+        .step('a', wire().query(fails), "C E/22012 Z/E")
+        .step('a', wire().query("rollback").query("execute s"), "C Z/I T D C Z/I")
+        .step('a', wire().query("selec").query("rollback; execute s"), "E/42601 Z/I N C T D C Z/I")
+        .as_direct_on(&[Stage::One, Stage::Roomy]);
+}
+
+/// Seen to fail: a pooler that takes the unnamed statement for gone behind a query that was refused
+/// before PostgreSQL read it.
+#[test]
+fn the_unnamed_statement_outlives_a_query_in_no_encoding() {
+    Play::new("invalid query")
+        .step('a', wire().parse("", "select 'kept'").sync(), "1 Z/I")
+        .step('a', wire().message(b'Q', b"select '\xff'\0"), "E/22021 Z/I")
+        .step('a', wire().run("", &[]).sync(), "2 T D C Z/I")
+        .as_direct_on(&[Stage::One, Stage::Two, Stage::Roomy]);
+}
+
+/// Seen to fail: a pooler that takes away with one name of a text what the client has under another
+/// one, and uses behind it.
+#[test]
+fn a_deallocate_takes_one_of_two_names_of_a_text() {
+    let deallocate = |wire: Wire| wire.parse("", "deallocate s").run("", &[]);
+    Play::new("two names of a text")
+        .step('a', wire().parse("s", "select 1").parse("t", "select 1").sync(), "1 1 Z/I")
+        .step('a', deallocate(wire()).run("t", &[]).sync(), "1 2 n C 2 T D C Z/I")
+        .step('a', wire().run("s", &[]).sync(), "E/26000 Z/I")
+        .step('a', wire().parse("s", "select 1").sync(), "1 Z/I")
+        .step('a', deallocate(wire()).sync().run("t", &[]).sync(), "1 2 n C Z/I 2 T D C Z/I")
+        .as_direct_on(&[Stage::One, Stage::Two, Stage::Roomy]);
+}
+
+/// Seen to fail: a pooler that takes the name in a query for the one that the batch in front of it
+/// was about.
+#[test]
+fn an_error_is_not_about_what_the_query_behind_it_speaks_of() {
+    let wrong = || wire().run("b", &[]).parse("b", "select 'other'").sync();
+    Play::new("errors about one of two names")
+        .step('a', wire().parse("a", "select 1").parse("b", "select 1").sync(), "1 1 Z/I")
+        .step('a', wire().parse("s", "select 's'").sync(), "1 Z/I")
+        .step(
+            'a',
+            wrong().query("prepare s as select 1").query("prepare b as select 1"),
+            "2 T D C E/42P05 Z/I E/42P05 Z/I E/42P05 Z/I",
+        )
+        .step('a', wire().query("select 1; prepare b as select 1"), "T D C E/42P05 Z/I")
+        .as_direct_on(&[Stage::One, Stage::Roomy]);
 }

@@ -137,6 +137,11 @@ impl Postgres {
     pub fn restart(&mut self) {
         super::process::signal(self.process.pid(), rustix::process::Signal::INT);
         until("PostgreSQL to stop", PATIENCE, || self.process.child.try_wait().unwrap());
+        self.start_again();
+    }
+
+    /// After a stop.
+    pub fn start_again(&mut self) {
         self.process.child = server(&self.bin, &self.socket_dir, self.port).spawn().unwrap();
         until("PostgreSQL to accept again", PATIENCE, || {
             let mut client = Client::try_connect(&self.address()).ok()?;

@@ -87,9 +87,8 @@ pub enum Asking {
 pub enum Op {
     /// Prepares a shared statement.
     Prepare(Interned),
-    /// A client's Parse, of a statement that the server lacks; and whose the name was, if something
-    /// in front may have taken it away.
-    Parse { name: Box<[u8]>, statement: Interned, before: Option<Interned> },
+    /// A client's Parse, of a statement that the server lacks.
+    Parse { name: Box<[u8]>, statement: Interned },
     /// A client's Parse of a statement that the server has: it got a Close of nothing, whose answer
     /// is as long as a ParseComplete and comes at the same place.
     Pretend { name: Box<[u8]>, statement: Interned },
@@ -199,6 +198,11 @@ impl Holdings {
             Some((_, old)) => value.clone_into(old),
             None => known.push((name.to_owned(), value.to_owned())),
         }
+    }
+
+    /// Are texts of its client in UTF-8?
+    pub fn speaks_utf8(&self) -> bool {
+        self.reported.iter().any(|(name, is)| name == "client_encoding" && is == "UTF8")
     }
 
     /// Does it report of this parameter what it did when it was opened?
@@ -334,6 +338,11 @@ impl Holdings {
         self.leaving.push_back(shared);
     }
 
+    /// May a DEALLOCATE under way take this statement away?
+    pub fn is_leaving(&self, statement: &Interned) -> bool {
+        self.leaving.iter().flatten().any(|(_, one)| one == statement)
+    }
+
     /// A DEALLOCATE is done: of this name of a shared statement, if it was one and its client does
     /// not give the name again behind it.
     pub fn deallocated_one(&mut self) -> Option<(Box<[u8]>, Interned)> {
@@ -346,13 +355,6 @@ impl Holdings {
         let (name, statement) = foreseen?;
         if !self.prepares(&statement) {
             self.prepared.remove(&statement);
-        }
-        for op in &mut self.ledger {
-            if let Op::Parse { name: given, before, .. } = op
-                && *given == name
-            {
-                *before = None;
-            }
         }
         let again = self.pending().iter().any(|(given, _)| *given == name);
         (!again).then_some((name, statement))
@@ -368,9 +370,6 @@ impl Holdings {
     pub fn deallocated(&mut self) {
         self.prepared.clear();
         for op in &mut self.ledger {
-            if let Op::Parse { before, .. } = op {
-                *before = None;
-            }
             if let Op::Prepare(statement) | Op::Parse { statement, .. } = op {
                 // It comes behind.
                 drop(self.prepared.insert(statement.clone()));

@@ -86,12 +86,12 @@ impl Translation<'_> {
             tag::QUERY => self.query(header),
             tag::PARSE => {
                 let step = self.parse(header)?;
-                self.own.said.parses += u64::from(step == Step::Passed);
+                self.own.said.parses += u32::from(step == Step::Passed);
                 Ok(step)
             }
             tag::BIND => {
                 let step = self.bind(header)?;
-                self.own.said.binds += u64::from(step == Step::Passed);
+                self.own.said.binds += u32::from(step == Step::Passed);
                 Ok(step)
             }
             tag::DESCRIBE | tag::CLOSE => self.describe_or_close(header),
@@ -105,17 +105,22 @@ impl Translation<'_> {
     }
 
     /// The body of the message ahead, if it is here as a whole.
-    fn body(&mut self, header: &Header) -> Option<&[u8]> {
+    pub(super) fn body(&mut self, header: &Header) -> Option<&[u8]> {
         self.passage.ahead().get(HEADER_BYTES..header.frame_bytes())
     }
 
     /// Lets the message ahead pass, now of `bytes`, if the conversation does.
-    fn send(&mut self, header: &Header, bytes: usize) -> Result<Step, Nonsense> {
+    pub(super) fn send(&mut self, header: &Header, bytes: usize) -> Result<Step, Nonsense> {
         self.send_as(header.tag, bytes)
     }
 
     /// As `send`; when it is done, or not, `op` is.
-    fn send_noted(&mut self, message: u8, bytes: usize, op: Op) -> Result<Step, Nonsense> {
+    pub(super) fn send_noted(
+        &mut self,
+        message: u8,
+        bytes: usize,
+        op: Op,
+    ) -> Result<Step, Nonsense> {
         let sent = self.core.conversation.sent_noted(message, Owner::Client)?;
         if sent == Sent::Forward {
             self.core.holdings.note(op);
@@ -136,15 +141,15 @@ impl Translation<'_> {
     // Simple queries.
 
     fn query(&mut self, header: &Header) -> Result<Step, Nonsense> {
-        self.drop_unnamed()?;
         let mut barrier = false;
         let mut bytes = header.frame_bytes();
+        if self.body(header).is_none() && bytes <= SEEN_BYTES_MAX {
+            self.passage.want(bytes);
+            return Ok(Step::Wait);
+        }
+        self.drop_unnamed(header)?;
         let watchful = self.is_watchful();
         match self.body(header) {
-            None if bytes <= SEEN_BYTES_MAX => {
-                self.passage.want(bytes);
-                return Ok(Step::Wait);
-            }
             None => {
                 // What it begins with is known, the rest is to be asked about.
                 self.unseen();
@@ -209,8 +214,9 @@ impl Translation<'_> {
         if !watchful && !scan::is_remarkable(text) && name.is_empty() {
             // By far the most frequent: no copy but the one that is kept.
             let op = replaced(own, core);
-            if own.manner.shares_statements {
-                core.holdings.unnamed = Some(own.keep_unnamed(Some(behind), false));
+            match own.manner.shares_statements {
+                true => core.holdings.unnamed = Some(own.keep_unnamed(Some(behind), false)),
+                false => own.drop_unnamed(),
             }
             return self.send_noted(tag::PARSE, bytes, op);
         }
@@ -240,9 +246,6 @@ impl Translation<'_> {
             if !self.has_room_for(&names) || self.awaits_any(&names) {
                 return Ok(Step::Wait);
             }
-            let doubts = self.own.doubts_names;
-            self.own.decides |= self.remark(text);
-            self.own.doubts_names = doubts; // it takes nothing away before it is bound
             edits = self.renamed(&names, Purpose::Statement)?;
             changed = self.changed(text, &edits, &names);
         }
@@ -257,11 +260,7 @@ impl Translation<'_> {
         }
         match self.own.manner.shares_statements {
             true => self.parse_named(name, behind),
-            false => {
-                self.core.holdings.suspicion.add(Suspicion::STATEMENT);
-                self.core.holdings.equipped &= !name.starts_with(RESERVED);
-                self.send(header, bytes)
-            }
+            false => self.parse_unshared(header, name, behind),
         }
     }
 
@@ -278,12 +277,13 @@ impl Translation<'_> {
             return self.send_as(tag::PARSE, HEADER_BYTES + name.len() + 1 + behind.len());
         }
         let statement = self.statements.intern(behind);
-        let known = self.own.names.bind(name, statement.clone());
-        let Ok(before) = known else {
+        let bound = self.own.names.bind(name, statement.clone());
+        debug_assert!(!matches!(bound, Ok(Some(_))), "of a name that is taken the server was told");
+        if bound.is_err() {
             // More than anybody needs: as one that is too long.
             self.core.holdings.suspicion.add(Suspicion::STATEMENT);
             return self.send_as(tag::PARSE, HEADER_BYTES + name.len() + 1 + behind.len());
-        };
+        }
         let whole_name = name.len();
         let name: Box<[u8]> = significant_name(name).into();
         let holdings = &mut self.core.holdings;
@@ -302,7 +302,7 @@ impl Translation<'_> {
         }
         self.make_room(&statement, may_fail, Purpose::Statement)?;
         let bytes = self.rename(0, whole_name, &statement.name());
-        self.send_noted(tag::PARSE, bytes, Op::Parse { name, statement, before })
+        self.send_noted(tag::PARSE, bytes, Op::Parse { name, statement })
     }
 
     fn send_as(&mut self, message: u8, bytes: usize) -> Result<Step, Nonsense> {
@@ -314,7 +314,7 @@ impl Translation<'_> {
     }
 
     fn bind(&mut self, header: &Header) -> Result<Step, Nonsense> {
-        if !self.own.manner.shares_statements {
+        if !(self.own.manner.shares_statements || self.own.has_remarkable() || self.is_watchful()) {
             return self.send(header, header.frame_bytes());
         }
         let body = &self.passage.ahead()[HEADER_BYTES..];
@@ -336,11 +336,20 @@ impl Translation<'_> {
             self.passage.want(header.frame_bytes());
             return Ok(Step::Wait);
         }
+        if remarkable && self.awaits_inside(&name) {
+            return Ok(Step::Wait);
+        }
         if remarkable {
             self.remark_values(header);
         }
         let gives_null = remarkable && self.gives_null(header);
-        let bytes = self.refer(header, portal_bytes + 1, &name, remarkable)?;
+        let bytes = match self.own.manner.shares_statements {
+            true => self.refer(header, portal_bytes + 1, &name, remarkable)?,
+            false => {
+                self.remark_unshared(&name);
+                header.frame_bytes()
+            }
+        };
         if gives_null {
             self.core.holdings.touched.doubt();
             self.own.decides |= self.own.has_startup();
@@ -390,7 +399,7 @@ impl Translation<'_> {
             // Without sharing a client may close what is ours.
             let ours = body.get(1..).is_some_and(|name| name.starts_with(RESERVED));
             self.core.holdings.equipped &= !(is_statement && ours);
-            return self.send(header, bytes);
+            return self.send(header, bytes); // a name that is remembered too long is no harm
         }
         let name = text_at(body, 1)?.to_vec();
         let closes_unnamed = name.is_empty() && header.tag == tag::CLOSE;
@@ -399,6 +408,9 @@ impl Translation<'_> {
         }
         if header.tag == tag::DESCRIBE {
             let remarkable = self.is_remarkable(&name);
+            if remarkable && self.awaits_inside(&name) {
+                return Ok(Step::Wait);
+            }
             let bytes = self.refer(header, 1, &name, remarkable)?;
             return self.send(header, bytes);
         }
@@ -454,6 +466,10 @@ impl Translation<'_> {
                 if self.is_watchful() || remarkable {
                     self.own.decides |= self.remark(statement_text(&statement));
                 }
+                let statement = match remarkable {
+                    true => self.in_servers_words(statement, header.tag == tag::BIND)?,
+                    false => statement,
+                };
                 self.speak_of(name);
                 return Ok(self.rename(at, name.len(), &statement.name()));
             }
@@ -486,18 +502,28 @@ impl Translation<'_> {
         let Some(statement) = self.own.names.get(name).cloned() else {
             return Ok(Found::Unknown);
         };
-        if self.core.holdings.prepared.touch(&statement) {
-            return Ok(Found::Ready(statement));
-        }
-        if statement.is_retired() {
+        if statement.is_retired() && !self.core.holdings.prepared.has(&statement) {
             return Ok(Found::Outdated);
         }
-        self.make_room(&statement, false, purpose)?;
+        self.supply(&statement, purpose)?;
+        Ok(Found::Ready(statement))
+    }
+
+    /// The server has this statement when the message ahead comes.
+    pub(super) fn supply(
+        &mut self,
+        statement: &Interned,
+        purpose: Purpose,
+    ) -> Result<(), Nonsense> {
+        if self.core.holdings.prepared.touch(statement) {
+            return Ok(());
+        }
+        self.make_room(statement, false, purpose)?;
         let mut front = Vec::with_capacity(statement.body().len() + 48);
         encode::parse_renamed(&mut front, &*statement.name(), statement.body());
         self.put_in_front(tag::PARSE, purpose, Op::Prepare(statement.clone()), &front)?;
         self.own.said.prepared += 1;
-        Ok(Found::Ready(statement))
+        Ok(())
     }
 
     /// The server counts as having this statement; what it has to close before is in front.
