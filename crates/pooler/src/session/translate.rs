@@ -548,8 +548,7 @@ impl Translation<'_> {
 
     /// The message ahead speaks of this statement of the client.
     fn speak_of(&mut self, name: &[u8]) {
-        // Alone it can only fail, and then it is the one that was spoken of.
-        let behind = self.core.conversation.outstanding() > 0;
+        let behind = self.core.conversation.outstanding() > 0; // alone, a failure is about it
         self.spoken_before = self.own.speak_of(name, behind).filter(|_| behind);
     }
 
