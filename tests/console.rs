@@ -130,9 +130,11 @@ fn the_console_and_cancels_get_in_when_everything_is_full() {
     let mut admin = console(&pooler);
     let row = table(&mut admin, "show clients");
     assert_eq!(row.len(), 2, "the client and the console");
-    client.send(&Wire::new().query("select pg_sleep(60)"));
-    let held = |admin: &mut Client| table(admin, "show holders").len() == 1;
-    until("the query to run", PATIENCE, || held(&mut admin).then_some(()));
+    client.send(&Wire::new().query("select pg_sleep(60), 'in a full house'"));
+    // Before it runs it could not be cancelled: PostgreSQL forgets a cancel that finds no query.
+    let runs = "wait_event = 'PgSleep' and query like '%full house%'";
+    Postgres::shared().wait_for_backends(runs, 1, PATIENCE);
+    assert_eq!(table(&mut admin, "show holders").len(), 1);
     client.cancel();
     assert_eq!(client.until_ready().code(), "57014");
     pooler.stop();

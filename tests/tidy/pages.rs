@@ -61,8 +61,10 @@ fn guards_of_the_invariants_exist() {
                 .chars()
                 .all(|it| it.is_ascii_lowercase() || it.is_ascii_digit() || "_…".contains(it))
     });
-    let is_there = |name: &str| match name.strip_suffix('…') {
-        Some(start) => tests.iter().any(|test| test.starts_with(start)),
+    let is_there = |name: &str| match name.split_once('…') {
+        Some((start, end)) => {
+            tests.iter().any(|test| test.starts_with(start) && test.ends_with(end))
+        }
         None => tests.contains(name) || OPTIONS.contains(&name),
     };
     let missing = named.filter(|name| !is_there(name));

@@ -120,13 +120,6 @@ impl Names {
         Ok(addresses)
     }
 
-    /// How many names are known, and how many are being asked for.
-    pub fn counts(&self) -> (usize, usize) {
-        let places = self.lock();
-        let asked = places.values().filter(|place| matches!(place, Place::Asked(_))).count();
-        (places.len() - asked, asked)
-    }
-
     /// The names that are known, for how long each still is, and their addresses.
     pub fn known(&self, now: Instant) -> Vec<(String, Duration, Arc<[SocketAddr]>)> {
         let places = self.lock();

@@ -9,7 +9,7 @@ use std::time::SystemTime;
 use arc_swap::{ArcSwap, Guard};
 use config::{Global, Rule, StorageKind};
 use crossbeam_channel::Sender;
-use machine::{Keepalive, MachineHandle, Notifier, StreamOptions};
+use machine::{Keepalive, MachineHandle, Names, Notifier, StreamOptions};
 use router::{CancelKeys, ClientId, ClientKey, ClientLimit, Parameters, Scope, Statements};
 use wire::settings::Settings;
 use wire::startup::Replication;
@@ -39,7 +39,6 @@ use crate::watchdog::Watchdogs;
 use crate::watcher::Bell;
 use crate::web::Web;
 use crate::world::{InForce, Origin, World};
-use machine::Names;
 use machine::sync::shared::Semaphore;
 
 /// Keys are random: another client has the same one about never, and not so many times.

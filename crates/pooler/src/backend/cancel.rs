@@ -4,6 +4,7 @@
 use std::io::ErrorKind;
 use std::sync::Arc;
 
+use machine::sync::shared::Permit;
 use machine::{Deadline, Stream};
 use router::{ClientId, ClientKey, SlotKey};
 
@@ -12,7 +13,6 @@ use super::{Home, Target};
 use crate::id::Id;
 use crate::log::Who;
 use crate::shared::{KeyHolder, Shared};
-use machine::sync::shared::Permit;
 
 /// A client's CancelRequest: finds whose key it is and cancels that client's query, if a server is
 /// working for it now. Nothing is answered, whatever happens: that is the protocol.

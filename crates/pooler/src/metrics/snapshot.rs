@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use config::Quantile;
-use machine::{MachineHandle, MachineStats, OffloadStats};
+use machine::{MachineHandle, MachineStats, NamesCount, OffloadStats};
 use router::Counts;
 
 use super::ledger::{Books, Label, Mark, OTHER};
@@ -15,7 +15,6 @@ use crate::readings::{self, Counted, RouteReading, SeenTotals};
 use crate::reload::Done;
 use crate::shared::Shared;
 use crate::tally::{Times, Totals};
-use machine::NamesCount;
 
 /// What is counted, now.
 pub struct Snapshot {

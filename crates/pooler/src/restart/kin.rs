@@ -8,13 +8,13 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
+use machine::sync::shared::Semaphore;
 use machine::{Deadline, Notified, Notifier, Woken};
 use router::ClientKey;
 
 use super::frame::{Frame, LUGGAGE_BYTES_MAX};
 use super::line::{Letter, Outbox};
 use super::luggage::Luggage;
-use machine::sync::shared::Semaphore;
 
 /// Clients on their way at once: with the bound of their luggage a bound of memory.
 const ON_THE_WAY_MAX: usize = 32;

@@ -190,7 +190,7 @@ impl Outflow {
             if may_begin(header.tag) && core.conversation.settled() {
                 self.prepare(&header, core, own)?;
             }
-            if voice.logs_queries() {
+            if voice.logs_queries {
                 self.log(&header, voice);
             }
             let Self { passage, .. } = self;

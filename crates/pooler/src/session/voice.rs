@@ -160,11 +160,6 @@ impl Voice {
         self.shared.config().global.virtual_transaction
     }
 
-    /// Are the texts of queries logged (`log_query`)?
-    pub fn logs_queries(&self) -> bool {
-        self.logs_queries
-    }
-
     /// A message of the client that a server is to get, in Odyssey's words. Values are never shown.
     pub fn request(&self, message: u8, body: &[u8]) {
         match self.describe(message, body) {

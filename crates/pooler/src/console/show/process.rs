@@ -93,7 +93,7 @@ pub fn lists(call: &Call<'_>) -> Result<Reply, Stop> {
     let logins = (shared.clients.live() + consoles).saturating_sub(here);
     let idle: usize = routes.iter().map(|route| route.counts.idle).sum();
     let servers: usize = routes.iter().map(|route| route.counts.servers()).sum();
-    let (names, asked) = shared.names.counts();
+    let names = shared.names.count();
     let row = |name: &'static str, items: usize| -> Row { vec![name.into(), items.into()] };
     Ok(vec![
         row("databases", databases.len()),
@@ -105,10 +105,10 @@ pub fn lists(call: &Call<'_>) -> Result<Reply, Stop> {
         row("routing_clients", shared.logins.in_use()),
         row("free_servers", idle),
         row("used_servers", servers - idle),
-        row("dns_names", names),
+        row("dns_names", names.known),
         row("dns_zones", 0),
-        row("dns_queries", asked),
-        row("dns_pending", asked),
+        row("dns_queries", names.asked_now),
+        row("dns_pending", names.asked_now),
     ]
     .into())
 }
