@@ -302,8 +302,8 @@ fn settings_of_clients_that_are_inside_transactions_at_once() {
 }
 
 /// `pg_settings` says for ever that they were set, and from PostgreSQL 16 on nobody can reset them.
-/// Seen to fail there: a pooler that carries them along once it asks for everything that is set; the
-/// next client of that server is refused.
+/// Seen to fail there: a pooler that carries them along once it asks for everything that is set;
+/// the next client of that server is refused.
 #[test]
 fn settings_of_one_transaction_are_nobodys() {
     Play::new("settings of one transaction")
