@@ -537,3 +537,73 @@ fn a_reset_that_is_rolled_back_is_not_told() {
         )
         .as_direct();
 }
+
+/// Seen to fail: a pooler that believes with the tag of a SET that what was prepared, and not run,
+/// has been reset.
+#[test]
+fn a_reset_that_is_prepared_and_not_run_resets_nothing() {
+    let other = |wire: Wire| wire.extended("set local geqo = off", &[]).sync();
+    let bound = wire().parse("", "reset work_mem").bind("p", "", &[]);
+    Play::new("reset, not run")
+        .login('a', app().option("work_mem", "8MB"))
+        .lines("a: set work_mem = '5MB' => SET")
+        .step('a', other(wire().parse("", "reset all")), "1 1 2 n N C Z/I")
+        .lines("a: show work_mem => 5MB")
+        .step('a', other(bound), "1 2 1 2 n N C Z/I")
+        .lines("a: show work_mem => 5MB")
+        .as_direct();
+}
+
+/// Seen to fail: a pooler that forgets the RESET for the SET behind it, which is taken back.
+#[test]
+fn a_set_over_a_reset_is_taken_back() {
+    Play::new("reset, and set for a while")
+        .login('a', app().option("work_mem", "8MB"))
+        .lines(
+            "a: set work_mem = '5MB' => SET
+             a: begin; reset work_mem; savepoint s => BEGIN RESET SAVEPOINT /T
+             a: set work_mem = '6MB' => SET /T
+             a: rollback to s => ROLLBACK /T
+             a: show work_mem => 8MB /T
+             a: commit => COMMIT
+             a: show work_mem => 8MB",
+        )
+        .as_direct();
+}
+
+/// Seen to fail: a pooler that looks at a named statement when it is prepared, and not when it is
+/// run, where names are the client's own.
+#[test]
+fn a_reset_by_name_is_noticed_each_time_in_session_pooling() {
+    let run = || wire().run("s", &[]).sync();
+    Play::new("reset by name")
+        .setup(|_| Setup::session(5))
+        .login('a', app().option("TimeZone", "Europe/Paris").option("work_mem", "8MB"))
+        .step('a', wire().parse("s", "reset all").sync(), "1 Z/I")
+        .lines("a: set timezone = 'Asia/Tokyo' => SET")
+        .step('a', run(), "2 n C Z/I")
+        .lines("a: show timezone => Europe/Paris")
+        .lines("a: begin; set work_mem = '5MB' => BEGIN SET /T")
+        .step('a', run(), "2 n C Z/T")
+        .lines("a: show work_mem => 8MB /T")
+        .lines("a: execute s; set timezone = 'Asia/Tokyo' => RESET SET /T")
+        .step('a', wire().close_statement("s").parse("s", "select 1").sync(), "3 1 Z/T")
+        .step('a', run(), "2 T D C Z/T")
+        .lines("a: show timezone => Asia/Tokyo /T")
+        .as_direct_on(&[Stage::Roomy]);
+}
+
+/// Seen to fail: a pooler that prepares statements of its own in front of the client's BEGIN, in
+/// its transaction: that takes a snapshot.
+#[test]
+fn a_begin_behind_a_begin_may_say_how_isolated_it_is() {
+    Play::new("isolated a little later")
+        .lines(
+            "a: discard all => DISCARD ALL
+             a: begin => BEGIN /T
+             a: begin isolation level serializable => ~25001 BEGIN /T
+             a: show transaction_isolation => serializable /T
+             a: commit => COMMIT",
+        )
+        .as_direct();
+}

@@ -434,3 +434,62 @@ fn of_several_statements_the_one_that_failed_is_healed() {
     }
     pooler.stop_with(vec![client]);
 }
+
+/// Seen to fail: a pooler that leaves names in a text as they are because the transaction in front
+/// of it has failed.
+#[test]
+fn a_text_that_ends_a_failed_transaction_may_speak_of_statements_behind_that() {
+    let fails = "begin; select 1/0";
+    Play::new("rollback; execute")
+        .step('a', wire().parse("s", "select 'mine'").run("s", &[]).sync(), "1 2 T D C Z/I")
+        .step('a', wire().query(fails), "C E/22012 Z/E")
+        .step('a', wire().query("rollback; execute s"), "C T D C Z/I")
+        .step('a', wire().query(fails), "C E/22012 Z/E")
+        .step('a', wire().query("rollback; prepare s as select 1"), "C E/42P05 Z/I")
+        .step('a', wire().query(fails), "C E/22012 Z/E")
+        .step('a', wire().query("rollback").query("execute s"), "C Z/I T D C Z/I")
+        .step('a', wire().query("selec").query("rollback; execute s"), "E/42601 Z/I N C T D C Z/I")
+        .as_direct_on(&[Stage::One, Stage::Roomy]);
+}
+
+/// Seen to fail: a pooler that takes the unnamed statement for gone behind a query that was refused
+/// before PostgreSQL read it.
+#[test]
+fn the_unnamed_statement_outlives_a_query_in_no_encoding() {
+    Play::new("invalid query")
+        .step('a', wire().parse("", "select 'kept'").sync(), "1 Z/I")
+        .step('a', wire().message(b'Q', b"select '\xff'\0"), "E/22021 Z/I")
+        .step('a', wire().run("", &[]).sync(), "2 T D C Z/I")
+        .as_direct_on(&[Stage::One, Stage::Two, Stage::Roomy]);
+}
+
+/// Seen to fail: a pooler that takes away with one name of a text what the client has under another
+/// one, and uses behind it.
+#[test]
+fn a_deallocate_takes_one_of_two_names_of_a_text() {
+    let deallocate = |wire: Wire| wire.parse("", "deallocate s").run("", &[]);
+    Play::new("two names of a text")
+        .step('a', wire().parse("s", "select 1").parse("t", "select 1").sync(), "1 1 Z/I")
+        .step('a', deallocate(wire()).run("t", &[]).sync(), "1 2 n C 2 T D C Z/I")
+        .step('a', wire().run("s", &[]).sync(), "E/26000 Z/I")
+        .step('a', wire().parse("s", "select 1").sync(), "1 Z/I")
+        .step('a', deallocate(wire()).sync().run("t", &[]).sync(), "1 2 n C Z/I 2 T D C Z/I")
+        .as_direct_on(&[Stage::One, Stage::Two, Stage::Roomy]);
+}
+
+/// Seen to fail: a pooler that takes the name in a query for the one that the batch in front of it
+/// was about.
+#[test]
+fn an_error_is_not_about_what_the_query_behind_it_speaks_of() {
+    let wrong = || wire().run("b", &[]).parse("b", "select 'other'").sync();
+    Play::new("errors about one of two names")
+        .step('a', wire().parse("a", "select 1").parse("b", "select 1").sync(), "1 1 Z/I")
+        .step('a', wire().parse("s", "select 's'").sync(), "1 Z/I")
+        .step(
+            'a',
+            wrong().query("prepare s as select 1").query("prepare b as select 1"),
+            "2 T D C E/42P05 Z/I E/42P05 Z/I E/42P05 Z/I",
+        )
+        .step('a', wire().query("select 1; prepare b as select 1"), "T D C E/42P05 Z/I")
+        .as_direct_on(&[Stage::One, Stage::Roomy]);
+}

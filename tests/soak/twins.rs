@@ -3,6 +3,7 @@
 //! same, message by message. It does not know what is right: PostgreSQL says so.
 
 mod alphabet;
+mod shrink;
 
 use crate::support::message::Message;
 use crate::support::play::in_words;
@@ -11,7 +12,6 @@ use alphabet::{Ends, LONG_NAME, Script, Step};
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::io::{self, ErrorKind};
-use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -19,6 +19,8 @@ const CLIENTS: usize = 5;
 const STEPS: usize = 40;
 /// PostgreSQL has said all it will say, when nobody knows how much that is.
 const SILENCE: Duration = Duration::from_millis(60);
+/// For a server that others keep as long as they live.
+const LONG_PATIENCE: Duration = Duration::from_secs(180);
 /// How long clients are born; `POOLER_TEST_SPAN_S` says otherwise, for a night of it.
 const SPAN: Duration = Duration::from_secs(6);
 
@@ -52,6 +54,14 @@ impl Told {
         ours && self.hung_up && twin.hung_up && twin.messages.starts_with(before)
     }
 
+    /// It failed where its twin did not, and what its twin has closed or prepared there is still
+    /// there, or is not: from here on they are two.
+    fn parts_from(&self, twin: &Told) -> bool {
+        let count =
+            |told: &Told, word| told.messages.iter().filter(|m| m.starts_with(word)).count();
+        ["1 ", "3 "].iter().any(|word| count(self, word) != count(twin, word))
+    }
+
     fn is_as_good_as(&self, twin: &Told) -> bool {
         self == twin || self.fails_like(twin) || self.ends_like(twin)
     }
@@ -63,7 +73,8 @@ fn fails(own: &[String], twin: &[String]) -> bool {
     let failed = |told: &[String]| told.last().is_some_and(ends);
     let refused = |message: &String| message.starts_with("E ") && message.contains("\"C25P02\"");
     let first = own.iter().zip(twin).find(|(own, other)| own != other);
-    failed(own) && failed(twin) && first.is_some_and(|(own, _)| refused(own))
+    let flushed = !twin.iter().any(|message| message.starts_with("Z ")); // it will fail
+    failed(own) && (failed(twin) || flushed) && first.is_some_and(|(own, _)| refused(own))
 }
 
 /// Why a client's life through the pooler is not that of its twin.
@@ -83,6 +94,9 @@ fn tell(client: &mut Client, step: &Step) -> Told {
         match client.try_read() {
             Ok(Some(message)) => {
                 ready += usize::from(message.tag == b'Z');
+                if message.tag == b'E' && in_words(&message).contains("\"VFATAL\"") {
+                    client.socket.limit(PATIENCE); // the end is near
+                }
                 messages.push(message);
             }
             Err(error) if is_silence(&error) => break,
@@ -96,6 +110,7 @@ fn tell(client: &mut Client, step: &Step) -> Told {
 /// Reads as many messages as its twin was told, and the end if that was told it.
 fn tell_as(client: &mut Client, step: &Step, twin: &Told) -> Told {
     let _ = client.try_send(&step.wire);
+    client.socket.limit(LONG_PATIENCE);
     let (mut messages, mut hung_up) = (Vec::new(), false);
     let mut due = twin.messages.len() + usize::from(twin.hung_up);
     while due > 0 && !hung_up {
@@ -154,6 +169,9 @@ fn pooled(pooler: &Pooler, script: &Script, twin: &[Told]) -> Result<(), Differs
         if !told.is_as_good_as(twin) {
             return Err(Differs { step: number, told });
         }
+        if told.parts_from(twin) {
+            break;
+        }
         if told.hung_up {
             client = pooler.login(&login(script));
         }
@@ -162,9 +180,9 @@ fn pooled(pooler: &Pooler, script: &Script, twin: &[Told]) -> Result<(), Differs
     Ok(())
 }
 
-fn describe(seed: u64, script: &Script, twin: &[Told], differs: &Differs) -> String {
+fn describe(script: &Script, twin: &[Told], differs: &Differs) -> String {
     let Differs { step, told } = differs;
-    let mut text = format!("POOLER_TEST_SEED={seed}\n{:?}\n", script.options);
+    let mut text = format!("{:?}\n", script.options);
     for (number, said) in script.steps.iter().enumerate().take(step + 1) {
         let first = |message: &String| message.chars().take(1).collect::<String>();
         let told: Vec<String> = twin[number].messages.iter().map(first).collect();
@@ -187,34 +205,46 @@ fn describe(seed: u64, script: &Script, twin: &[Told], differs: &Differs) -> Str
 /// Some clients at once, over fewer servers.
 fn round(seed: u64, setup: &Setup) -> usize {
     let mut random = Seeded::from(seed);
-    let make = |number| Arc::new(Script::new(number, STEPS, &mut random));
-    let scripts: Vec<Arc<Script>> = (0..CLIENTS).map(make).collect();
-    prepare_tables();
-    let direct = scripts.iter().map(|script| {
-        let script = Arc::clone(script);
-        thread::spawn(move || directly(&script))
-    });
-    let direct: Vec<_> = direct.collect();
-    let twins: Vec<Vec<Told>> = direct.into_iter().map(|one| one.join().unwrap()).collect();
-    prepare_tables();
-    let pooler = Arc::new(setup.start());
-    let threads = scripts.iter().zip(twins).map(|(script, twin)| {
-        let (pooler, script) = (Arc::clone(&pooler), Arc::clone(script));
-        thread::spawn(move || match pooled(&pooler, &script, &twin) {
-            Ok(()) => None,
-            Err(differs) => Some(describe(seed, &script, &twin, &differs)),
-        })
-    });
-    let threads: Vec<_> = threads.collect();
-    let differences = threads.into_iter().filter_map(|one| one.join().unwrap());
-    let differences: Vec<String> = differences.collect();
-    assert!(differences.is_empty(), "{}", differences.join("\n\n"));
-    Arc::into_inner(pooler).expect("all threads are joined").stop();
+    let make = |number| Script::new(number, STEPS, &mut random);
+    let scripts: Vec<Script> = (0..CLIENTS).map(make).collect();
+    if let Some(differs) = play(setup, &scripts) {
+        eprintln!("POOLER_TEST_SEED={seed}\n{differs}\nand with as little as makes a difference:");
+        panic!("{}", shrink::shrink(setup, scripts).unwrap_or_default());
+    }
     CLIENTS * STEPS
+}
+
+/// Each of them by itself, and then all through the pooler: what somebody was told otherwise.
+fn play(setup: &Setup, scripts: &[Script]) -> Option<String> {
+    prepare_tables();
+    let twins: Vec<Vec<Told>> = thread::scope(|scope| {
+        let direct = scripts.iter().map(|script| scope.spawn(|| directly(script)));
+        let direct: Vec<_> = direct.collect();
+        direct.into_iter().map(|one| one.join().unwrap()).collect()
+    });
+    prepare_tables();
+    let pooler = setup.start();
+    let differences: Vec<String> = thread::scope(|scope| {
+        let pooler = &pooler;
+        let pairs = scripts.iter().zip(&twins);
+        let threads = pairs.map(|(script, twin)| scope.spawn(move || pooled(pooler, script, twin)));
+        let threads: Vec<_> = threads.collect();
+        let ends = threads.into_iter().map(|one| one.join().unwrap());
+        let told = ends.zip(scripts).zip(&twins);
+        let differs = told.filter_map(|((end, script), twin)| Some((end.err()?, script, twin)));
+        differs.map(|(differs, script, twin)| describe(script, twin, &differs)).collect()
+    });
+    if !differences.is_empty() {
+        return Some(differences.join("\n\n"));
+    }
+    pooler.stop();
+    None
 }
 
 fn prepare_tables() {
     let mut admin = Postgres::shared().admin();
+    let left = "select pg_terminate_backend(pid) from pg_stat_activity where usename = 'twin'";
+    assert_eq!(admin.query(left).error(), None);
     for number in 0..CLIENTS {
         let made = format!(
             "drop table if exists twin_{number};

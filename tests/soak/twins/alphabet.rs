@@ -164,6 +164,7 @@ pub enum Ends {
     Silence,
 }
 
+#[derive(Clone)]
 pub struct Step {
     pub text: String,
     pub wire: Wire,
@@ -171,6 +172,7 @@ pub struct Step {
 }
 
 /// A client's life.
+#[derive(Clone)]
 pub struct Script {
     pub options: Vec<(&'static str, &'static str)>,
     pub steps: Vec<Step>,

@@ -1,5 +1,5 @@
 //! A text that was changed on its way: where, so that a place the server speaks of can be told as
-//! one in the client's text, and which statements it executes. It does not read SQL.
+//! one in the client's text, and of which statements it speaks. It does not read SQL.
 
 use std::ops::Range;
 
@@ -9,8 +9,8 @@ pub struct Changed {
     edits: Vec<Edit>,
     /// The server's text, in characters.
     length: usize,
-    /// Statements by SQL that were executed, by their number in the text.
-    executed: Vec<(usize, Box<[u8]>)>,
+    /// Of which prepared statement its statements speak, by their number in the text.
+    spoken: Vec<(usize, Box<[u8]>)>,
     /// Statements of the text that are done.
     completed: usize,
 }
@@ -46,9 +46,9 @@ impl Changed {
         changed
     }
 
-    /// Its statement of this number executes that one.
-    pub fn executes(&mut self, number: usize, name: &[u8]) {
-        self.executed.push((number, name.into()));
+    /// Its statement of this number speaks of that prepared one.
+    pub fn speaks(&mut self, number: usize, name: &[u8]) {
+        self.spoken.push((number, name.into()));
     }
 
     /// One more of its statements is done.
@@ -56,10 +56,10 @@ impl Changed {
         self.completed += 1;
     }
 
-    /// The name of what it executes just now.
-    pub fn executing(&self) -> Option<&[u8]> {
+    /// The name of what it speaks of just now.
+    pub fn speaking(&self) -> Option<&[u8]> {
         let now = |(number, _): &&(usize, Box<[u8]>)| *number == self.completed;
-        self.executed.iter().find(now).map(|(_, name)| &**name)
+        self.spoken.iter().find(now).map(|(_, name)| &**name)
     }
 
     /// A place in the server's text, the first being 1, as one in the client's. One that is not in

@@ -201,6 +201,11 @@ impl Holdings {
         }
     }
 
+    /// Are texts of its client in UTF-8?
+    pub fn speaks_utf8(&self) -> bool {
+        self.reported.iter().any(|(name, is)| name == "client_encoding" && is == "UTF8")
+    }
+
     /// Does it report of this parameter what it did when it was opened?
     pub fn reports_base(&self, name: &[u8]) -> bool {
         let value = |reported: &Parameters| {
@@ -332,6 +337,11 @@ impl Holdings {
     /// and the client's name of it, or of another.
     pub fn foresee_deallocate(&mut self, shared: Option<(Box<[u8]>, Interned)>) {
         self.leaving.push_back(shared);
+    }
+
+    /// May a DEALLOCATE under way take this statement away?
+    pub fn is_leaving(&self, statement: &Interned) -> bool {
+        self.leaving.iter().flatten().any(|(_, one)| one == statement)
     }
 
     /// A DEALLOCATE is done: of this name of a shared statement, if it was one and its client does

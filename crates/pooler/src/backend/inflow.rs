@@ -6,7 +6,6 @@ use std::ops::Range;
 
 use machine::{Progress, Stream};
 use router::Interned;
-use wire::backend::TransactionStatus;
 use wire::conversation::{Heard, Noted, Owner, Purpose};
 use wire::frame::{self, HEADER_BYTES, Header, Side};
 use wire::settings::SETTINGS_BYTES_MAX;
@@ -228,9 +227,7 @@ impl Inflow {
                 ear.hear(Event::Error(confessed(core, body)?, passes));
                 core.holdings.touched.undo();
                 if body.windows(STALE_PLAN.len()).any(|field| field == STALE_PLAN) {
-                    let query = core.holdings.query_changed.as_ref();
-                    let name = query.and_then(|query| query.executing());
-                    ear.hear(Event::Stale(name.or_else(|| core.holdings.spoken())));
+                    ear.hear(Event::Stale(spoken(core)));
                 }
                 self.restore_name(core, ear);
                 return Ok(passes);
@@ -310,9 +307,16 @@ impl Inflow {
         let number = digits.fold((0u64, 0), |(number, count), digit| {
             (number.wrapping_mul(10).wrapping_add(u64::from(digit - b'0')), count + 1)
         });
-        let Some(name) = ear.name_of(number.0, core.holdings.spoken()) else { return };
+        let Some(name) = ear.name_of(number.0, spoken(core)) else { return };
         self.passage.amend(at, SHARED.len() + number.1, name);
     }
+}
+
+/// Of which statement that speaks which is answered now, as far as that was noted.
+fn spoken(core: &Core) -> Option<&[u8]> {
+    let query = core.holdings.query_changed.as_ref();
+    let query = query.filter(|_| core.conversation.outstanding() == 1);
+    query.and_then(|query| query.speaking()).or_else(|| core.holdings.spoken())
 }
 
 /// Where the place stands in an error or a notice, and which it is.
@@ -360,7 +364,7 @@ fn ready(core: &mut Core, body: &[u8], ear: &mut dyn Ear) -> Result<bool, Nonsen
             core.holdings.answered();
         }
     }
-    if status == TransactionStatus::Idle {
+    if core.conversation.quiescent().is_some() {
         core.holdings.touched.settle();
     }
     if passes {

@@ -12,9 +12,7 @@ pub struct Touched {
     all: bool,
     /// Command tags of statements whose names are known are still to come.
     foreseen: u32,
-    /// A command tag came that says that something was set or reset.
-    confirmed: bool,
-    /// Something was rolled back: what was reset may not have been.
+    /// Something was rolled back, or was not done after all: what was reset may not have been.
     undone: bool,
 }
 
@@ -25,6 +23,8 @@ pub enum Reset {
     No,
     /// To what the session began with.
     Yes,
+    /// The same, and it was set since.
+    Over,
     /// The same, and its client's own beginning was set over it since.
     Mended,
     /// It has changed, and nobody is known to have set it: a function did, or the server's own
@@ -53,6 +53,10 @@ impl Touched {
             return;
         }
         match self.names.iter_mut().find(|(known, _)| **known == *name) {
+            Some((_, last @ (Reset::Yes | Reset::Mended))) if reset == Reset::No => {
+                *last = Reset::Over;
+            }
+            Some((_, Reset::Over)) if reset == Reset::No => {}
             Some((_, last)) => *last = reset,
             None => self.names.push((name.into(), reset)),
         }
@@ -85,21 +89,22 @@ impl Touched {
     /// Something was rolled back, or may be.
     pub fn undo(&mut self) {
         self.undone = true;
-        for (_, reset) in self.names.iter_mut().filter(|(_, reset)| *reset == Reset::Mended) {
-            *reset = Reset::Yes;
+        for (_, reset) in &mut self.names {
+            if matches!(reset, Reset::Mended | Reset::Over) {
+                *reset = Reset::Yes;
+            }
         }
     }
 
-    /// What was to be reset was reset, for sure.
+    /// What was to be reset was reset, for sure: all that was foreseen has come to pass.
     pub fn is_certain(&self) -> bool {
-        self.confirmed && !self.undone
+        self.foreseen == 0 && !self.undone
     }
 
     /// What was asked and not answered is to be asked again.
     pub fn ask_again(&mut self, asked: Touched) {
         self.all |= asked.all;
         self.undone |= asked.undone;
-        self.confirmed |= asked.confirmed;
         for (name, reset) in asked.names {
             if !self.names.iter().any(|(known, _)| *known == name) {
                 self.touch(&name, reset);
@@ -109,7 +114,6 @@ impl Touched {
 
     /// A command tag SET or RESET came.
     pub fn completed(&mut self) {
-        self.confirmed = true;
         match self.foreseen.checked_sub(1) {
             Some(fewer) => self.foreseen = fewer,
             None => self.all = true,
@@ -178,11 +182,12 @@ impl Touched {
         *self = Self::default();
     }
 
-    /// At the end of a transaction: tags that have not come will not come.
+    /// At the end of all that was asked for: tags that have not come will not come.
     pub fn settle(&mut self) {
-        self.foreseen = 0;
+        if std::mem::take(&mut self.foreseen) > 0 {
+            self.undo();
+        }
         self.undone &= self.any();
-        self.confirmed &= self.any();
     }
 }
 

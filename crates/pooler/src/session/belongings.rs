@@ -180,7 +180,12 @@ impl Belongings {
 
     /// May its unnamed statement change settings?
     pub fn unnamed_is_remarkable(&self) -> bool {
-        self.unnamed.is_remarkable
+        self.unnamed.exists && self.unnamed.is_remarkable
+    }
+
+    /// May one of its statements that are known?
+    pub fn has_remarkable(&self) -> bool {
+        !self.names.is_empty() || self.unnamed_is_remarkable()
     }
 
     /// Its unnamed statement, which something else replaces that may be skipped.
@@ -219,6 +224,9 @@ impl Belongings {
         (self.pinned, self.overloaded) = (None, false);
         self.by_sql = Vec::new();
         self.sets_by_sql = false;
+        if !self.manner.shares_statements {
+            self.names.clear(); // they were that server's
+        }
     }
 
     /// It speaks of its statement `name`; of which one it spoke before, if of another. Behind
@@ -313,8 +321,8 @@ impl Belongings {
     /// DISCARD ALL; what is `pending` comes behind it. The unnamed statement stays, in PostgreSQL,
     /// too.
     pub fn discarded(&mut self, pending: Vec<(Box<[u8]>, Interned)>) {
-        self.deallocated(pending);
         self.unpin();
+        self.deallocated(pending);
         self.wanted = Arc::clone(&self.startup);
     }
 

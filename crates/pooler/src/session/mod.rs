@@ -22,6 +22,7 @@ mod spoken;
 mod stop;
 mod translate;
 mod unnamed;
+mod unshared;
 mod virtually;
 mod voice;
 

@@ -4,8 +4,12 @@
 
 use wire::scan::{self, Head, contains};
 
-use super::translate::Translation;
+use super::translate::{Translation, statement_text};
 use crate::backend::{Reset, Suspicion};
+
+/// Bytes of statements that are read for one text that executes them, as often as it does; the
+/// server is asked what the others did.
+const EXECUTED_BYTES_MAX: usize = 1 << 20;
 
 impl Translation<'_> {
     /// A text too long to be looked at.
@@ -20,6 +24,31 @@ impl Translation<'_> {
         if self.is_watchful() {
             self.core.holdings.suspicion.removal(text);
         }
+        let mut barrier = false;
+        let mut executed_bytes = 0;
+        for statement in scan::statements(text) {
+            barrier |= self.remark_statement(&statement.head, statement.text);
+            let Head::Execute { name } = &statement.head else { continue };
+            let known = self.own.names.get(&name.folded).filter(|_| !name.folded.is_empty());
+            let Some(executed) = known.cloned() else { continue };
+            executed_bytes += statement_text(&executed).len();
+            barrier |= match executed_bytes <= EXECUTED_BYTES_MAX {
+                true => self.remark_executed(statement_text(&executed)),
+                false => {
+                    self.unseen();
+                    true
+                }
+            };
+        }
+        barrier
+    }
+
+    /// What a text may do that another one executes; that it executes one itself is not looked at.
+    fn remark_executed(&mut self, text: &[u8]) -> bool {
+        if !scan::is_remarkable(text) {
+            return false;
+        }
+        self.core.holdings.suspicion.text(text);
         let mut barrier = false;
         for statement in scan::statements(text) {
             barrier |= self.remark_statement(&statement.head, statement.text);

@@ -11,7 +11,7 @@ use wire::conversation::Purpose;
 use wire::frame::HEADER_BYTES;
 use wire::scan::{self, Head, Name};
 
-use super::translate::{FRONT_MAX, RESERVED, Translation, statement_query, statement_text};
+use super::translate::{FRONT_MAX, RESERVED, Translation, statement_query};
 use crate::backend::{ALIEN, Changed};
 use crate::nonsense::Nonsense;
 
@@ -90,9 +90,6 @@ impl Translation<'_> {
         purpose: Purpose,
     ) -> Result<Edits, Nonsense> {
         let mut edits = Edits::with_capacity(names.len());
-        if self.core.conversation.status() == TransactionStatus::Failed {
-            return Ok(edits); // a failed transaction says so, whatever the name
-        }
         let mut met = Met::default();
         for spoken in names {
             let new = self.name_at_server(spoken, &mut met, purpose)?;
@@ -108,11 +105,10 @@ impl Translation<'_> {
         edits: &Edits,
         names: &[Spoken<'_>],
     ) -> Option<Box<Changed>> {
-        let reported = &self.core.holdings.reported;
-        let wide = reported.iter().any(|(name, is)| name == "client_encoding" && is == "UTF8");
+        let wide = self.core.holdings.speaks_utf8();
         let mut changed = (!edits.is_empty()).then(|| Changed::new(text, edits, wide))?;
-        for Spoken { name, number, .. } in names.iter().filter(|one| one.verb == Verb::Execute) {
-            changed.executes(*number, &name.folded);
+        for Spoken { name, number, .. } in names {
+            changed.speaks(*number, &name.folded);
         }
         Some(Box::new(changed))
     }
@@ -154,6 +150,9 @@ impl Translation<'_> {
             return Ok(Some([b"\"", ALIEN, name, b"\""].concat()));
         }
         let known = self.own.names.get(name).filter(|_| self.own.manner.shares_statements);
+        // In a failed transaction nothing is prepared; but the text may end it.
+        let failed = self.core.conversation.status() == TransactionStatus::Failed;
+        let known = known.filter(|known| !failed || self.core.holdings.prepared.has(known));
         let found = match known.is_some_and(|known| met.takes(name, known)) {
             true => self.ensure(name, purpose)?,
             false => None,
@@ -164,11 +163,11 @@ impl Translation<'_> {
             self.core.holdings.foresee_deallocate(shared);
         }
         let Some(statement) = found else { return Ok(None) };
-        self.own.speak_in_text(name);
+        if purpose == Purpose::Statement {
+            self.own.speak_in_text(name); // a query is known by its own text
+        }
         if deallocates {
             met.gone.push(significant_name(name).into());
-        } else if scan::is_remarkable(statement_text(&statement)) {
-            self.own.decides |= self.remark(statement_text(&statement));
         }
         Ok(Some(statement.name().to_vec()))
     }
@@ -185,9 +184,16 @@ impl Translation<'_> {
 
     /// Must answers come first, before it is known what one of these names means?
     pub(super) fn awaits_any(&mut self, names: &[Spoken<'_>]) -> bool {
-        names.iter().map(|spoken| &*spoken.name.folded).any(|name| {
-            !name.is_empty() && self.awaits(name, false) // an empty one is written with escapes
-        })
+        let written = |name: &&[u8]| !name.is_empty(); // an empty one is written with escapes
+        let mut names = names.iter().map(|spoken| &*spoken.name.folded).filter(written);
+        names.any(|name| self.awaits(name, false) || self.awaits_status(name))
+    }
+
+    /// Can the server be given this statement? Not in a failed transaction, and whether it comes to
+    /// be in one is not known yet.
+    fn awaits_status(&self, name: &[u8]) -> bool {
+        let lacks = |known| !self.core.holdings.prepared.has(known);
+        self.core.conversation.status_may_change() && self.own.names.get(name).is_some_and(lacks)
     }
 
     /// Is there room for all that a text with these names may need in front? Nothing has changed

@@ -105,17 +105,22 @@ impl Translation<'_> {
     }
 
     /// The body of the message ahead, if it is here as a whole.
-    fn body(&mut self, header: &Header) -> Option<&[u8]> {
+    pub(super) fn body(&mut self, header: &Header) -> Option<&[u8]> {
         self.passage.ahead().get(HEADER_BYTES..header.frame_bytes())
     }
 
     /// Lets the message ahead pass, now of `bytes`, if the conversation does.
-    fn send(&mut self, header: &Header, bytes: usize) -> Result<Step, Nonsense> {
+    pub(super) fn send(&mut self, header: &Header, bytes: usize) -> Result<Step, Nonsense> {
         self.send_as(header.tag, bytes)
     }
 
     /// As `send`; when it is done, or not, `op` is.
-    fn send_noted(&mut self, message: u8, bytes: usize, op: Op) -> Result<Step, Nonsense> {
+    pub(super) fn send_noted(
+        &mut self,
+        message: u8,
+        bytes: usize,
+        op: Op,
+    ) -> Result<Step, Nonsense> {
         let sent = self.core.conversation.sent_noted(message, Owner::Client)?;
         if sent == Sent::Forward {
             self.core.holdings.note(op);
@@ -136,15 +141,15 @@ impl Translation<'_> {
     // Simple queries.
 
     fn query(&mut self, header: &Header) -> Result<Step, Nonsense> {
-        self.drop_unnamed()?;
         let mut barrier = false;
         let mut bytes = header.frame_bytes();
+        if self.body(header).is_none() && bytes <= SEEN_BYTES_MAX {
+            self.passage.want(bytes);
+            return Ok(Step::Wait);
+        }
+        self.drop_unnamed(header)?;
         let watchful = self.is_watchful();
         match self.body(header) {
-            None if bytes <= SEEN_BYTES_MAX => {
-                self.passage.want(bytes);
-                return Ok(Step::Wait);
-            }
             None => {
                 // What it begins with is known, the rest is to be asked about.
                 self.unseen();
@@ -209,8 +214,9 @@ impl Translation<'_> {
         if !watchful && !scan::is_remarkable(text) && name.is_empty() {
             // By far the most frequent: no copy but the one that is kept.
             let op = replaced(own, core);
-            if own.manner.shares_statements {
-                core.holdings.unnamed = Some(own.keep_unnamed(Some(behind), false));
+            match own.manner.shares_statements {
+                true => core.holdings.unnamed = Some(own.keep_unnamed(Some(behind), false)),
+                false => own.drop_unnamed(),
             }
             return self.send_noted(tag::PARSE, bytes, op);
         }
@@ -240,9 +246,6 @@ impl Translation<'_> {
             if !self.has_room_for(&names) || self.awaits_any(&names) {
                 return Ok(Step::Wait);
             }
-            let doubts = self.own.doubts_names;
-            self.own.decides |= self.remark(text);
-            self.own.doubts_names = doubts; // it takes nothing away before it is bound
             edits = self.renamed(&names, Purpose::Statement)?;
             changed = self.changed(text, &edits, &names);
         }
@@ -257,11 +260,7 @@ impl Translation<'_> {
         }
         match self.own.manner.shares_statements {
             true => self.parse_named(name, behind),
-            false => {
-                self.core.holdings.suspicion.add(Suspicion::STATEMENT);
-                self.core.holdings.equipped &= !name.starts_with(RESERVED);
-                self.send(header, bytes)
-            }
+            false => self.parse_unshared(header, name, behind),
         }
     }
 
@@ -314,7 +313,7 @@ impl Translation<'_> {
     }
 
     fn bind(&mut self, header: &Header) -> Result<Step, Nonsense> {
-        if !self.own.manner.shares_statements {
+        if !(self.own.manner.shares_statements || self.own.has_remarkable() || self.is_watchful()) {
             return self.send(header, header.frame_bytes());
         }
         let body = &self.passage.ahead()[HEADER_BYTES..];
@@ -340,7 +339,13 @@ impl Translation<'_> {
             self.remark_values(header);
         }
         let gives_null = remarkable && self.gives_null(header);
-        let bytes = self.refer(header, portal_bytes + 1, &name, remarkable)?;
+        let bytes = match self.own.manner.shares_statements {
+            true => self.refer(header, portal_bytes + 1, &name, remarkable)?,
+            false => {
+                self.remark_unshared(&name);
+                header.frame_bytes()
+            }
+        };
         if gives_null {
             self.core.holdings.touched.doubt();
             self.own.decides |= self.own.has_startup();
@@ -390,7 +395,7 @@ impl Translation<'_> {
             // Without sharing a client may close what is ours.
             let ours = body.get(1..).is_some_and(|name| name.starts_with(RESERVED));
             self.core.holdings.equipped &= !(is_statement && ours);
-            return self.send(header, bytes);
+            return self.send(header, bytes); // a name that is remembered too long is no harm
         }
         let name = text_at(body, 1)?.to_vec();
         let closes_unnamed = name.is_empty() && header.tag == tag::CLOSE;

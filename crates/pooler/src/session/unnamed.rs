@@ -4,6 +4,7 @@
 use router::significant_name;
 use wire::conversation::Purpose;
 use wire::encode;
+use wire::frame::Header;
 use wire::frontend::Target;
 use wire::tag::frontend as tag;
 
@@ -55,12 +56,14 @@ impl Translation<'_> {
         if hangs && conversation.status_may_change() {
             return true; // the batch ahead is skipped as a whole: what that one does is certain
         }
-        let lacks = || statement.is_some_and(|one| !holdings.prepared.has(one));
+        let may_lack = |one| !holdings.prepared.has(one) || holdings.is_leaving(one);
+        let lacks = || statement.is_some_and(may_lack);
         if !(self.own.doubts_names && conversation.is_open() && (decides || lacks())) {
             return false;
         }
         // A DISCARD ALL in front of it, in its own batch: what is prepared again behind that is
-        // there, though it should not. The server tells, if it is made to.
+        // there, though it should not. Or a DEALLOCATE, of what goes by another name, too. The
+        // server tells, if it is made to.
         if !std::mem::replace(&mut self.own.flushed, true) {
             let mut message = Vec::new();
             encode::flush(&mut message);
@@ -71,10 +74,13 @@ impl Translation<'_> {
 
     /// A simple query drops the unnamed statement, unless a batch in front of it that is not ended
     /// fails: then it is skipped. A Close has the same fate, and it is told.
-    pub(super) fn drop_unnamed(&mut self) -> Result<(), Nonsense> {
+    pub(super) fn drop_unnamed(&mut self, header: &Header) -> Result<(), Nonsense> {
+        let exists = self.own.unnamed().is_some();
+        if exists && !self.is_in_encoding(header) {
+            return Ok(());
+        }
         let conversation = &self.core.conversation;
-        if conversation.is_open() && conversation.outstanding() > 0 && self.own.unnamed().is_some()
-        {
+        if exists && conversation.is_open() && conversation.outstanding() > 0 {
             let mut front = Vec::new();
             encode::close(&mut front, Target::Statement, "");
             let op = replaced(self.own, self.core);
@@ -84,6 +90,14 @@ impl Translation<'_> {
         let holdings = &mut self.core.holdings;
         (holdings.unnamed, holdings.unnamed_changed) = (None, None);
         Ok(())
+    }
+
+    /// Is the text ahead in its encoding, as far as it is here? The server refuses another one before
+    /// it drops anything.
+    fn is_in_encoding(&mut self, header: &Header) -> bool {
+        let wide = self.core.holdings.speaks_utf8();
+        let text = self.body(header).unwrap_or_default();
+        !wide || std::str::from_utf8(text).is_ok()
     }
 }
 
