@@ -7,6 +7,7 @@ use crate::support::client::Address;
 use crate::support::process::{self, free_port};
 use crate::support::{Client, Login, PATIENCE, Pooler, Postgres, Setup, until};
 use rustix::process::Signal;
+use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Duration;
@@ -150,6 +151,28 @@ fn listeners_come_and_go_and_drop_nobody() {
     assert!(!listens(second) && Client::try_connect(&pooler.socket_address()).is_ok());
     assert_eq!(busy.until_ready().rows()[0][1].as_deref(), Some("done"));
     pooler.stop_with(vec![busy, through_first]);
+}
+
+/// Seen to fail: a new socket that is bound while the old one has the port for itself.
+#[test]
+fn a_listener_goes_from_one_address_to_all_and_back() {
+    let setup = Setup::transaction(1);
+    let pooler = setup.start();
+    let port = free_port();
+    let [one, all] = ["127.0.0.1", "*"].map(|host| {
+        let section = format!("listen {{ host \"{host}\" port {port} }}");
+        (setup.clone().global(&section), format!("listen {host}:{port}"))
+    });
+    let elsewhere = || TcpStream::connect(("127.0.0.2", port)).is_ok();
+    applied(&pooler, &one.0, &[&format!("{} was added", one.1)]);
+    for (from, to, everywhere) in [(&one, &all, true), (&all, &one, false)] {
+        let lines = [format!("{} was deleted", from.1), format!("{} was added", to.1)];
+        applied(&pooler, &to.0, &[&lines[0], &lines[1]]);
+        assert_eq!((listens(port), elsewhere()), (true, everywhere));
+    }
+    // Nobody else may have the port.
+    assert!(TcpListener::bind(("127.0.0.1", port)).is_err());
+    pooler.stop();
 }
 
 #[test]

@@ -362,6 +362,55 @@ fn an_unnamed_execute_finds_its_statement_at_another_server() {
         .as_direct();
 }
 
+/// What a name in a named statement means, it means when that runs. Seen to fail: a pooler that
+/// prepares the client's own words, in which no server knows a name.
+#[test]
+fn a_named_execute_finds_its_statement_wherever_it_runs() {
+    let run = |name| wire().run(name, &[]).sync();
+    Play::new("named EXECUTE")
+        .step('a', wire().parse("x", "select $1::int, 'x'").sync(), "1 Z/I")
+        .step('a', wire().parse("s", "execute x(1)").sync(), "1 Z/I")
+        .step('a', run("s"), "2 T D C Z/I")
+        .step('b', wire().parse("x", "select 'another'").parse("s", "execute x").sync(), "1 1 Z/I")
+        .step('b', run("s"), "2 T D C Z/I")
+        .step('a', wire().describe_statement("s").sync(), "t T Z/I")
+        .step('a', run("s").raw(&run("s").0), "2 T D C Z/I 2 T D C Z/I")
+        .step('a', wire().bind("", "s", &["1"]).execute("", 0).sync(), "E/08P01 Z/I")
+        .lines("a: begin => BEGIN /T")
+        .step('a', run("s"), "2 T D C Z/T")
+        .lines("a: commit => COMMIT")
+        // Closed, and of another meaning behind that.
+        .step('a', wire().close_statement("x").sync(), "3 Z/I")
+        .step('a', wire().bind("", "s", &[]).execute("", 0).sync(), "2 E/26000 Z/I")
+        .step('a', wire().parse("x", "select $1::int + 1").sync(), "1 Z/I")
+        .step('a', wire().bind("", "s", &[]).execute("", 0).sync(), "2 D C Z/I")
+        .step('a', wire().parse("y", "select 2").parse("t", "execute y").sync(), "1 1 Z/I")
+        .step('a', run("t"), "2 T D C Z/I")
+        .step('a', wire().parse("d", "deallocate y").sync(), "1 Z/I")
+        .step('a', wire().bind("", "d", &[]).execute("", 0).sync(), "2 C Z/I")
+        .step('a', wire().bind("", "t", &[]).execute("", 0).sync(), "2 E/26000 Z/I")
+        .step('b', run("s"), "2 T D C Z/I")
+        .as_direct_on(&[Stage::One, Stage::Two, Stage::Roomy]);
+}
+
+/// Names that begin as ours do are no way to another client's statement. Seen to fail: with names
+/// in named statements left as they are.
+#[test]
+fn a_named_execute_finds_no_statement_of_another_client() {
+    let mut play = Play::new("reserved names")
+        .step('b', wire().parse("secret", "select 'secret'").sync(), "1 Z/I")
+        .step('b', wire().run("secret", &[]).sync(), "2 T D C Z/I");
+    for number in 1..6 {
+        let (name, text) = (format!("s{number}"), format!("execute odyssey_pstmt_{number}"));
+        play = play.step('a', wire().parse(&name, &text).sync(), "1 Z/I").step(
+            'a',
+            wire().bind("", &name, &[]).execute("", 0).sync(),
+            "2 E/26000 Z/I",
+        );
+    }
+    play.as_direct();
+}
+
 /// Where an error is, it is in the client's text. Seen to fail: a pooler that hands on where it is
 /// in its own.
 #[test]

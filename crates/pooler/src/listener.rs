@@ -176,25 +176,39 @@ impl Listeners {
         let config = &world.config;
         let mut prepared =
             Prepared { sections: Vec::new(), complaints: Vec::new(), is_failure: false };
-        let mut taken = vec![false; self.sections.len()];
-        for (listen, tls) in config.listens.iter().zip(&world.contexts.servers) {
-            let place = Place::of(listen, &config.global);
-            let free = |at: &usize| !taken[*at] && self.sections[*at].place == place;
-            let known = (0..taken.len()).find(free);
-            if let Some(at) = known {
-                taken[at] = true;
-            }
+        let places = config.listens.iter().map(|listen| Place::of(listen, &config.global));
+        let (known, leaving) = self.counterparts(places.clone());
+        let sections = config.listens.iter().zip(&world.contexts.servers);
+        for (((listen, tls), place), known) in sections.zip(places).zip(known) {
             let options = options(listen, &config.global);
             let missing = known.is_none_or(|at| self.sections[at].sockets.is_empty());
             let mut bound = Vec::new();
             if missing {
-                bound = self.bind(&place, &options, &mut prepared.complaints);
+                bound = self.bind(&place, &options, &leaving, &mut prepared.complaints);
                 prepared.is_failure |= known.is_none() && bound.is_empty();
             }
             let listen = Arc::new(Door { listen: listen.clone(), tls: tls.clone() });
             prepared.sections.push(Coming { place, listen, options, known, bound });
         }
         prepared
+    }
+
+    /// Which section each of these places has now, and the sockets of those that no place has.
+    fn counterparts(
+        &self,
+        places: impl Iterator<Item = Place>,
+    ) -> (Vec<Option<usize>>, Vec<Rc<Listener>>) {
+        let mut taken = vec![false; self.sections.len()];
+        let mut counterpart = |place: Place| {
+            let free = |at: &usize| !taken[*at] && self.sections[*at].place == place;
+            let at = (0..taken.len()).find(free)?;
+            taken[at] = true;
+            Some(at)
+        };
+        let known = places.map(&mut counterpart).collect();
+        let leaving = self.sections.iter().zip(&taken).filter(|(_, taken)| !**taken);
+        let sockets = leaving.flat_map(|(section, _)| &section.sockets);
+        (known, sockets.map(|socket| Rc::clone(&socket.listener)).collect())
     }
 
     /// Lets in who comes to the new sections, gives the others what they say now, and closes those
@@ -268,6 +282,7 @@ impl Listeners {
         &self,
         place: &Place,
         options: &ListenOptions,
+        leaving: &[Rc<Listener>],
         complaints: &mut Vec<String>,
     ) -> Vec<Listener> {
         let addresses = place.addresses().unwrap_or_else(|error| {
@@ -277,7 +292,7 @@ impl Listeners {
         });
         let mut bound = Vec::new();
         for address in addresses {
-            let bind = || Listener::bind(&address, options);
+            let bind = || bind_beside(&address, options, leaving);
             match self.inherited_at(&address, options).unwrap_or_else(bind) {
                 Ok(listener) => bound.push(listener),
                 Err(error) => complaints.push(format!("bind to {address} failed: {error}")),
@@ -343,6 +358,33 @@ fn options(listen: &Listen, global: &Global) -> ListenOptions {
         unix_mode: global.unix_socket_mode.map(|mode| mode.0),
         stream: stream_options(global, &config::Keepalive::default()),
     }
+}
+
+/// A socket there, beside those of the same port that are about to close: `*` and an address of
+/// ours have none in common else.
+fn bind_beside(
+    address: &Address,
+    options: &ListenOptions,
+    leaving: &[Rc<Listener>],
+) -> Result<Listener, machine::Error> {
+    let port = |address: &Address| match address {
+        Address::Tcp(tcp) => Some(tcp.port()),
+        Address::Unix(_) => None,
+    };
+    let is_beside =
+        |one: &&Rc<Listener>| port(address).is_some() && port(&one.local()) == port(address);
+    let beside: Vec<_> = leaving.iter().filter(is_beside).collect();
+    if beside.is_empty() {
+        return Listener::bind(address, options);
+    }
+    beside.iter().try_for_each(|one| one.share(true))?;
+    let sharing = ListenOptions { reuseport: true, ..options.clone() };
+    let bound = Listener::bind(address, &sharing);
+    // Who is bound is bound: no stranger is to join us.
+    beside.iter().try_for_each(|one| one.share(options.reuseport))?;
+    let bound = bound?;
+    bound.share(options.reuseport)?;
+    Ok(bound)
 }
 
 struct Acceptor {

@@ -246,6 +246,19 @@ impl Listener {
         Ok(())
     }
 
+    /// As [`ListenOptions::reuseport`], from now on: two sockets that both say so while the second
+    /// is bound may have one port, each at addresses of its own or at the same.
+    ///
+    /// # Errors
+    /// `Io`.
+    pub fn share(&self, reuseport: bool) -> Result<(), Error> {
+        if let Address::Tcp(_) = &self.local {
+            let (fd, value) = (self.fd.as_raw_fd(), i32::from(reuseport));
+            socket::set_option(fd, libc::SOL_SOCKET, libc::SO_REUSEPORT, value)?;
+        }
+        Ok(())
+    }
+
     /// Where it listens; the port is the real one when 0 was asked for.
     #[must_use]
     pub fn local(&self) -> Address {

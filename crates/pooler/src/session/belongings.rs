@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use config::Rule;
 use router::{ClientId, Interned, Names, Parameters, Statements, significant_name};
+use wire::scan::{self, Head};
 use wire::settings::Settings;
 
 pub use application_name::with_suffix;
@@ -18,6 +19,7 @@ pub use manner::Manner;
 pub use shown::shown;
 
 use super::attrs::Attrs;
+use super::translate::statement_text;
 use crate::backend::{Holdings, Op, Reset, Touched, Unnamed, Which};
 
 /// What belongs to one client.
@@ -257,10 +259,19 @@ impl Belongings {
     /// old one are told, too.
     pub fn heal(&mut self, name: Option<&[u8]>, statements: &Statements) {
         let name = name.unwrap_or(&self.spoken_of).to_vec();
-        if let Some(old) = self.names.get(&name).filter(|_| self.manner.heals).cloned() {
-            statements.retire(&old);
-            self.rebind(&name, statements.intern(old.body()));
+        let Some(old) = self.renew(&name, statements) else { return };
+        if let Some(Head::Execute { name }) = scan::only(statement_text(&old)).map(|only| only.head)
+        {
+            self.renew(&name.folded, statements);
         }
+    }
+
+    /// Another statement of the same text for this name; the one it had.
+    fn renew(&mut self, name: &[u8], statements: &Statements) -> Option<Interned> {
+        let old = self.names.get(name).filter(|_| self.manner.heals).cloned()?;
+        statements.retire(&old);
+        self.rebind(name, statements.intern(old.body()));
+        Some(old)
     }
 
     /// The client's name of a shared statement; of several the one it spoke of last, or before it
@@ -271,7 +282,11 @@ impl Belongings {
             Some(one) if one.number() == number => Some(spoken),
             // It was closed since, or was not made after all.
             None if !spoken.is_empty() => Some(spoken),
-            _ => self.names.iter().find(|(_, one)| one.number() == number).map(|(name, _)| name),
+            other => {
+                let named = self.names.iter().find(|(_, one)| one.number() == number);
+                // One that was made of what it spoke of is told by that.
+                named.map(|(name, _)| name).or(other.map(|_| spoken))
+            }
         }
     }
 
@@ -288,7 +303,6 @@ impl Belongings {
     /// A request of it was skipped: it is as if it had not been said.
     pub fn lost(&mut self, op: Op) {
         match op {
-            Op::Parse { name, before: Some(before), .. } => self.rebind(&name, before),
             Op::Parse { name, .. } | Op::Pretend { name, .. } => drop(self.names.unbind(&name)),
             Op::Forget { name, statement } => self.rebind(&name, statement),
             Op::Unnamed(Some(before)) => self.unnamed = before.own,

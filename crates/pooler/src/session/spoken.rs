@@ -135,6 +135,45 @@ impl Translation<'_> {
         Ok(body)
     }
 
+    /// A shared statement that the message ahead binds or describes, as the server is to know it:
+    /// `EXECUTE x` and the like speak of what the client calls so now, which is another text for
+    /// each that it may mean. The server has it when the message comes.
+    pub(super) fn in_servers_words(
+        &mut self,
+        statement: Interned,
+        binds: bool,
+    ) -> Result<Interned, Nonsense> {
+        let text = statement_text(&statement);
+        let mut names = names_in(text);
+        names.truncate(1); // a Parse takes one statement
+        if binds {
+            self.foresee_deallocate(text);
+        }
+        let edits = self.renamed(&names, Purpose::Statement)?;
+        if edits.is_empty() {
+            return Ok(statement);
+        }
+        let mut body = statement.body().to_vec();
+        for (range, new) in edits.into_iter().rev() {
+            body.splice(range, new);
+        }
+        let statement = self.statements.intern(&body);
+        self.supply(&statement, Purpose::Statement)?;
+        Ok(statement)
+    }
+
+    /// Must answers come first, before it is known what the text of the client's statement `name`
+    /// speaks of, or before there is room for that, for the statement, and for it in the server's
+    /// words?
+    pub(super) fn awaits_inside(&mut self, name: &[u8]) -> bool {
+        let Some(statement) = self.own.names.get(name).filter(|_| !name.is_empty()).cloned() else {
+            return false;
+        };
+        let names = names_in(statement_text(&statement));
+        !names.is_empty()
+            && (self.core.conversation.room() <= FRONT_MAX * 3 || self.awaits_any(&names))
+    }
+
     /// What a name in a text is called at the server, if not so.
     fn name_at_server(
         &mut self,

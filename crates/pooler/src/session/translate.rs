@@ -277,12 +277,13 @@ impl Translation<'_> {
             return self.send_as(tag::PARSE, HEADER_BYTES + name.len() + 1 + behind.len());
         }
         let statement = self.statements.intern(behind);
-        let known = self.own.names.bind(name, statement.clone());
-        let Ok(before) = known else {
+        let bound = self.own.names.bind(name, statement.clone());
+        debug_assert!(!matches!(bound, Ok(Some(_))), "of a name that is taken the server was told");
+        if bound.is_err() {
             // More than anybody needs: as one that is too long.
             self.core.holdings.suspicion.add(Suspicion::STATEMENT);
             return self.send_as(tag::PARSE, HEADER_BYTES + name.len() + 1 + behind.len());
-        };
+        }
         let whole_name = name.len();
         let name: Box<[u8]> = significant_name(name).into();
         let holdings = &mut self.core.holdings;
@@ -301,7 +302,7 @@ impl Translation<'_> {
         }
         self.make_room(&statement, may_fail, Purpose::Statement)?;
         let bytes = self.rename(0, whole_name, &statement.name());
-        self.send_noted(tag::PARSE, bytes, Op::Parse { name, statement, before })
+        self.send_noted(tag::PARSE, bytes, Op::Parse { name, statement })
     }
 
     fn send_as(&mut self, message: u8, bytes: usize) -> Result<Step, Nonsense> {
@@ -333,6 +334,9 @@ impl Translation<'_> {
         let remarkable = self.is_remarkable(&name);
         if remarkable && self.body(header).is_none() && header.frame_bytes() <= SEEN_BYTES_MAX {
             self.passage.want(header.frame_bytes());
+            return Ok(Step::Wait);
+        }
+        if remarkable && self.awaits_inside(&name) {
             return Ok(Step::Wait);
         }
         if remarkable {
@@ -404,6 +408,9 @@ impl Translation<'_> {
         }
         if header.tag == tag::DESCRIBE {
             let remarkable = self.is_remarkable(&name);
+            if remarkable && self.awaits_inside(&name) {
+                return Ok(Step::Wait);
+            }
             let bytes = self.refer(header, 1, &name, remarkable)?;
             return self.send(header, bytes);
         }
@@ -459,6 +466,10 @@ impl Translation<'_> {
                 if self.is_watchful() || remarkable {
                     self.own.decides |= self.remark(statement_text(&statement));
                 }
+                let statement = match remarkable {
+                    true => self.in_servers_words(statement, header.tag == tag::BIND)?,
+                    false => statement,
+                };
                 self.speak_of(name);
                 return Ok(self.rename(at, name.len(), &statement.name()));
             }
@@ -491,18 +502,28 @@ impl Translation<'_> {
         let Some(statement) = self.own.names.get(name).cloned() else {
             return Ok(Found::Unknown);
         };
-        if self.core.holdings.prepared.touch(&statement) {
-            return Ok(Found::Ready(statement));
-        }
-        if statement.is_retired() {
+        if statement.is_retired() && !self.core.holdings.prepared.has(&statement) {
             return Ok(Found::Outdated);
         }
-        self.make_room(&statement, false, purpose)?;
+        self.supply(&statement, purpose)?;
+        Ok(Found::Ready(statement))
+    }
+
+    /// The server has this statement when the message ahead comes.
+    pub(super) fn supply(
+        &mut self,
+        statement: &Interned,
+        purpose: Purpose,
+    ) -> Result<(), Nonsense> {
+        if self.core.holdings.prepared.touch(statement) {
+            return Ok(());
+        }
+        self.make_room(statement, false, purpose)?;
         let mut front = Vec::with_capacity(statement.body().len() + 48);
         encode::parse_renamed(&mut front, &*statement.name(), statement.body());
         self.put_in_front(tag::PARSE, purpose, Op::Prepare(statement.clone()), &front)?;
         self.own.said.prepared += 1;
-        Ok(Found::Ready(statement))
+        Ok(())
     }
 
     /// The server counts as having this statement; what it has to close before is in front.
