@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 use std::fmt::{self, Write as _};
+use std::sync::Arc;
 use std::time::Duration;
 
 use config::SessionAttrs;
@@ -30,15 +31,15 @@ pub enum Ending {
     /// The client did not prove who it is.
     Denied(Box<Denial>),
     /// The policy said no.
-    Refused(Refusal, Asked),
+    Refused(Refusal, Arc<Asked>),
     /// A server could not be opened.
     NoServer(OpenFailure),
     /// Every host of the storage is known to be out of reach, or to have the wrong role.
     NoHost,
     /// No host has the role that the client wants.
-    Unfit(SessionAttrs, Asked),
+    Unfit(SessionAttrs, Arc<Asked>),
     /// Every host lags too far behind, or that of the server that the client keeps; by this.
-    Lagging(Duration, Asked),
+    Lagging(Duration, Arc<Asked>),
     /// The server went while the client had it.
     ServerLost(ServerLoss),
     /// The client held a server for too long without a word.
@@ -76,7 +77,7 @@ pub struct Denial {
 }
 
 /// Whom a refusal concerns, for its text.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Asked {
     /// The database the client named.
     pub database: String,
@@ -385,7 +386,7 @@ impl From<Broken> for Ending {
 
 impl Ending {
     /// A checkout that failed.
-    pub fn no_server(failure: NoServer, asked: Asked) -> Self {
+    pub fn no_server(failure: NoServer, asked: Arc<Asked>) -> Self {
         match failure {
             NoServer::Refused(refusal) => Ending::Refused(refusal, asked),
             NoServer::Open(failure) if failure.is_abandoned() => Ending::ClientGone,

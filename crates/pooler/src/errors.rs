@@ -87,14 +87,15 @@ fn name(ending: &Ending) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
-    use crate::ending::Asked;
 
     #[test]
     fn every_status_of_an_ending_has_a_row() {
         let errors = Errors::default();
         let no_route = Refusal::NoRoute { database: "a".into(), user: "b".into() };
-        errors.count(&Ending::Refused(no_route, Asked::default()));
+        errors.count(&Ending::Refused(no_route, Arc::default()));
         errors.count(&Ending::ClientGone);
         errors.count(&Ending::ClientGone);
         errors.count(&Ending::Terminated);

@@ -273,6 +273,7 @@ impl Listeners {
             machines: Arc::clone(&self.machines),
             listen: Rc::clone(listen),
             listener: Rc::clone(listener),
+            local: Arc::new(listener.local()),
         };
         machine::spawn("acceptor", move || acceptor.run())
     }
@@ -393,6 +394,8 @@ struct Acceptor {
     /// The section as it is now.
     listen: Rc<RefCell<Arc<Door>>>,
     listener: Rc<Listener>,
+    /// Its address.
+    local: Arc<Address>,
 }
 
 impl Acceptor {
@@ -427,7 +430,7 @@ impl Acceptor {
         let least = self.machines.iter().min_by_key(|machine| machine.load());
         let machine = least.expect("an engine has machines");
         let seat = machine.seat();
-        let local = self.listener.local();
+        let local = Arc::clone(&self.local);
         let arrival = Arrival { parcel, address: address.clone(), local, seat, listen, permit };
         let shared = Arc::clone(&self.shared);
         if let Err(error) = machine.spawn("client", move || welcome(&shared, arrival)) {

@@ -9,8 +9,8 @@ use std::time::SystemTime;
 use arc_swap::{ArcSwap, Guard};
 use config::{Global, Rule, StorageKind};
 use crossbeam_channel::Sender;
-use machine::{Keepalive, MachineHandle, Names, Notifier, StreamOptions};
-use router::{CancelKeys, ClientId, ClientKey, ClientLimit, Parameters, Scope, Statements};
+use machine::{Address, Keepalive, MachineHandle, Names, Notifier, StreamOptions};
+use router::{CancelKeys, ClientKey, ClientLimit, Parameters, Scope, Statements};
 use wire::settings::Settings;
 use wire::startup::Replication;
 
@@ -19,7 +19,7 @@ use crate::backend::{Home, LastPicture, Route, Routes, Shown};
 use crate::checkers::Checkers;
 use crate::console::averages::Averages;
 use crate::console::{CONSOLES_MAX, ONLOOKERS_MAX};
-use crate::ending::Ending;
+use crate::ending::{Asked, Ending};
 use crate::errors::Errors;
 use crate::face::Stage;
 use crate::groups::Groups;
@@ -32,7 +32,7 @@ use crate::metrics::Ledger;
 use crate::readings::Archive;
 use crate::reload::Reloads;
 use crate::restart::Kin;
-use crate::session::{Roster, Standing};
+use crate::session::{Entry, Roster, Standing};
 use crate::sqlstates::Sqlstates;
 use crate::tally::Tally;
 use crate::watchdog::Watchdogs;
@@ -66,10 +66,14 @@ pub struct Shared {
     pub settings: Interner<Settings>,
     /// What clients were told of their servers' parameters.
     pub reports: Interner<Parameters>,
+    /// Where clients came to.
+    pub places: Interner<Address>,
+    /// Who has not said yet who it is.
+    pub nobody: Arc<Asked>,
     /// Where lines go.
     pub log: Log,
     /// Who may be cancelled by what key.
-    pub cancel_keys: CancelKeys<KeyHolder>,
+    pub cancel_keys: CancelKeys<Arc<Standing>>,
     /// The global `client_max`.
     pub clients: ClientLimit,
     /// Cancels in flight, ours and our clients'.
@@ -131,15 +135,6 @@ pub struct Shared {
     homes: Mutex<HashMap<usize, Weak<Home>>>,
 }
 
-/// Where a cancel has to go.
-#[derive(Clone)]
-pub enum KeyHolder {
-    /// To the server of a client of this route.
-    Client(Arc<Home>),
-    /// To a client of the console.
-    Console(Arc<Standing>),
-}
-
 /// A cancel key in a client's hands; forgotten when dropped.
 pub struct GivenKey {
     shared: Arc<Shared>,
@@ -160,6 +155,8 @@ impl Shared {
             statements: Statements::new(),
             settings: Interner::default(),
             reports: Interner::default(),
+            places: Interner::default(),
+            nobody: Arc::default(),
             cancel_keys: CancelKeys::new(),
             clients: ClientLimit::new(Scope::Global, global.client_max),
             cancels: Semaphore::new(global.cancel_max_inflight),
@@ -223,8 +220,8 @@ impl Shared {
         let tally = Tally::new(self.rosters.len());
         let (errors, logins) = (Errors::default(), AtomicU64::new(0));
         let (shared, shown) = (Arc::clone(self), Shown::default());
-        let picture = LastPicture::default();
-        let home = Home { shared, route, tally, errors, logins, shown, picture, others };
+        let (picture, asked) = (LastPicture::default(), OnceLock::new());
+        let home = Home { shared, route, asked, tally, errors, logins, shown, picture, others };
         let home = Arc::new(home);
         home.time();
         homes.insert(place, Arc::downgrade(&home));
@@ -264,14 +261,19 @@ impl Shared {
         }
     }
 
+    /// The roster of this machine.
+    pub fn roster(&self) -> &Arc<Roster> {
+        &self.rosters[machine::current().expect("clients live on machines")]
+    }
+
+    /// Writes a client in, on this machine, until the entry is dropped.
+    pub fn enter(&self, standing: &Arc<Standing>) -> Entry {
+        self.roster().enter(Arc::clone(standing))
+    }
+
     /// The cancel key that a client has already; None if somebody else has it too.
-    pub fn same_key(
-        self: &Arc<Self>,
-        home: &Arc<Home>,
-        id: ClientId,
-        key: ClientKey,
-    ) -> Option<GivenKey> {
-        let is_free = self.cancel_keys.register(key, KeyHolder::Client(Arc::clone(home)), id);
+    pub fn same_key(self: &Arc<Self>, holder: &Arc<Standing>, key: ClientKey) -> Option<GivenKey> {
+        let is_free = self.cancel_keys.register(key, Arc::clone(holder));
         is_free.then(|| GivenKey { shared: Arc::clone(self), key })
     }
 
@@ -279,12 +281,12 @@ impl Shared {
     ///
     /// # Errors
     /// No randomness, or a collision many times over.
-    pub fn key_for(self: &Arc<Self>, holder: &KeyHolder, id: ClientId) -> Result<GivenKey, Ending> {
+    pub fn key_for(self: &Arc<Self>, holder: &Arc<Standing>) -> Result<GivenKey, Ending> {
         for _ in 0..KEY_TRIES {
             let bytes =
                 crate::random::bytes().map_err(|error| Ending::Silent(error.to_string()))?;
             let key = ClientKey(bytes);
-            if self.cancel_keys.register(key, holder.clone(), id) {
+            if self.cancel_keys.register(key, Arc::clone(holder)) {
                 return Ok(GivenKey { shared: Arc::clone(self), key });
             }
         }

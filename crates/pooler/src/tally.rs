@@ -1,6 +1,7 @@
 //! Tallies: what was done on a route, counted by the clients as they go and read by the statistics.
 //! Numbers only ever grow; who wants a rate remembers the last reading.
 
+use std::mem::take;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -103,19 +104,37 @@ pub struct Totals {
 /// long one, so that a query costs no shared counter.
 #[derive(Debug, Default)]
 pub struct Traffic {
-    totals: Totals,
+    /// What was not handed in yet.
+    queries: u32,
+    errors: u32,
+    query_us: u64,
+    received_bytes: u64,
+    sent_bytes: u64,
     /// What was handed in so far.
-    life: Totals,
+    life: Life,
     /// When the transaction began; None outside of one.
     since: Option<Instant>,
     /// When the request that is not answered yet was made.
     asked: Option<Instant>,
-    /// Requests that were answered since then, not all of them.
-    answered: u64,
-    /// Has anything of this transaction been answered? A goodbye is none.
-    real: bool,
     /// When something was handed in last.
     handed_in: Option<Instant>,
+    /// Requests that were answered since then, not all of them.
+    answered: u32,
+    /// Has anything of this transaction been answered? A goodbye is none.
+    real: bool,
+}
+
+/// What one client did, from its login on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Life {
+    /// Requests answered by a ReadyForQuery.
+    pub queries: u64,
+    /// Transactions, of whatever number of queries.
+    pub transactions: u64,
+    /// From the client, in bytes.
+    pub received_bytes: u64,
+    /// To the client, in bytes.
+    pub sent_bytes: u64,
 }
 
 /// A transaction that takes longer than this is in the statistics before it is over.
@@ -297,37 +316,29 @@ impl Traffic {
 
     /// Everything asked for was answered, and a transaction is open.
     /// Returns how long that took, in microseconds.
-    pub fn settled(&mut self, now: Instant, tally: &Tally) -> Option<u64> {
+    pub fn settled(&mut self, now: Instant, said: &mut Said, tally: &Tally) -> Option<u64> {
         let column = tally.column();
         let us = self.count_queries(now, tally, column);
         if self.handed_in.is_some_and(|at| now.duration_since(at) >= HAND_IN) {
-            self.hand_in(now, column);
+            let done = self.done(said);
+            self.hand_in(now, column, &done);
         }
         us
     }
 
     /// Bytes went from the client to its server.
     pub fn received(&mut self, bytes: usize) {
-        self.totals.received_bytes += bytes as u64;
-    }
-
-    /// The client spoke of statements.
-    pub fn said(&mut self, said: &mut Said) {
-        let Said { parses, prepared, reuses, binds } = std::mem::take(said);
-        self.totals.parses += parses;
-        self.totals.server_parses += (prepared + parses).saturating_sub(reuses);
-        self.totals.reuses += reuses;
-        self.totals.binds += binds;
+        self.received_bytes += bytes as u64;
     }
 
     /// Bytes went to the client.
     pub fn sent(&mut self, bytes: usize) {
-        self.totals.sent_bytes += bytes as u64;
+        self.sent_bytes += bytes as u64;
     }
 
     /// The client was told an error of its server.
     pub fn failed(&mut self) {
-        self.totals.errors += 1;
+        self.errors += 1;
     }
 
     /// A request was answered in full.
@@ -337,60 +348,84 @@ impl Traffic {
 
     /// Everything asked for was answered, and no transaction is open; or the client is gone.
     /// Returns how long the last requests took, if there were any, in microseconds.
-    pub fn transaction_over(&mut self, now: Instant, tally: &Tally) -> Option<u64> {
+    pub fn transaction_over(
+        &mut self,
+        now: Instant,
+        said: &mut Said,
+        tally: &Tally,
+    ) -> Option<u64> {
         let column = tally.column();
         let us = self.count_queries(now, tally, column);
+        let mut done = self.done(said);
         if let Some(since) = self.since.take()
-            && std::mem::take(&mut self.real)
+            && take(&mut self.real)
         {
             let us = now.duration_since(since).as_micros() as u64;
-            self.totals.transactions += 1;
-            self.totals.transaction_us += us;
+            (done.transactions, done.transaction_us) = (1, us);
             column.took(Span::Transaction, us, 1);
             if let Some((_, transactions)) = tally.histograms.get() {
                 transactions.record(us, 1);
             }
         }
-        self.hand_in(now, column);
+        self.hand_in(now, column, &done);
         us
     }
 
     /// All of the client's life that was handed in.
-    pub fn life(&self) -> &Totals {
+    pub fn life(&self) -> &Life {
         &self.life
     }
 
     /// Those of a pipeline count as long as the whole of it: none can be read before.
     fn count_queries(&mut self, now: Instant, tally: &Tally, column: &Column) -> Option<u64> {
         let asked = self.asked.take()?;
-        let count = std::mem::take(&mut self.answered);
+        let count = take(&mut self.answered);
         if count == 0 {
             return None;
         }
         let us = now.duration_since(asked).as_micros() as u64;
-        self.totals.queries += count;
-        self.totals.query_us += us;
+        self.queries += count;
+        self.query_us += us;
         self.real = true;
-        column.took(Span::Query, us, count);
+        column.took(Span::Query, us, count.into());
         if let Some((queries, _)) = tally.histograms.get() {
-            queries.record(us, count);
+            queries.record(us, count.into());
         }
         Some(us)
     }
 
     /// The client has read all that it was sent; the last of it came behind its transaction.
     pub fn told(&mut self, tally: &Tally) {
-        let sent = std::mem::take(&mut self.totals.sent_bytes);
+        let sent = take(&mut self.sent_bytes);
         if sent > 0 {
             add(&tally.column().sent_bytes, sent);
             self.life.sent_bytes += sent;
         }
     }
 
-    fn hand_in(&mut self, now: Instant, column: &Column) {
-        let done = std::mem::take(&mut self.totals);
-        column.add(&done);
-        self.life = self.life.plus(&done);
+    /// What was not handed in yet, which is forgotten here.
+    fn done(&mut self, said: &mut Said) -> Totals {
+        let Said { parses, prepared, reuses, binds } = take(said);
+        Totals {
+            queries: take(&mut self.queries).into(),
+            query_us: take(&mut self.query_us),
+            received_bytes: take(&mut self.received_bytes),
+            sent_bytes: take(&mut self.sent_bytes),
+            errors: take(&mut self.errors).into(),
+            parses: parses.into(),
+            server_parses: (u64::from(prepared) + u64::from(parses)).saturating_sub(reuses.into()),
+            reuses: reuses.into(),
+            binds: binds.into(),
+            ..Totals::default()
+        }
+    }
+
+    fn hand_in(&mut self, now: Instant, column: &Column, done: &Totals) {
+        column.add(done);
+        self.life.queries += done.queries;
+        self.life.transactions += done.transactions;
+        self.life.received_bytes += done.received_bytes;
+        self.life.sent_bytes += done.sent_bytes;
         self.handed_in = Some(now);
     }
 }
@@ -407,10 +442,10 @@ mod tests {
         traffic.received(10);
         traffic.answered();
         traffic.answered();
-        traffic.transaction_over(start + Duration::from_micros(70), &tally);
+        traffic.transaction_over(start + Duration::from_micros(70), &mut Said::default(), &tally);
         traffic.sent(5);
-        traffic.transaction_over(start, &tally);
-        traffic.transaction_over(start, &tally);
+        traffic.transaction_over(start, &mut Said::default(), &tally);
+        traffic.transaction_over(start, &mut Said::default(), &tally);
         let expected = Totals {
             queries: 2,
             query_us: 70,
@@ -438,25 +473,25 @@ mod tests {
         let mut traffic = Traffic::default();
         traffic.begin(start);
         traffic.answered();
-        traffic.transaction_over(at(1), &tally);
+        traffic.transaction_over(at(1), &mut Said::default(), &tally);
         for query in 0..3 {
             traffic.asked();
             traffic.answered();
             if query < 2 {
-                traffic.settled(at(2), &tally);
+                traffic.settled(at(2), &mut Said::default(), &tally);
                 assert_eq!(tally.totals().queries, 1, "the transaction is open and young");
             }
         }
-        traffic.transaction_over(at(3), &tally);
+        traffic.transaction_over(at(3), &mut Said::default(), &tally);
         let counts = || (tally.totals().queries, tally.totals().transactions);
         assert_eq!(counts(), (4, 2));
         traffic.asked();
         traffic.answered();
-        traffic.settled(at(5000), &tally);
+        traffic.settled(at(5000), &mut Said::default(), &tally);
         assert_eq!(counts(), (5, 2), "a long one is in the statistics before its end");
-        traffic.transaction_over(at(5001), &tally);
+        traffic.transaction_over(at(5001), &mut Said::default(), &tally);
         traffic.asked();
-        traffic.transaction_over(at(6000), &tally);
+        traffic.transaction_over(at(6000), &mut Said::default(), &tally);
         assert_eq!(counts(), (5, 3), "a goodbye is neither a query nor a transaction");
         let times = tally.times().unwrap();
         assert_eq!((times.queries.total(), times.transactions.total()), counts());

@@ -1,12 +1,10 @@
-//! Cancel keys: which client a CancelRequest means. It maps our own keys to a route and a client,
-//! and refuses to know servers' keys, randomness or connections.
+//! Cancel keys: which client a CancelRequest means. It maps our own keys to clients, and refuses to
+//! know servers' keys, randomness or connections.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::fmt;
 use std::sync::{Mutex, MutexGuard};
-
-use crate::pool::ClientId;
 
 // Logins of all machines register here; sixteen locks make two of them meet seldom.
 const SHARDS: usize = 16;
@@ -23,26 +21,26 @@ impl fmt::Debug for ClientKey {
     }
 }
 
-/// All keys given out, each with the client's route `R` and its id.
+/// All keys given out, each with the client `C` that has it.
 ///
 /// A key is here while its client lives, so their number is bounded by the number of clients.
-pub struct CancelKeys<R> {
-    shards: [Mutex<HashMap<ClientKey, (R, ClientId)>>; SHARDS],
+pub struct CancelKeys<C> {
+    shards: [Mutex<HashMap<ClientKey, C>>; SHARDS],
 }
 
-impl<R: Clone> CancelKeys<R> {
+impl<C: Clone> CancelKeys<C> {
     /// No keys.
-    pub fn new() -> CancelKeys<R> {
+    pub fn new() -> CancelKeys<C> {
         CancelKeys { shards: std::array::from_fn(|_| Mutex::default()) }
     }
 
     /// Gives `key` to `client`; false when somebody has it, then try again with new randomness.
     #[must_use = "a key that is taken belongs to another client"]
-    pub fn register(&self, key: ClientKey, route: R, client: ClientId) -> bool {
+    pub fn register(&self, key: ClientKey, client: C) -> bool {
         match self.shard(key).entry(key) {
             Entry::Occupied(_) => false,
             Entry::Vacant(place) => {
-                place.insert((route, client));
+                place.insert(client);
                 true
             }
         }
@@ -51,12 +49,12 @@ impl<R: Clone> CancelKeys<R> {
     /// Forgets `key`; true if it was known.
     pub fn remove(&self, key: ClientKey) -> bool {
         let removed = self.shard(key).remove(&key);
-        // `removed` may be the last owner of a route: it is dropped here, outside the lock.
+        // `removed` may be the client's last owner: it is dropped here, outside the lock.
         removed.is_some()
     }
 
     /// Whom a cancel with `key` means.
-    pub fn find(&self, key: ClientKey) -> Option<(R, ClientId)> {
+    pub fn find(&self, key: ClientKey) -> Option<C> {
         self.shard(key).get(&key).cloned()
     }
 
@@ -70,14 +68,14 @@ impl<R: Clone> CancelKeys<R> {
         self.len() == 0
     }
 
-    fn shard(&self, key: ClientKey) -> MutexGuard<'_, HashMap<ClientKey, (R, ClientId)>> {
+    fn shard(&self, key: ClientKey) -> MutexGuard<'_, HashMap<ClientKey, C>> {
         // The last byte is of the secret half, which is random even if the first is a made-up pid.
         lock(&self.shards[usize::from(key.0[7]) % SHARDS])
     }
 }
 
-impl<R: Clone> Default for CancelKeys<R> {
-    fn default() -> CancelKeys<R> {
+impl<C: Clone> Default for CancelKeys<C> {
+    fn default() -> CancelKeys<C> {
         CancelKeys::new()
     }
 }
@@ -96,8 +94,8 @@ mod tests {
         let keys = CancelKeys::new();
         let key = ClientKey([1, 2, 3, 4, 5, 6, 7, 8]);
         assert!(keys.is_empty());
-        assert!(keys.register(key, "route", ClientId(7)));
-        assert_eq!(keys.find(key), Some(("route", ClientId(7))));
+        assert!(keys.register(key, "client"));
+        assert_eq!(keys.find(key), Some("client"));
         assert_eq!(keys.find(ClientKey([1, 2, 3, 4, 5, 6, 7, 9])), None);
         assert!(keys.remove(key));
         assert!(!keys.remove(key));
@@ -108,9 +106,9 @@ mod tests {
     fn a_taken_key_stays_with_its_first_owner() {
         let keys = CancelKeys::new();
         let key = ClientKey([0; 8]);
-        assert!(keys.register(key, "first", ClientId(1)));
-        assert!(!keys.register(key, "second", ClientId(2)));
-        assert_eq!(keys.find(key), Some(("first", ClientId(1))));
+        assert!(keys.register(key, "first"));
+        assert!(!keys.register(key, "second"));
+        assert_eq!(keys.find(key), Some("first"));
         assert_eq!(keys.len(), 1);
     }
 

@@ -12,30 +12,32 @@ use super::secure::Spoken;
 use super::{Home, Target};
 use crate::id::Id;
 use crate::log::Who;
-use crate::shared::{KeyHolder, Shared};
+use crate::session::Standing;
+use crate::shared::Shared;
 
 /// A client's CancelRequest: finds whose key it is and cancels that client's query, if a server is
 /// working for it now. Nothing is answered, whatever happens: that is the protocol.
 /// A client that is not here may be with the other process of an online restart.
 pub fn forward(shared: &Arc<Shared>, key: ClientKey) {
     match shared.cancel_keys.find(key) {
-        Some((holder, client)) => deliver_to(shared, holder, client),
+        Some(standing) => deliver_to(shared, &standing),
         None => shared.kin.cancel(key),
     }
 }
 
 /// As [`forward`], for a client of this process only.
 pub fn forward_here(shared: &Arc<Shared>, key: ClientKey) {
-    if let Some((holder, client)) = shared.cancel_keys.find(key) {
-        deliver_to(shared, holder, client);
+    if let Some(standing) = shared.cancel_keys.find(key) {
+        deliver_to(shared, &standing);
     }
 }
 
-fn deliver_to(shared: &Shared, holder: KeyHolder, client: ClientId) {
-    match holder {
+fn deliver_to(shared: &Shared, standing: &Standing) {
+    let client = standing.client();
+    match &standing.home {
         // A client has a server of one host at a time.
-        KeyHolder::Client(home) => home.family().for_each(|home| forward_to(shared, home, client)),
-        KeyHolder::Console(standing) => standing.cancel(),
+        Some(home) => home.family().for_each(|home| forward_to(shared, home, client)),
+        None => standing.cancel(),
     }
 }
 

@@ -49,7 +49,7 @@ impl Home {
         let lease = self.checkout(&ask).map_err(|failure| {
             let key = self.route.key();
             let asked = Asked { database: key.database.clone(), user: key.user.clone() };
-            Ending::no_server(failure, asked).to_string()
+            Ending::no_server(failure, Arc::new(asked)).to_string()
         })?;
         let (lease, answer) = over(lease, request, deadline)?;
         if let Some(proof) = lease.server().core.conversation.quiescent() {

@@ -1,8 +1,8 @@
 //! A home: one route with the process around it. All traffic between sessions and the route's pool
 //! goes through here: a decision under the route's lock, then, outside of it, the deed.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use config::SessionAttrs;
@@ -14,7 +14,7 @@ use wire::tag::backend as tag;
 use super::waiting::Waiting;
 use super::{IdleServer, LastPicture, Lease, OpenFailure, Own, Server, Shown, Target, Waker};
 use crate::dialog::Patience;
-use crate::ending::Ending;
+use crate::ending::{Asked, Ending};
 use crate::errors::Errors;
 use crate::id::{Id, Kind};
 use crate::log::Who;
@@ -36,6 +36,8 @@ pub struct Home {
     pub shared: Arc<Shared>,
     /// The route, and behind its lock the pool.
     pub route: Arc<Route>,
+    /// What its first client called itself; most others say the same.
+    pub(crate) asked: OnceLock<Arc<Asked>>,
     /// What was done here.
     pub tally: Tally,
     /// What went wrong here.
@@ -129,6 +131,12 @@ impl Home {
         let admission = Some(self.route.admit()?);
         self.logins.fetch_add(1, Ordering::Relaxed);
         Ok(Stay { home: Arc::clone(self), admission })
+    }
+
+    /// What equals `asked` and most clients of this route have.
+    pub fn asked(&self, asked: &Arc<Asked>) -> Arc<Asked> {
+        let first = self.asked.get_or_init(|| Arc::clone(asked));
+        Arc::clone(if **first == **asked { first } else { asked })
     }
 
     /// A client of this route is over, or could not become one.

@@ -44,7 +44,7 @@ pub fn resume(call: &Call<'_>) -> Result<Reply, Stop> {
         call.shared.home(Arc::clone(&one.route)).obey(one);
     }
     for standing in everybody(call) {
-        if standing.person.home.as_ref().is_some_and(|home| !home.route.is_paused()) {
+        if standing.home.as_ref().is_some_and(|home| !home.route.is_paused()) {
             standing.may_stay();
         }
     }
@@ -85,7 +85,7 @@ pub fn kill(call: &Call<'_>) -> Result<Reply, Stop> {
     let database = call.database()?;
     begin_pause(call, database)?;
     for standing in everybody(call) {
-        if standing.person.home.as_ref().is_some_and(|home| home.route.is_paused()) {
+        if standing.home.as_ref().is_some_and(|home| home.route.is_paused()) {
             standing.kill();
         }
     }
@@ -175,7 +175,7 @@ fn begin_pause(call: &Call<'_>, database: Option<&str>) -> Result<(), Notice> {
         call.shared.home(Arc::clone(&one.route)).obey(one);
     }
     for standing in everybody(call) {
-        if standing.person.home.as_ref().is_some_and(|home| home.route.is_paused()) {
+        if standing.home.as_ref().is_some_and(|home| home.route.is_paused()) {
             standing.ask_to_yield();
         }
     }

@@ -16,7 +16,7 @@ mod tests;
 mod text;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use config::{Role, Rule};
 use machine::{
@@ -31,7 +31,7 @@ pub use small_talk::parameters;
 use crate::ending::Ending;
 use crate::session::{Entry, Standing, Voice, farewell};
 use crate::shared::{GivenKey, Shared};
-use crate::tally::Totals;
+use crate::tally::Life;
 use crate::turns::Turns;
 pub use desk::Desk;
 
@@ -69,7 +69,7 @@ pub struct Console {
     /// Everything of the process.
     pub shared: Arc<Shared>,
     /// Its lines in the log.
-    pub voice: Box<Voice>,
+    pub voice: Voice,
     /// The rule by which it came.
     pub rule: Arc<Rule>,
     /// Rings when somebody asks something of it.
@@ -78,8 +78,6 @@ pub struct Console {
     pub standing: Arc<Standing>,
     /// Bytes that came behind the login.
     pub early: Option<Buffer>,
-    /// When it came.
-    pub since: Instant,
     /// What it has prepared, and how its transaction stands.
     pub desk: Desk,
     /// What it occupies.
@@ -177,7 +175,7 @@ impl Console {
     }
 
     fn end(&self, ending: &Ending) {
-        self.voice.ended(ending, self.since, &Totals::default());
+        self.voice.ended(ending, &Life::default());
         self.shared.errors.count(ending);
         if let Some(notice) = ending.notice(false) {
             let mut bytes = Vec::new();

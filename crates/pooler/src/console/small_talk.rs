@@ -112,7 +112,7 @@ fn shown(name: &str, voice: &Voice) -> Option<Talk> {
         "time zone" => "timezone",
         name => name,
     };
-    let mut known = parameters(&voice.user, "");
+    let mut known = parameters(&voice.asked().user, "");
     known.extend(SETTINGS.map(|(name, value)| (name, value.to_owned())));
     let (name, value) = known.into_iter().find(|(one, _)| one.eq_ignore_ascii_case(name))?;
     Some(row(name.to_owned(), Type::Text, value.into(), "SHOW"))
@@ -129,9 +129,9 @@ fn select(statement: &Statement, voice: &Voice) -> Result<Talk, Notice> {
     match asked {
         "version()" => Ok(named("version", format!("PostgreSQL {}", server_version()))),
         "current_user" | "session_user" | "user" | "current_user()" => {
-            Ok(named("current_user", voice.user.clone()))
+            Ok(named("current_user", voice.asked().user.clone()))
         }
-        "current_database()" => Ok(named("current_database", voice.database.clone())),
+        "current_database()" => Ok(named("current_database", voice.asked().database.clone())),
         "current_schema()" | "current_schema" => Ok(named("current_schema", "public".into())),
         "pg_is_in_recovery()" => {
             Ok(row("pg_is_in_recovery".into(), Type::Bool, false.into(), "SELECT"))

@@ -60,7 +60,7 @@ impl ClientReading {
 
     /// Its name in tables.
     pub fn id(&self) -> ClientId {
-        ClientId(self.standing.person.id.number())
+        self.standing.client()
     }
 }
 
@@ -71,7 +71,7 @@ pub fn clients(shared: &Shared) -> Vec<ClientReading> {
     let mut readings = Vec::new();
     for standing in shared.rosters.iter().flat_map(|roster| roster.all()) {
         turns.round();
-        let id = ClientId(standing.person.id.number());
+        let id = standing.client();
         let state = states.get(&id).copied().unwrap_or(ClientState::Idle);
         readings.push(ClientReading { standing, state });
     }
@@ -88,7 +88,7 @@ pub fn accounts(shared: &Shared, clients: &[&Standing]) -> HashMap<ClientId, Box
     while !silent.is_empty() && !end.is_past(machine::now()) && machine::sleep(LOOK).is_ok() {
         silent.retain(|one| match one.take_account() {
             Some(account) => {
-                said.insert(ClientId(one.person.id.number()), account);
+                said.insert(one.client(), account);
                 false
             }
             None => true,

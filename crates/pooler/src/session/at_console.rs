@@ -15,7 +15,6 @@ use super::{Standing, auth};
 use crate::console::{self, Console, Desk};
 use crate::ending::{Asked, Ending};
 use crate::log::Who;
-use crate::shared::KeyHolder;
 
 /// A client of the console that is in: what its session is made of.
 pub(super) struct Arrived {
@@ -30,10 +29,10 @@ pub(super) struct Arrived {
 impl Login<'_> {
     /// What a session at the console is made of.
     pub(super) fn enter_console(
-        &self,
+        &mut self,
         seat: Seat,
         rule: Arc<Rule>,
-        asked: &Asked,
+        asked: &Arc<Asked>,
         negotiated: Negotiated,
     ) -> Result<Box<Arrived>, Ending> {
         let refused = |refusal| Ending::Refused(refusal, asked.clone());
@@ -52,10 +51,8 @@ impl Login<'_> {
         let wanted = self.shared.settings.intern(Arc::new(wanted));
         let (notified, channel) = (Notified::new(), negotiated.channel.as_ref());
         let standing = self.standing(None, channel, &notified, Arc::clone(&wanted));
-        let machine = standing.person.machine;
-        let entry = self.shared.rosters[machine].enter(Arc::clone(&standing));
-        let holder = KeyHolder::Console(Arc::clone(&standing));
-        let key = self.shared.key_for(&holder, self.client_id())?;
+        let entry = self.shared.enter(&standing);
+        let key = self.shared.key_for(&standing)?;
         let places = console::Places { seat, console, onlooker, entry, key };
         self.greet(&places, asked, &wanted)?;
         Ok(Box::new(Arrived { rule, places, notified, standing, rest }))
@@ -86,12 +83,11 @@ impl Login<'_> {
         let console = Console {
             client: self.client,
             shared: Arc::clone(&shared),
-            voice: Box::new(self.voice),
+            voice: self.voice,
             rule,
             notified,
             standing,
             early: Some(rest).filter(|rest| !rest.is_empty()),
-            since: self.since,
             desk: Desk::default(),
             places,
         };

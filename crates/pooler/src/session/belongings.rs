@@ -76,13 +76,13 @@ pub struct Belongings {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Said {
     /// Parse messages of the client.
-    pub parses: u64,
+    pub parses: u32,
     /// Parse messages that were put in front of what it said.
-    pub prepared: u64,
+    pub prepared: u32,
     /// Parse messages that no server had to do.
-    pub reuses: u64,
+    pub reuses: u32,
     /// Bind messages of the client.
-    pub binds: u64,
+    pub binds: u32,
 }
 
 /// A name and its value.

@@ -6,7 +6,6 @@ mod negotiate;
 mod picture;
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use config::{Rule, SessionAttrs, StorageKind};
 use machine::{Address, Buffer, Deadline, Notified, Parcel, Seat, Stream};
@@ -35,8 +34,8 @@ use crate::ending::{Asked, Ending};
 use crate::id::{Id, Kind};
 use crate::listener::Door;
 use crate::log::Who;
-use crate::shared::{KeyHolder, Shared};
-use crate::tally::{Span, Totals, Traffic};
+use crate::shared::Shared;
+use crate::tally::{Life, Span, Traffic};
 use machine::sync::shared::Permit;
 
 /// A client that was just accepted, on its way to its machine.
@@ -46,7 +45,7 @@ pub struct Arrival {
     /// Where it comes from.
     pub address: Address,
     /// Where it was expected: the listening socket's address.
-    pub local: Address,
+    pub local: Arc<Address>,
     /// Its place on the machine.
     pub seat: Seat,
     /// The `listen` section it came through, as it was then.
@@ -58,21 +57,26 @@ pub struct Arrival {
 /// Logs a client in and starts its session; everything else ends here.
 pub fn welcome(shared: &Arc<Shared>, arrival: Arrival) {
     let Arrival { parcel, address, local, seat, listen, permit } = arrival;
-    let voice = Voice::new(Arc::clone(shared), Id::random(Kind::Client), address);
-    let machine = machine::current().expect("logins run on machines");
-    shared.rosters[machine].arrive();
+    let voice = Voice::new(Arc::clone(shared), stranger(shared, address, local));
+    shared.roster().arrive();
     let Ok(client) = parcel.unfold() else { return };
     let timeout = listen.client_login_timeout;
     let deadline = timeout.map_or(Deadline::NEVER, Deadline::after);
-    let since = machine::now();
     let (forwards, home) = (false, None);
-    let mut login = Login { shared, client, voice, local, listen, deadline, since, forwards, home };
+    let mut login = Login { shared, client, voice, listen, deadline, forwards, home };
     match login.run(seat, permit) {
         Ok(Some(Entrance::Client(admitted))) => login.start(admitted),
         Ok(Some(Entrance::Console(parts))) => login.start_console(*parts),
         Ok(None) => {}
         Err(ending) => login.fail(&ending),
     }
+}
+
+/// A client of which no more is known than where it comes from.
+fn stranger(shared: &Shared, address: Address, local: Arc<Address>) -> Person {
+    let (id, asked) = (Id::random(Kind::Client), Arc::clone(&shared.nobody));
+    let since = machine::now();
+    Person { id, asked, address, local, since, process: None, tls: None }
 }
 
 const APPLICATION_NAME: &[u8] = b"application_name";
@@ -86,12 +90,9 @@ pub(super) struct Login<'a> {
     pub(super) shared: &'a Arc<Shared>,
     pub(super) client: Stream,
     pub(super) voice: Voice,
-    /// Where it was expected.
-    local: Address,
     /// The `listen` section it came through, as it was then.
     pub(super) listen: Arc<Door>,
     pub(super) deadline: Deadline,
-    pub(super) since: Instant,
     /// The rule wants a server's refusal forwarded; known once there is a rule.
     pub(super) forwards: bool,
     /// Its route, once there is one.
@@ -145,12 +146,12 @@ impl Login<'_> {
             let console = self.enter_console(seat, rule, &asked, negotiated)?;
             return Ok(Some(Entrance::Console(console)));
         }
-        let process = admission.map_err(|refusal| Ending::Refused(refusal, Asked::default()))?;
+        let process = admission.map_err(|refusal| Ending::Refused(refusal, Arc::default()))?;
         let (home, proven) = self.reach(&rule, &asked, &negotiated, permit)?;
         if let Some(channel) = &negotiated.channel {
             home.tally.took(Span::Handshake, channel.handshake);
         }
-        let route = home.admit().map_err(|refusal| Ending::Refused(refusal, asked.clone()))?;
+        let route = home.admit().map_err(|refusal| Ending::Refused(refusal, Arc::clone(&asked)))?;
         let (startup, attrs) = match replication {
             Replication::No => self.settings(&home, &negotiated.message)?,
             // Its server reads the settings.
@@ -176,10 +177,8 @@ impl Login<'_> {
             &notified,
             Arc::clone(&own.wanted),
         );
-        let machine = standing.person.machine;
-        let entry = self.shared.rosters[machine].enter(Arc::clone(&standing));
-        let holder = KeyHolder::Client(Arc::clone(&home));
-        let key = self.shared.key_for(&holder, client)?;
+        let entry = self.shared.enter(&standing);
+        let key = self.shared.key_for(&standing)?;
         let alone = match replication {
             Replication::No => None,
             _ => Some(Own::new(negotiated.message.parameters)),
@@ -196,52 +195,42 @@ impl Login<'_> {
 
     /// What others are to know of the client.
     pub(super) fn standing(
-        &self,
+        &mut self,
         home: Option<&Arc<Home>>,
         channel: Option<&Channel>,
         notified: &Notified,
         wanted: Arc<Settings>,
     ) -> Arc<Standing> {
-        let Voice { id, database, user, address, .. } = &self.voice;
-        let person = Person {
-            id: *id,
-            database: database.as_str().into(),
-            user: user.as_str().into(),
-            address: address.clone(),
-            local: self.local(),
-            since: self.since,
-            machine: machine::current().expect("logins run on machines"),
-            process: Person::process(&self.client, address),
-            tls: channel.map(|channel| channel.spoken.clone()),
-            home: home.map(Arc::clone),
-        };
-        Arc::new(Standing::new(person, notified.notifier(), wanted))
-    }
-
-    /// Where the client came to; only behind a socket for all addresses has the system to be asked.
-    fn local(&self) -> Address {
-        match &self.local {
-            Address::Tcp(address) if address.ip().is_unspecified() => self.client.local(),
-            known => known.clone(),
+        let person = self.voice.person_mut();
+        person.process = Person::process(&self.client, &person.address);
+        person.tls = channel.map(|channel| channel.spoken.clone());
+        // Only behind a socket for all addresses has the system to be asked.
+        if matches!(*person.local, Address::Tcp(address) if address.ip().is_unspecified()) {
+            person.local = self.shared.places.intern(Arc::new(self.client.local()));
         }
+        if let Some(home) = home {
+            person.asked = home.asked(&person.asked);
+        }
+        let (person, home) = (Arc::clone(self.voice.person()), home.map(Arc::clone));
+        Arc::new(Standing::new(person, home, notified.notifier(), wanted))
     }
 
     /// Where the client is: where its connection comes from, or what a proxy says.
     fn locate(&mut self) -> Result<(), Ending> {
-        let peer = self.voice.address.clone();
+        let peer = self.voice.address().clone();
         match proxied::address(&self.client, &self.listen, &peer, self.deadline)? {
             None => self.voice.session("startup", format_args!("new client connection {peer}")),
             Some(address) => {
                 let text = format_args!("new client connection {address} by way of {peer}");
                 self.voice.session("startup", text);
-                self.voice.address = address;
+                self.voice.person_mut().address = address;
             }
         }
         Ok(())
     }
 
     /// Who wants to be who: the names, and a protocol we speak.
-    fn name(&mut self, message: &StartupMessage) -> Result<Asked, Ending> {
+    fn name(&mut self, message: &StartupMessage) -> Result<Arc<Asked>, Ending> {
         if message.major != MAJOR {
             let (major, minor) = (message.major, message.minor);
             let text = format!(
@@ -255,16 +244,16 @@ impl Login<'_> {
         };
         let database = message.get("database").filter(|name| !name.is_empty()).unwrap_or(user);
         let asked = Asked { database: database.to_owned(), user: user.to_owned() };
-        self.voice.user.clone_from(&asked.user);
-        self.voice.database.clone_from(&asked.database);
+        let asked = Arc::new(asked);
+        self.voice.person_mut().asked = Arc::clone(&asked);
         Ok(asked)
     }
 
     /// The rule that is meant.
-    fn rule(&mut self, asked: &Asked, tls: bool) -> Result<Arc<Rule>, Ending> {
+    fn rule(&mut self, asked: &Arc<Asked>, tls: bool) -> Result<Arc<Rule>, Ending> {
         let rule = routing::rule_of(self.shared, &self.voice, asked, tls, self.deadline)?;
         let rule = self.shared.world().rules.by_way_of(&rule, &self.listen.storages);
-        let Asked { database, user } = asked;
+        let Asked { database, user } = &**asked;
         self.voice.routed(&rule);
         self.forwards = rule.client_fwd_error;
         self.voice.session(
@@ -278,16 +267,16 @@ impl Login<'_> {
     fn route(
         &mut self,
         rule: &Arc<Rule>,
-        asked: &Asked,
+        asked: &Arc<Asked>,
         replication: Replication,
     ) -> Result<Arc<Home>, Ending> {
-        let Asked { database, user } = asked;
+        let Asked { database, user } = &**asked;
         if let Some(options) = self.shared.client_options(rule) {
             // A socket that takes none is closed already; the login will see that.
             let _ = self.client.set_options(&options);
         }
         let route = self.shared.routes.get_or_create(rule, database, user, replication);
-        let route = route.map_err(|refusal| Ending::Refused(refusal, asked.clone()))?;
+        let route = route.map_err(|refusal| Ending::Refused(refusal, Arc::clone(asked)))?;
         let home = self.shared.home(route);
         self.home = Some(Arc::clone(&home));
         Ok(home)
@@ -360,7 +349,7 @@ impl Login<'_> {
 
     /// What `application_name_add_host` puts behind the name.
     fn host_suffix(&self) -> String {
-        format!(" - {}", self.voice.address)
+        format!(" - {}", self.voice.address())
     }
 
     /// The proof, unless there is one. Returns what the client sent behind it, and what it is to
@@ -368,7 +357,7 @@ impl Login<'_> {
     fn authenticate(
         &self,
         home: &Home,
-        asked: &Asked,
+        asked: &Arc<Asked>,
         negotiated: &Negotiated,
         proven: Option<Proven>,
     ) -> Result<(Buffer, Vec<u8>), Ending> {
@@ -391,7 +380,7 @@ impl Login<'_> {
         &self,
         rule: &Arc<Rule>,
         replication: Replication,
-        asked: &Asked,
+        asked: &Arc<Asked>,
         negotiated: &Negotiated,
     ) -> Result<Proven, Ending> {
         let mut dialog = self.dialog();
@@ -413,7 +402,7 @@ impl Login<'_> {
         &'a self,
         rule: &'a Rule,
         replication: Replication,
-        asked: &'a Asked,
+        asked: &'a Arc<Asked>,
         negotiated: &'a Negotiated,
     ) -> Candidate<'a> {
         Candidate {
@@ -442,12 +431,12 @@ impl Login<'_> {
             let pipe = Pipe::new(self.client, lease, rest);
             let ending = pipe.run(&notified, &standing, &self.voice);
             home.failed(&ending);
-            return self.voice.ended(&ending, self.since, &Totals::default());
+            return self.voice.ended(&ending, &Life::default());
         }
         let session = Session {
             client: self.client,
             home,
-            voice: Box::new(self.voice),
+            voice: self.voice,
             own,
             notified,
             standing,
@@ -456,8 +445,7 @@ impl Login<'_> {
             traffic: Traffic::default(),
             fatal_heard: false,
             idle: Idleness::default(),
-            early: Some(rest).filter(|rest| !rest.is_empty()),
-            since: self.since,
+            early: Some(rest).filter(|rest| !rest.is_empty()).map(Box::new),
             places,
         };
         // At the ceiling the session drops: its socket closes, its places are given back.
@@ -473,7 +461,7 @@ impl Login<'_> {
             None => self.shared.errors.count(ending),
         }
         if ending.is_fault() {
-            let address = &self.voice.address;
+            let address = self.voice.address();
             self.voice.error("startup", format_args!("{ending} for '{address}' client, closing"));
         }
         if let Some(notice) = ending.notice(self.forwards) {
@@ -488,7 +476,7 @@ impl Login<'_> {
     }
 
     pub(super) fn client_id(&self) -> ClientId {
-        ClientId(self.voice.id.number())
+        self.voice.person().client()
     }
 }
 

@@ -27,7 +27,7 @@ mod virtually;
 mod voice;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use machine::{
     Buffer, Deadline, Interest, Notified, Progress, Seat, Served, Stream, Wakers, Woken,
@@ -40,7 +40,7 @@ pub use stop::{Account, Entry, Person, Roster, Standing};
 pub use voice::Voice;
 
 use crate::backend::{Checkout, Home, Inflow, Lease, Leftover, NoServer, Stay, Suspicion};
-use crate::ending::{Asked, Ending};
+use crate::ending::Ending;
 use crate::shared::GivenKey;
 use crate::tally::Traffic;
 use crate::turns::Turns;
@@ -58,7 +58,7 @@ pub struct Session {
     client: Stream,
     /// Its route.
     home: Arc<Home>,
-    voice: Box<Voice>,
+    voice: Voice,
     /// What is its own, whatever server it has.
     own: Box<Belongings>,
     /// Rings when the pool has an answer or somebody asks us to leave.
@@ -74,8 +74,7 @@ pub struct Session {
     /// How long the client has had nothing to say.
     idle: Idleness,
     /// Bytes that came behind the login; taken by the first `serve`.
-    early: Option<Buffer>,
-    since: Instant,
+    early: Option<Box<Buffer>>,
     places: Places,
 }
 
@@ -97,8 +96,8 @@ pub struct Places {
 impl machine::Session for Session {
     fn serve(mut self: Box<Self>) -> Served {
         let early = self.early.take();
-        self.traffic.received(early.as_ref().map_or(0, Buffer::len));
-        let up = early.map_or_else(Outflow::new, Outflow::with);
+        self.traffic.received(early.as_ref().map_or(0, |early| early.len()));
+        let up = early.map_or_else(Outflow::new, |early| Outflow::with(*early));
         let down = Inflow::new(!self.own.manner.releases || self.own.pinned.is_some());
         let mut flows = Flows { up, down, unread: 0 };
         match self.run(&mut flows) {
@@ -209,8 +208,7 @@ impl Session {
         if let NoServer::Refused(Refusal::PoolTimeout { .. }) = failure {
             self.voice.error("router", format_args!("server pool wait timed out, closing"));
         }
-        let Voice { database, user, .. } = &*self.voice;
-        Ending::no_server(failure, Asked { database: database.clone(), user: user.clone() })
+        Ending::no_server(failure, Arc::clone(self.voice.asked()))
     }
 
     /// The last act: the server is given back or brought back, the client is told, the log too.
@@ -223,10 +221,10 @@ impl Session {
         // First of all the server: others wait for it.
         self.leave_server(&ending, !up.is_through(), down);
         self.traffic.sent(rest.len());
-        self.traffic.said(&mut self.own.said);
-        let us = self.traffic.transaction_over(machine::now(), &self.home.tally);
+        let (now, said) = (machine::now(), &mut self.own.said);
+        let us = self.traffic.transaction_over(now, said, &self.home.tally);
         self.voice.query_time(us);
-        self.voice.ended(&ending, self.since, self.traffic.life());
+        self.voice.ended(&ending, self.traffic.life());
         self.home.failed(&ending);
         let forward = self.home.route.rule().client_fwd_error;
         let flushed =

@@ -4,11 +4,12 @@
 //! that are pinned, those of a session pool that have their server, those under TLS and those whose
 //! servers open by what somebody else showed stay until they leave.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use config::{Authentication, BalancingMethod, Rule, SessionAttrs, StorageKind};
-use machine::{Buffer, Deadline, Notified, Parcel, Seat};
+use machine::{Address, Buffer, Deadline, Notified, Parcel, Seat};
 use router::{ClientId, ClientKey};
 use wire::startup::Replication;
 
@@ -38,7 +39,7 @@ impl Session {
             return Ok(());
         }
         let shared = Arc::clone(self.voice.shared());
-        let needs_others = self.home.relies_on_others_than(&self.voice.user);
+        let needs_others = self.home.relies_on_others_than(&self.voice.asked().user);
         let stays = self.own.begun || self.client.tls().is_some() || needs_others;
         if stays || !shared.kin.has_successor() {
             return Ok(());
@@ -62,7 +63,8 @@ impl Session {
     }
 
     fn pack(&self, unread: &[u8]) -> Luggage {
-        let Voice { id, user, database, address, .. } = &*self.voice;
+        let Person { id, asked, address, since, .. } = &**self.voice.person();
+        let Asked { database, user } = &**asked;
         let Attrs { by_default, own, lag_max_s, method } = self.own.attrs;
         let number = |attrs| SessionAttrs::ALL.iter().position(|one| *one == attrs);
         let number = |attrs| number(attrs).and_then(|at| u8::try_from(at).ok()).unwrap_or(0);
@@ -72,7 +74,7 @@ impl Session {
             database: database.clone(),
             address: address.clone(),
             key: self.places.key.key().0,
-            age_ms: u64::try_from(self.since.elapsed().as_millis()).unwrap_or(u64::MAX),
+            age_ms: u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX),
             attrs_by_default: number(by_default),
             attrs_own: own.map_or(0, |own| number(own) + 1),
             lag_max_s,
@@ -106,9 +108,17 @@ pub fn move_in(
     let words = |ending: Ending| ending.to_string();
     let Luggage { id, user, database, address, key, .. } = &luggage;
     let (id, key) = (Id::of_client(*id), ClientKey(*key));
-    let mut voice = Voice::new(Arc::clone(shared), id, address.clone());
-    (voice.user, voice.database) = (user.clone(), database.clone());
-    let asked = Asked { database: database.clone(), user: user.clone() };
+    let asked = Arc::new(Asked { database: database.clone(), user: user.clone() });
+    let person = Person {
+        id,
+        asked: Arc::clone(&asked),
+        address: address.clone(),
+        local: Arc::new(Address::Unix(PathBuf::new())),
+        since: since(luggage.age_ms),
+        process: None,
+        tls: None,
+    };
+    let mut voice = Voice::new(Arc::clone(shared), person);
     let deadline = Deadline::after(ROUTING_TIMEOUT);
     let rule = routing::rule_of(shared, &voice, &asked, false, deadline).map_err(words)?;
     let rule = shared.world().rules.by_way_of(&rule, &luggage.storages);
@@ -120,39 +130,33 @@ pub fn move_in(
     let route = shared.routes.get_or_create(&rule, database, user, Replication::No);
     let home = shared.home(route.map_err(|refusal| refusal.to_string())?);
     let route = home.admit().map_err(|refusal| refusal.to_string())?;
-    let client = ClientId(id.number());
-    let key = shared.same_key(&home, client, key).ok_or("its cancel key is taken")?;
     if let Some(shown) = &luggage.shown {
         home.inherit(user, shown);
     }
-    let mut own = Box::new(unpack(shared, &rule, client, &luggage)?);
+    let mut own = Box::new(unpack(shared, &rule, voice.person().client(), &luggage)?);
     own.attrs = attrs(&luggage);
     let stream = parcel.unfold().map_err(|error| error.to_string())?;
     // A socket that takes no options is closed already; the session will see that.
     let options = shared.client_options(&rule).unwrap_or_else(|| shared.stream_options());
     let _ = stream.set_options(&options);
     let notified = Notified::new();
-    let machine = machine::current().expect("clients move to machines");
-    let person = Person {
-        id,
-        database: database.as_str().into(),
-        user: user.as_str().into(),
-        address: address.clone(),
-        local: stream.local(),
-        since: since(luggage.age_ms),
-        machine,
-        process: Person::process(&stream, address),
-        tls: None,
-        home: Some(Arc::clone(&home)),
+    let person = voice.person_mut();
+    person.local = shared.places.intern(Arc::new(stream.local()));
+    person.process = Person::process(&stream, address);
+    person.asked = home.asked(&asked);
+    let (person, wanted) = (Arc::clone(voice.person()), Arc::clone(&own.wanted));
+    let standing = Standing::new(person, Some(Arc::clone(&home)), notified.notifier(), wanted);
+    let standing = Arc::new(standing);
+    let Some(key) = shared.same_key(&standing, key) else {
+        drop(stream.into_fd()); // it stays with the old process
+        return Err("its cancel key is taken".into());
     };
-    let wanted = Arc::clone(&own.wanted);
-    let standing = Arc::new(Standing::new(person, notified.notifier(), wanted));
-    let entry = shared.rosters[machine].enter(Arc::clone(&standing));
+    let entry = shared.enter(&standing);
     voice.session("online-restart", format_args!("taken over from the old process"));
     Ok(Box::new(Session {
         client: stream,
         home,
-        voice: Box::new(voice),
+        voice,
         own,
         notified,
         standing,
@@ -162,7 +166,6 @@ pub fn move_in(
         fatal_heard: false,
         idle: Idleness::default(),
         early: early(&luggage.unread),
-        since: since(luggage.age_ms),
         places: Places { seat, process, route, entry, key },
     }))
 }
@@ -201,11 +204,11 @@ fn attrs(luggage: &Luggage) -> Attrs {
     }
 }
 
-fn early(unread: &[u8]) -> Option<Buffer> {
+fn early(unread: &[u8]) -> Option<Box<Buffer>> {
     let mut buffer = (!unread.is_empty()).then(Buffer::lease)?;
     buffer.reserve(unread.len());
     buffer.extend(unread);
-    Some(buffer)
+    Some(Box::new(buffer))
 }
 
 /// When it came; now, where the clock does not go back that far.

@@ -23,12 +23,12 @@ const RESOLVER_MAX: Duration = Duration::from_secs(5);
 pub(super) fn rule_of(
     shared: &Shared,
     voice: &Voice,
-    asked: &Asked,
+    asked: &Arc<Asked>,
     tls: bool,
     deadline: Deadline,
 ) -> Result<Arc<Rule>, Ending> {
-    let Asked { database, user } = asked;
-    let address = match &voice.address {
+    let Asked { database, user } = &**asked;
+    let address = match voice.address() {
         Address::Tcp(address) => Some(address.ip().to_canonical()),
         Address::Unix(_) => None,
     };
@@ -53,8 +53,8 @@ pub(super) fn rule_of(
             }
             (Some(Question::HostName) | None, _) => {
                 return world.rules.find(&ask).map(Arc::clone).ok_or_else(|| {
-                    let Asked { database, user } = asked.clone();
-                    Ending::Refused(Refusal::NoRoute { database, user }, asked.clone())
+                    let Asked { database, user } = Asked::clone(asked);
+                    Ending::Refused(Refusal::NoRoute { database, user }, Arc::clone(asked))
                 });
             }
         }

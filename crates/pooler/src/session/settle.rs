@@ -44,9 +44,8 @@ impl Session {
             return self.settle_open(flows);
         };
         let keeps = self.settle_idle(flows)? || self.keeps_server();
-        let now = machine::now();
-        self.traffic.said(&mut self.own.said);
-        let us = self.traffic.transaction_over(now, &self.home.tally);
+        let (now, said) = (machine::now(), &mut self.own.said);
+        let us = self.traffic.transaction_over(now, said, &self.home.tally);
         self.voice.query_time(us);
         if keeps {
             return Ok(());
@@ -61,7 +60,7 @@ impl Session {
 
     /// Everything is answered, and a transaction is open or a doubt is left.
     fn settle_open(&mut self, flows: &mut Flows) -> Result<(), Ending> {
-        let us = self.traffic.settled(machine::now(), &self.home.tally);
+        let us = self.traffic.settled(machine::now(), &mut self.own.said, &self.home.tally);
         self.voice.query_time(us);
         let Some(lease) = &mut self.lease else { return Ok(()) };
         let core = &mut lease.server_mut().core;

@@ -12,6 +12,7 @@ use router::{ClientId, Interned};
 use wire::settings::Settings;
 
 use crate::backend::Home;
+use crate::ending::Asked;
 use crate::id::Id;
 
 /// Leave when no transaction is open.
@@ -31,24 +32,18 @@ const CANCEL: u8 = 32;
 pub struct Person {
     /// `c…`.
     pub id: Id,
-    /// The database it named.
-    pub database: Box<str>,
-    /// The user it named.
-    pub user: Box<str>,
+    /// The database and the user it named; empty until it has.
+    pub asked: Arc<Asked>,
     /// Where it is.
     pub address: Address,
     /// Where it came to.
-    pub local: Address,
+    pub local: Arc<Address>,
     /// When it was accepted.
     pub since: Instant,
-    /// Its machine.
-    pub machine: usize,
     /// Its process, where the system knows it: of a unix socket.
     pub process: Option<u32>,
     /// How its TLS is spoken; None: it is not.
     pub tls: Option<Box<str>>,
-    /// Its route; None for a client of the console.
-    pub home: Option<Arc<Home>>,
 }
 
 impl Person {
@@ -56,19 +51,33 @@ impl Person {
     pub fn process(client: &Stream, address: &Address) -> Option<u32> {
         matches!(address, Address::Unix(_)).then(|| client.peer_process()).flatten()
     }
+
+    /// Its number, by which pools and tables know it.
+    pub fn client(&self) -> ClientId {
+        ClientId(self.id.number())
+    }
 }
 
 /// What others know of a client and may ask of it.
 pub struct Standing {
     /// Who it is.
-    pub person: Person,
+    pub person: Arc<Person>,
+    /// Its route; None for a client of the console.
+    pub home: Option<Arc<Home>>,
+    /// Its machine.
+    pub machine: u32,
+    notifier: Notifier,
+    words: Mutex<Words>,
     /// What was asked of it.
     asked: AtomicU8,
-    notifier: Notifier,
+}
+
+/// What a client says of itself.
+struct Words {
     /// What it wants to be set, as of its last change.
-    wanted: Mutex<Arc<Settings>>,
+    wanted: Arc<Settings>,
     /// What it said when it was asked last; taken by who asked.
-    account: Mutex<Option<Box<Account>>>,
+    account: Option<Box<Account>>,
 }
 
 /// What a client that holds a server says of itself.
@@ -99,9 +108,9 @@ pub struct Entry {
 
 /// What a client was asked for, when it looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Asked(u8);
+pub struct Orders(u8);
 
-impl Asked {
+impl Orders {
     /// To leave when no transaction is open.
     pub fn leaves(self) -> bool {
         self.0 & LEAVE != 0
@@ -135,14 +144,25 @@ impl Asked {
 
 impl Standing {
     /// Of a client that rings when asked, and wants this to be set.
-    pub fn new(person: Person, notifier: Notifier, wanted: Arc<Settings>) -> Self {
-        let (asked, wanted, account) = (AtomicU8::new(0), Mutex::new(wanted), Mutex::default());
-        Self { person, asked, notifier, wanted, account }
+    pub fn new(
+        person: Arc<Person>,
+        home: Option<Arc<Home>>,
+        notifier: Notifier,
+        wanted: Arc<Settings>,
+    ) -> Self {
+        let machine = machine::current().expect("clients live on machines") as u32;
+        let words = Mutex::new(Words { wanted, account: None });
+        Self { person, home, machine, notifier, words, asked: AtomicU8::new(0) }
+    }
+
+    /// Its number, by which pools and tables know it.
+    pub fn client(&self) -> ClientId {
+        self.person.client()
     }
 
     /// What it was asked for.
-    pub fn asked(&self) -> Asked {
-        Asked(self.asked.load(Ordering::Acquire))
+    pub fn asked(&self) -> Orders {
+        Orders(self.asked.load(Ordering::Acquire))
     }
 
     /// It is to leave at once.
@@ -183,27 +203,28 @@ impl Standing {
 
     /// What it said, if it has.
     pub fn take_account(&self) -> Option<Box<Account>> {
-        self.account.lock().expect("nothing panics under this lock").take()
+        self.words().account.take()
     }
 
     /// It says what it does.
     pub fn give_account(&self, account: Account) {
-        *self.account.lock().expect("nothing panics under this lock") = Some(Box::new(account));
+        self.words().account = Some(Box::new(account));
         self.asked.fetch_and(!TELL, Ordering::AcqRel);
     }
 
     /// It wants something else to be set.
     pub fn wants(&self, wanted: &Arc<Settings>) {
-        let before = {
-            let mut now = self.wanted.lock().expect("nothing panics under this lock");
-            std::mem::replace(&mut *now, Arc::clone(wanted))
-        };
+        let before = std::mem::replace(&mut self.words().wanted, Arc::clone(wanted));
         drop(before); // outside of the lock
     }
 
     /// What it wants to be set.
     pub fn wanted(&self) -> Arc<Settings> {
-        Arc::clone(&self.wanted.lock().expect("nothing panics under this lock"))
+        Arc::clone(&self.words().wanted)
+    }
+
+    fn words(&self) -> MutexGuard<'_, Words> {
+        self.words.lock().expect("nothing panics under this lock")
     }
 
     /// The new process does not take it: it is to leave.
@@ -237,7 +258,7 @@ impl Roster {
 
     /// Writes a client in, until the entry is dropped.
     pub fn enter(self: &Arc<Self>, standing: Arc<Standing>) -> Entry {
-        let client = ClientId(standing.person.id.number());
+        let client = standing.client();
         self.lock().insert(client, standing);
         Entry { roster: Arc::clone(self), client }
     }

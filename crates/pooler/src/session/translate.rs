@@ -86,12 +86,12 @@ impl Translation<'_> {
             tag::QUERY => self.query(header),
             tag::PARSE => {
                 let step = self.parse(header)?;
-                self.own.said.parses += u64::from(step == Step::Passed);
+                self.own.said.parses += u32::from(step == Step::Passed);
                 Ok(step)
             }
             tag::BIND => {
                 let step = self.bind(header)?;
-                self.own.said.binds += u64::from(step == Step::Passed);
+                self.own.said.binds += u32::from(step == Step::Passed);
                 Ok(step)
             }
             tag::DESCRIBE | tag::CLOSE => self.describe_or_close(header),

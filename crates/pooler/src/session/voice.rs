@@ -12,29 +12,21 @@ use wire::settings::Settings;
 use wire::tag::frontend as tag;
 use wire::{Notice, NoticeView, Text, frontend};
 
+use super::Person;
 use super::masked::Masked;
-use crate::ending::Ending;
+use crate::ending::{Asked, Ending};
 use crate::id::Id;
 use crate::log::{Fact, Who};
 use crate::shared::Shared;
 use crate::sqlstates::Said;
-use crate::tally::Totals;
+use crate::tally::Life;
 
-/// Who speaks. Boxed by its session: an idle client should be small.
+/// Who speaks.
 pub struct Voice {
     shared: Arc<Shared>,
-    /// `c…`.
-    pub id: Id,
-    /// The startup user; empty before the startup message.
-    pub user: String,
-    /// The startup database.
-    pub database: String,
-    /// Where the client is.
-    pub address: Address,
+    person: Arc<Person>,
     /// Where its servers are, when that is known.
-    pub storage: Option<Arc<Storage>>,
-    /// Who it is by the word of an external helper.
-    pub external: Option<String>,
+    storage: Option<Arc<Storage>>,
     /// `log_query`, of the process or of the rule.
     pub logs_queries: bool,
     /// `log_debug`, likewise.
@@ -47,22 +39,42 @@ pub struct Voice {
 
 impl Voice {
     /// A client nobody knows yet.
-    pub fn new(shared: Arc<Shared>, id: Id, address: Address) -> Self {
-        let (user, database) = (String::new(), String::new());
+    pub fn new(shared: Arc<Shared>, person: Person) -> Self {
         let processes_virtually = shared.config().global.virtual_processing;
         Self {
             shared,
-            id,
-            user,
-            database,
-            address,
+            person: Arc::new(person),
             storage: None,
-            external: None,
             logs_queries: false,
             is_debug: false,
             shows_id: true,
             processes_virtually,
         }
+    }
+
+    /// Who it is.
+    pub fn person(&self) -> &Arc<Person> {
+        &self.person
+    }
+
+    /// Who it is, while that is still found out.
+    pub fn person_mut(&mut self) -> &mut Person {
+        Arc::get_mut(&mut self.person).expect("a client that is not in is known to nobody")
+    }
+
+    /// `c…`.
+    pub fn id(&self) -> Id {
+        self.person.id
+    }
+
+    /// The database and the user it named; empty before the startup message.
+    pub fn asked(&self) -> &Arc<Asked> {
+        &self.person.asked
+    }
+
+    /// Where the client is.
+    pub fn address(&self) -> &Address {
+        &self.person.address
     }
 
     /// Its rule is known, and with it what is said of the client, and how.
@@ -99,15 +111,15 @@ impl Voice {
     }
 
     /// The session is over: one line says who, why, how long, and what was done.
-    pub fn ended(&self, ending: &Ending, since: Instant, done: &Totals) {
+    pub fn ended(&self, ending: &Ending, done: &Life) {
         if ending.is_fault() {
             self.error("main", format_args!("{ending}"));
         }
         if !self.shared.config().global.log_session {
             return;
         }
-        let Voice { database, user, address, .. } = self;
-        let us = since.elapsed().as_micros();
+        let Person { address, since, .. } = &*self.person;
+        let (Asked { database, user }, us) = (&**self.asked(), since.elapsed().as_micros());
         let (status, queries, transactions) = (ending.status(), done.queries, done.transactions);
         let facts = [
             ("event", Fact::Text(&"client_disconnected")),
@@ -227,7 +239,7 @@ impl Voice {
     pub fn tag(&self, mut notice: Notice) -> Notice {
         self.shared.sqlstates.told(Said::ByUs, &notice.code);
         notice.message = match self.shows_id {
-            true => format!("odyssey: {}: {}", self.id, notice.message),
+            true => format!("odyssey: {}: {}", self.id(), notice.message),
             false => format!("odyssey: {}", notice.message),
         };
         notice
@@ -235,19 +247,19 @@ impl Voice {
 
     /// This client tried a wrong password: for how long it is not told so.
     pub fn guessed_wrong(&self, now: Instant) -> Duration {
-        self.shared.guesses.wrong(&self.address, &self.user, now)
+        self.shared.guesses.wrong(self.address(), &self.asked().user, now)
     }
 
     fn who(&self, server: Option<Id>) -> Who<'_> {
-        let named = |name: &'_ str| !name.is_empty();
+        let Asked { database, user } = &**self.asked();
         Who {
-            client: Some(self.id),
+            client: Some(self.id()),
             server,
-            user: Some(self.user.as_str()).filter(|name| named(name)),
-            database: Some(self.database.as_str()).filter(|name| named(name)),
-            address: Some(&self.address),
+            user: Some(user.as_str()).filter(|name| !name.is_empty()),
+            database: Some(database.as_str()).filter(|name| !name.is_empty()),
+            address: Some(self.address()),
             storage: self.storage.as_deref(),
-            external: self.external.as_deref(),
+            external: None,
             facts: &[],
         }
     }

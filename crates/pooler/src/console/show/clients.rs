@@ -105,11 +105,11 @@ fn client_row(client: &ClientReading) -> Row {
     let [addr, port] = place(&person.address);
     let [local, local_port] = place(&person.local);
     let [wait, wait_us] = seconds(waited);
-    let key = person.home.as_ref().map(|home| home.route.key());
+    let key = client.standing.home.as_ref().map(|home| home.route.key());
     vec![
         "C".into(),
-        person.user.to_string().into(),
-        person.database.to_string().into(),
+        person.asked.user.clone().into(),
+        person.asked.database.clone().into(),
         state.into(),
         key.map(|key| key.user.clone()).into(),
         addr,
@@ -122,7 +122,7 @@ fn client_row(client: &ClientReading) -> Row {
         wait_us,
         person.id.to_string().into(),
         person.id.to_string().into(),
-        person.machine.into(),
+        u64::from(client.standing.machine).into(),
         person.process.map_or(0, u64::from).into(),
         person.tls.as_deref().unwrap_or_default().to_owned().into(),
         client.application_name().into(),
@@ -136,8 +136,8 @@ fn who(client: &ClientReading) -> [Cell; 4] {
     let person = &client.standing.person;
     [
         person.id.to_string().into(),
-        person.user.to_string().into(),
-        person.database.to_string().into(),
+        person.asked.user.clone().into(),
+        person.asked.database.clone().into(),
         client.application_name().into(),
     ]
 }
@@ -155,7 +155,7 @@ pub fn waiters(call: &Call<'_>) -> Result<Reply, Stop> {
     waiting.sort_by_key(|(since, _)| *since);
     let mut ahead: HashMap<usize, i64> = HashMap::new();
     let rows = waiting.iter().map(|(since, client)| {
-        let home = client.standing.person.home.as_ref();
+        let home = client.standing.home.as_ref();
         let before = ahead.entry(home.map_or(0, |home| home.number())).or_default();
         let mut row: Row = who(client).into();
         row.extend(place(&client.standing.person.address));

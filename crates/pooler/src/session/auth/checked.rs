@@ -46,7 +46,7 @@ impl Candidate<'_> {
         if password.is_empty() {
             return Err(self.wrong("empty password"));
         }
-        let from = match &self.voice.address {
+        let from = match self.voice.address() {
             Address::Tcp(address) => Some(address.ip().to_canonical().to_string()),
             Address::Unix(_) => None,
         };
@@ -84,7 +84,7 @@ impl Candidate<'_> {
         let deadline = Deadline::after(PATIENCE).earliest(self.deadline);
         let body = move || values(&theirs, &user, deadline);
         let answer = self.shared.checkers.ask(&name, body, deadline);
-        let Asked { database, user } = self.asked;
+        let Asked { database, user } = &**self.asked;
         let values = answer.map_err(|error| error.to_string()).and_then(|values| values);
         let values = values.map_err(|reason| {
             let text = format_args!(
@@ -109,7 +109,7 @@ impl Candidate<'_> {
                     values.len()
                 );
                 self.voice.error("auth", text);
-                let Asked { database, user } = self.asked.clone();
+                let Asked { database, user } = Asked::clone(self.asked);
                 let refusal = Refusal::NoRoute { database, user };
                 Err(Ending::Refused(refusal, self.asked.clone()))
             }

@@ -11,7 +11,7 @@ impl Candidate<'_> {
     /// Err if the file keeps it out.
     pub(super) fn may_knock(&self) -> Result<(), Ending> {
         let Some(hba) = self.shared.config().global.hba.clone() else { return Ok(()) };
-        let address = match &self.voice.address {
+        let address = match self.voice.address() {
             Address::Tcp(address) => Some(address.ip().to_canonical()),
             Address::Unix(_) => None,
         };
@@ -23,7 +23,7 @@ impl Candidate<'_> {
             replication: self.replication,
             rule: self.rule,
         };
-        let (who, user) = (&self.voice.address, format!("{}.{}", visitor.database, visitor.user));
+        let (who, user) = (self.voice.address(), format!("{}.{}", visitor.database, visitor.user));
         let reason = match visitor.line(&hba) {
             Some(line) if line.allows => {
                 self.voice.session(

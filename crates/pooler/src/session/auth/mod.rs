@@ -32,7 +32,7 @@ use crate::shared::Shared;
 pub(super) struct Candidate<'a> {
     pub(super) shared: &'a Arc<Shared>,
     pub(super) rule: &'a Rule,
-    pub(super) asked: &'a Asked,
+    pub(super) asked: &'a Arc<Asked>,
     /// Where it comes from, and how it is called in the log.
     pub(super) voice: &'a Voice,
     /// Its TLS, if that is on.
@@ -71,7 +71,7 @@ impl Candidate<'_> {
         let proof = self.may_knock().and_then(|()| self.prove(dialog));
         let proof = proof.inspect_err(|ending| self.tell(ending))?;
         if self.rule.authentication != Authentication::None {
-            self.shared.guesses.right(&self.voice.address, self.user());
+            self.shared.guesses.right(self.voice.address(), self.user());
         }
         Ok(proof)
     }
@@ -80,7 +80,7 @@ impl Candidate<'_> {
         match self.rule.authentication {
             Authentication::None => Ok(Proof::default()),
             Authentication::Block => {
-                let Asked { database, user } = self.asked.clone();
+                let Asked { database, user } = Asked::clone(self.asked);
                 Err(Ending::Refused(Refusal::Blocked { database, user }, self.asked.clone()))
             }
             Authentication::ClearText => match &self.rule.checker {
@@ -98,7 +98,7 @@ impl Candidate<'_> {
     /// "password".
     fn tell(&self, ending: &Ending) {
         let Ending::Denied(denial) = ending else { return };
-        let (Asked { database, user }, rule) = (self.asked, self.rule);
+        let (Asked { database, user }, rule) = (&**self.asked, self.rule);
         let (method, reason) = (rule.authentication.word(), &denial.reason);
         let (file, line) = (&rule.file, rule.line);
         self.voice.error(

@@ -65,7 +65,7 @@ impl Candidate<'_> {
     }
 
     fn ask_for_secret(&self, query: &Arc<AuthQuery>) -> Result<Found, Ending> {
-        let address = match &self.voice.address {
+        let address = match self.voice.address() {
             Address::Tcp(address) => Some(address.ip().to_canonical()),
             Address::Unix(_) => None,
         };

@@ -17,7 +17,7 @@ impl Login<'_> {
     pub(super) fn reach(
         &mut self,
         rule: &Arc<Rule>,
-        asked: &Asked,
+        asked: &Arc<Asked>,
         negotiated: &Negotiated,
         permit: Permit,
     ) -> Result<(Arc<Home>, Option<Proven>), Ending> {
@@ -33,7 +33,7 @@ impl Login<'_> {
             auth::pause(&self.voice, &self.client, self.deadline, ending);
         })?;
         let granted = self.candidate(rule, replication, asked, negotiated).granted(credentials)?;
-        let at_server = Asked { user: granted, ..asked.clone() };
+        let at_server = Arc::new(Asked { user: granted, ..Asked::clone(asked) });
         Ok((self.route(rule, &at_server, replication)?, Some(proven)))
     }
 }

@@ -9,11 +9,10 @@ use router::{Asker, ClientKey, Parameters, Wants};
 use wire::backend::TransactionStatus;
 use wire::{Notice, encode};
 
-use super::super::Voice;
 use super::super::belongings::{Belongings, shown};
 use super::{Login, split};
 use crate::backend::{Checkout, Home, Lease, NoServer, Own, Picture};
-use crate::ending::{Asked, Ending};
+use crate::ending::Ending;
 use crate::tally::Span;
 
 /// Where the login learns what servers report.
@@ -58,7 +57,7 @@ impl Login<'_> {
         encode::backend_key_data(&mut bytes, &split(key));
         encode::ready_for_query(&mut bytes, TransactionStatus::Idle);
         dialog.send(&bytes)?;
-        let took = self.since.elapsed();
+        let took = self.voice.person().since.elapsed();
         source.home.tally.took(Span::Login, took);
         let (rule, us) = (source.home.route.rule(), took.as_micros());
         self.voice.session("setup", format_args!("login time: {us} microseconds"));
@@ -66,7 +65,9 @@ impl Login<'_> {
             "setup",
             format_args!(
                 "client connection from {} to route {}.{} accepted",
-                self.voice.address, rule.database, rule.user
+                self.voice.address(),
+                rule.database,
+                rule.user
             ),
         );
         Ok(lease)
@@ -125,8 +126,7 @@ impl Login<'_> {
     }
 
     fn no_server(&self, failure: NoServer) -> Ending {
-        let Voice { database, user, .. } = &self.voice;
-        Ending::no_server(failure, Asked { database: database.clone(), user: user.clone() })
+        Ending::no_server(failure, Arc::clone(self.voice.asked()))
     }
 
     /// What servers of this route report; the first client of a route opens one to ask it. A
