@@ -87,8 +87,9 @@ pub enum Asking {
 pub enum Op {
     /// Prepares a shared statement.
     Prepare(Interned),
-    /// A client's Parse, of a statement that the server lacks.
-    Parse { name: Box<[u8]>, statement: Interned },
+    /// A client's Parse, of a statement that the server lacks; and what the name meant before, if
+    /// the server is to say whether it may mean another.
+    Parse { name: Box<[u8]>, statement: Interned, before: Option<Interned> },
     /// A client's Parse of a statement that the server has: it got a Close of nothing, whose answer
     /// is as long as a ParseComplete and comes at the same place.
     Pretend { name: Box<[u8]>, statement: Interned },
@@ -356,6 +357,13 @@ impl Holdings {
         if !self.prepares(&statement) {
             self.prepared.remove(&statement);
         }
+        for op in &mut self.ledger {
+            if let Op::Parse { name: given, before, .. } = op
+                && *given == name
+            {
+                *before = None;
+            }
+        }
         let again = self.pending().iter().any(|(given, _)| *given == name);
         (!again).then_some((name, statement))
     }
@@ -370,6 +378,9 @@ impl Holdings {
     pub fn deallocated(&mut self) {
         self.prepared.clear();
         for op in &mut self.ledger {
+            if let Op::Parse { before, .. } = op {
+                *before = None;
+            }
             if let Op::Prepare(statement) | Op::Parse { statement, .. } = op {
                 // It comes behind.
                 drop(self.prepared.insert(statement.clone()));

@@ -303,6 +303,7 @@ impl Belongings {
     /// A request of it was skipped: it is as if it had not been said.
     pub fn lost(&mut self, op: Op) {
         match op {
+            Op::Parse { name, before: Some(before), .. } => self.rebind(&name, before),
             Op::Parse { name, .. } | Op::Pretend { name, .. } => drop(self.names.unbind(&name)),
             Op::Forget { name, statement } => self.rebind(&name, statement),
             Op::Unnamed(Some(before)) => self.unnamed = before.own,

@@ -11,7 +11,7 @@ use wire::conversation::Purpose;
 use wire::frame::HEADER_BYTES;
 use wire::scan::{self, Head, Name};
 
-use super::translate::{FRONT_MAX, RESERVED, Translation, statement_query};
+use super::translate::{FRONT_MAX, RESERVED, Translation, statement_query, statement_text};
 use crate::backend::{ALIEN, Changed};
 use crate::nonsense::Nonsense;
 
@@ -166,7 +166,8 @@ impl Translation<'_> {
     /// speaks of, or before there is room for that, for the statement, and for it in the server's
     /// words?
     pub(super) fn awaits_inside(&mut self, name: &[u8]) -> bool {
-        let Some(statement) = self.own.names.get(name).filter(|_| !name.is_empty()).cloned() else {
+        let shared = !name.is_empty() && self.own.manner.shares_statements;
+        let Some(statement) = self.own.names.get(name).filter(|_| shared).cloned() else {
             return false;
         };
         let names = names_in(statement_text(&statement));

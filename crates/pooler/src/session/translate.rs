@@ -302,7 +302,7 @@ impl Translation<'_> {
         }
         self.make_room(&statement, may_fail, Purpose::Statement)?;
         let bytes = self.rename(0, whole_name, &statement.name());
-        self.send_noted(tag::PARSE, bytes, Op::Parse { name, statement })
+        self.send_noted(tag::PARSE, bytes, Op::Parse { name, statement, before: None })
     }
 
     fn send_as(&mut self, message: u8, bytes: usize) -> Result<Step, Nonsense> {
