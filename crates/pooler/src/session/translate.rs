@@ -277,9 +277,7 @@ impl Translation<'_> {
             return self.send_as(tag::PARSE, HEADER_BYTES + name.len() + 1 + behind.len());
         }
         let statement = self.statements.intern(behind);
-        let bound = self.own.names.bind(name, statement.clone());
-        debug_assert!(!matches!(bound, Ok(Some(_))), "of a name that is taken the server was told");
-        if bound.is_err() {
+        if self.own.names.bind(name, statement.clone()).is_err() {
             // More than anybody needs: as one that is too long.
             self.core.holdings.suspicion.add(Suspicion::STATEMENT);
             return self.send_as(tag::PARSE, HEADER_BYTES + name.len() + 1 + behind.len());
