@@ -302,8 +302,8 @@ fn settings_of_clients_that_are_inside_transactions_at_once() {
 }
 
 /// `pg_settings` says for ever that they were set, and from PostgreSQL 16 on nobody can reset them.
-/// Seen to fail there: a pooler that carries them along once it asks for everything that is set; the
-/// next client of that server is refused.
+/// Seen to fail there: a pooler that carries them along once it asks for everything that is set;
+/// the next client of that server is refused.
 #[test]
 fn settings_of_one_transaction_are_nobodys() {
     Play::new("settings of one transaction")
@@ -335,6 +335,21 @@ fn the_seed_is_no_setting() {
              b: select 1 => 1
              a: show seed => unavailable
              b: select 1 => 1",
+        )
+        .as_direct();
+}
+
+/// Seen to fail: a pooler that prepares statements of its own in front of the client's BEGIN, in
+/// its transaction: that takes a snapshot.
+#[test]
+fn a_begin_behind_a_begin_may_say_how_isolated_it_is() {
+    Play::new("isolated a little later")
+        .lines(
+            "a: discard all => DISCARD ALL
+             a: begin => BEGIN /T
+             a: begin isolation level serializable => ~25001 BEGIN /T
+             a: show transaction_isolation => serializable /T
+             a: commit => COMMIT",
         )
         .as_direct();
 }

@@ -92,8 +92,8 @@ impl Translation<'_> {
         Ok(())
     }
 
-    /// Is the text ahead in its encoding, as far as it is here? The server refuses another one before
-    /// it drops anything.
+    /// Is the text ahead in its encoding, as far as it is here? The server refuses another one
+    /// before it drops anything.
     fn is_in_encoding(&mut self, header: &Header) -> bool {
         let wide = self.core.holdings.speaks_utf8();
         let text = self.body(header).unwrap_or_default();
