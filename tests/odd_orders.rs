@@ -592,18 +592,3 @@ fn a_reset_by_name_is_noticed_each_time_in_session_pooling() {
         .lines("a: show timezone => Asia/Tokyo /T")
         .as_direct_on(&[Stage::Roomy]);
 }
-
-/// Seen to fail: a pooler that prepares statements of its own in front of the client's BEGIN, in
-/// its transaction: that takes a snapshot.
-#[test]
-fn a_begin_behind_a_begin_may_say_how_isolated_it_is() {
-    Play::new("isolated a little later")
-        .lines(
-            "a: discard all => DISCARD ALL
-             a: begin => BEGIN /T
-             a: begin isolation level serializable => ~25001 BEGIN /T
-             a: show transaction_isolation => serializable /T
-             a: commit => COMMIT",
-        )
-        .as_direct();
-}

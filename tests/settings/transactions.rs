@@ -338,3 +338,18 @@ fn the_seed_is_no_setting() {
         )
         .as_direct();
 }
+
+/// Seen to fail: a pooler that prepares statements of its own in front of the client's BEGIN, in
+/// its transaction: that takes a snapshot.
+#[test]
+fn a_begin_behind_a_begin_may_say_how_isolated_it_is() {
+    Play::new("isolated a little later")
+        .lines(
+            "a: discard all => DISCARD ALL
+             a: begin => BEGIN /T
+             a: begin isolation level serializable => ~25001 BEGIN /T
+             a: show transaction_isolation => serializable /T
+             a: commit => COMMIT",
+        )
+        .as_direct();
+}

@@ -60,7 +60,8 @@ pub(crate) struct Task {
     pub(crate) doing: Cell<Doing>,
     /// When that wait began.
     pub(crate) since: Cell<Instant>,
-    /// Taken while it runs; present before the first run and while parked.
+    /// Taken while it runs; present before the first run and while parked, and when a running one
+    /// has said as what it goes on.
     job: Cell<Option<Job>>,
     /// Where it runs; `None` while parked or starved.
     pub(crate) stack: RefCell<Option<Rc<Stack>>>,
@@ -136,6 +137,11 @@ impl Task {
         self.stack.replace(None);
         self.job.set(Some(Job::Serve(session)));
         self.waiting.set(true);
+    }
+
+    /// It runs, and goes on as this session.
+    pub(crate) fn succeed_by(&self, session: Box<dyn Session>) {
+        self.job.set(Some(Job::Serve(session)));
     }
 
     /// The session, if this task is parked and nobody has woken it yet.
@@ -223,14 +229,17 @@ fn run(machine: &'static Machine, task: Rc<Task>) {
     let outcome = catch_unwind(AssertUnwindSafe(|| match job {
         Job::Local(body) => {
             body();
-            Served::Ended
+            go_on(machine, &task)
         }
         Job::Mailed(body) => {
             machine.shared.spawn_started();
             body();
-            Served::Ended
+            go_on(machine, &task)
         }
-        Job::Serve(session) => park::serve(machine, &task, session),
+        Job::Serve(session) => {
+            machine.shared.counters.parked.sub(1);
+            park::serve(machine, &task, session)
+        }
     }));
     match outcome {
         Ok(Served::Parked(session)) => park::park(machine, &task, session),
@@ -239,6 +248,14 @@ fn run(machine: &'static Machine, task: Rc<Task>) {
             machine.strike(&task);
             panics::report(machine, task.name);
         }
+    }
+}
+
+/// As the session that the body has left, if any.
+fn go_on(machine: &'static Machine, task: &Rc<Task>) -> Served {
+    match task.job.take() {
+        Some(Job::Serve(session)) => park::serve(machine, task, session),
+        _ => Served::Ended,
     }
 }
 

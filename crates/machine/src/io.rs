@@ -18,13 +18,28 @@ use crate::wait::{Interest, Waitable, Waiter};
 use outbox::Outbox;
 use parcel::Watch;
 use std::cell::{Cell, RefCell};
+use std::io;
 use std::os::fd::RawFd;
 use std::rc::Rc;
+
+/// What the kernel tells of a descriptor.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Told {
+    Nothing,
+    /// That there are bytes, or an end.
+    Bytes,
+    /// And that there is room again.
+    All,
+}
 
 /// One registered descriptor. It does not own it: a stream, a parcel or a listener does.
 pub(crate) struct Io {
     pub(crate) fd: RawFd,
     pub(crate) key: Key,
+    /// Of what the kernel tells.
+    told: Cell<Told>,
+    /// A read is worth a try though no event has told of anything.
+    pub(crate) promising: Cell<bool>,
     /// A read may find something. Cleared by a short read (unless hung up) or by EAGAIN.
     pub(crate) readable: Cell<bool>,
     /// A write may find room. Cleared by a short write or by EAGAIN.
@@ -50,6 +65,8 @@ impl Io {
         Io {
             fd,
             key,
+            told: Cell::new(Told::Nothing),
+            promising: Cell::new(false),
             // Adding a socket reports what is there already.
             readable: Cell::new(false),
             writable: Cell::new(false),
@@ -60,6 +77,39 @@ impl Io {
             waiter: Waiter::new(),
             watch: RefCell::new(None),
             stirring: Cell::new(false),
+        }
+    }
+
+    /// Has the kernel tell its events from now on; without effect if it does. Nobody may wait for
+    /// a socket of which it does not. Room that is known to be there is not asked for: to tell of
+    /// it would be the first event of every socket.
+    pub(crate) fn enlist(&self, machine: &Machine) -> io::Result<()> {
+        if self.told.get() != Told::Nothing {
+            return Ok(());
+        }
+        let (told, flags) = match self.writable.get() {
+            true => (Told::Bytes, sys::ALL & !sys::OUT),
+            false => (Told::All, sys::ALL),
+        };
+        sys::epoll_add(machine.shared.epoll, self.fd, flags, self.key.to_bits())?;
+        self.told.set(told);
+        Ok(())
+    }
+
+    pub(crate) fn is_enlisted(&self) -> bool {
+        self.told.get() != Told::Nothing
+    }
+
+    /// The kernel has no room: it is to tell when it has.
+    pub(crate) fn fill_up(&self) {
+        self.writable.set(false);
+        if self.told.get() == Told::Bytes
+            && let Some(machine) = Machine::here()
+        {
+            let changed =
+                sys::epoll_change(machine.shared.epoll, self.fd, sys::ALL, self.key.to_bits());
+            changed.expect("what is enlisted is open and can be changed");
+            self.told.set(Told::All);
         }
     }
 
@@ -113,11 +163,14 @@ impl Io {
     pub(crate) fn flush(&self) {
         if self.owes() {
             self.outbox.send(self.fd, &self.writable);
+            if !self.writable.get() {
+                self.fill_up();
+            }
         }
     }
 
     /// Ends our side, behind what is owed.
-    pub(crate) fn shutdown_write(&self) -> std::io::Result<()> {
+    pub(crate) fn shutdown_write(&self) -> io::Result<()> {
         self.outbox.shutdown_write(self.fd)
     }
 

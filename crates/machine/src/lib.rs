@@ -88,7 +88,7 @@ pub use io::stream::{Keepalive, Progress, Stream, StreamOptions};
 pub use names::{Names, NamesCount};
 pub use notified::{Notified, Notifier};
 pub use offload::{Offload, OffloadStats, offload, offload_stats};
-pub use park::{Served, Session, Wakers, start_session};
+pub use park::{Served, Session, Wakers, become_session, start_session};
 pub use private::local;
 pub use resolve::{host_name, resolve};
 pub use scope::{Scope, ScopedJoinHandle, scope};

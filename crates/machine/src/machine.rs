@@ -14,7 +14,7 @@ use crate::mailbox::Shared;
 use crate::notified::Entry;
 use crate::slab::{Key, Slab};
 use crate::timer::Timers;
-use crate::{Deadline, overflow, panics, substrate, sys};
+use crate::{Deadline, overflow, panics, substrate};
 use std::any::{Any, TypeId};
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, VecDeque};
@@ -23,7 +23,11 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
 use std::thread::{self, ThreadId};
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+/// What may be burned in a turn before the next has to go elsewhere: one signature with RSA, a few
+/// with elliptic curves, which together cost less than to hand one of them to another thread.
+const BURN_MAX: Duration = Duration::from_micros(400);
 
 thread_local! {
     static HERE: Cell<Option<&'static Machine>> = const { Cell::new(None) };
@@ -53,8 +57,8 @@ pub(crate) struct Machine {
     now: Cell<Option<Instant>>,
     /// One value of a type, for who asks.
     pub(crate) private: RefCell<HashMap<TypeId, Rc<dyn Any>>>,
-    /// Somebody burned a millisecond in this turn.
-    burned: Cell<bool>,
+    /// For how long somebody burned the processor in this turn, of those who say so.
+    burned: Cell<Duration>,
     /// Who waits for the last task to end.
     closing: RefCell<Option<Sender<usize>>>,
     /// Only system coroutines were left, and they are cancelled.
@@ -79,7 +83,7 @@ impl Machine {
             current: RefCell::new(None),
             now: Cell::new(None),
             private: RefCell::new(HashMap::new()),
-            burned: Cell::new(false),
+            burned: Cell::new(Duration::ZERO),
             closing: RefCell::new(None),
             system_told: Cell::new(false),
         }));
@@ -114,13 +118,21 @@ impl Machine {
     /// Another turn begins.
     pub(crate) fn time_goes_on(&self) {
         self.now.set(None);
-        self.burned.set(false);
+        self.burned.set(Duration::ZERO);
     }
 
-    /// May the running task burn up to a millisecond? One of them in a turn, so that nobody waits
-    /// for two.
+    /// May the running task burn up to a millisecond? Not when others have burned in this turn
+    /// what one might: so nobody waits for two.
     pub(crate) fn may_burn(&self) -> bool {
-        !self.burned.replace(true)
+        self.burned.get() < BURN_MAX
+    }
+
+    /// Something that may burn; how long it did is remembered for this turn.
+    pub(crate) fn burn<R>(&self, body: impl FnOnce() -> R) -> R {
+        let began = Instant::now();
+        let made = body();
+        self.burned.set(self.burned.get() + began.elapsed());
+        made
     }
 
     // ---- tasks ---------------------------------------------------------------------------------
@@ -365,18 +377,24 @@ impl Machine {
 
     /// Registers `fd` for everything, once for its life here.
     pub(crate) fn register(&self, fd: RawFd) -> Result<Rc<Io>, Error> {
+        let io = self.adopt(fd);
+        if let Err(error) = io.enlist(self) {
+            self.retire(io.key);
+            return Err(error.into());
+        }
+        Ok(io)
+    }
+
+    /// Registers `fd`, and the kernel hears of it from the first who waits for it.
+    pub(crate) fn adopt(&self, fd: RawFd) -> Rc<Io> {
         let mut made = None;
-        let key = self.ios.borrow_mut().insert_with(|key| {
+        self.ios.borrow_mut().insert_with(|key| {
             let io = Rc::new(Io::new(fd, key));
             made = Some(Rc::clone(&io));
             io
         });
-        if let Err(error) = sys::epoll_add(self.shared.epoll, fd, sys::ALL, key.to_bits()) {
-            self.ios.borrow_mut().remove(key);
-            return Err(error.into());
-        }
         self.shared.counters.sockets.add(1);
-        Ok(made.expect("insert_with calls its closure once"))
+        made.expect("insert_with calls its closure once")
     }
 
     pub(crate) fn io(&self, key: Key) -> Option<Rc<Io>> {

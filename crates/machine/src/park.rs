@@ -61,6 +61,20 @@ pub fn start_session(session: Box<dyn Session>) -> Result<(), Error> {
     })
 }
 
+/// The running coroutine goes on as this session when its body has returned: a client whose login
+/// is over. Who joins the coroutine joins what its body returned.
+///
+/// # Errors
+/// `Closed` during shutdown, `NotOnMachine`; the session is dropped then.
+pub fn become_session(session: Box<dyn Session>) -> Result<(), Error> {
+    let (machine, task) = machine::Machine::running()?;
+    if machine.shared.is_closing() {
+        return Err(Error::Closed);
+    }
+    task.succeed_by(session);
+    Ok(())
+}
+
 impl Wakers<'_> {
     fn streams(&self) -> impl Iterator<Item = &Stream> {
         std::iter::once(self.stream).chain(self.other)
@@ -76,7 +90,6 @@ impl Wakers<'_> {
 /// A turn of a session, and further ones for as long as a waker is satisfied already: the others
 /// run between.
 pub(crate) fn serve(machine: &Machine, task: &Rc<Task>, mut session: Box<dyn Session>) -> Served {
-    machine.shared.counters.parked.sub(1);
     task.timer.deadline.set(None);
     let wakers = session.wakers();
     wakers.streams().for_each(|stream| stream.io().watch_for_nothing(task));
@@ -93,6 +106,9 @@ pub(crate) fn serve(machine: &Machine, task: &Rc<Task>, mut session: Box<dyn Ses
         }
         let wakers = session.wakers();
         if !wakers.are_satisfied(|| machine.now()) {
+            if wakers.streams().any(|stream| stream.io().enlist(machine).is_err()) {
+                return Served::Ended; // the system has no room for one more
+            }
             for stream in wakers.streams() {
                 stream.io().watch_for(Interest::READ | Interest::HANGUP, task);
             }

@@ -93,6 +93,14 @@ pub(crate) fn epoll_add(epoll: RawFd, fd: RawFd, flags: u32, data: u64) -> io::R
     Ok(())
 }
 
+/// Other flags for what is there; what is ready is told again.
+pub(crate) fn epoll_change(epoll: RawFd, fd: RawFd, flags: u32, data: u64) -> io::Result<()> {
+    let mut event = libc::epoll_event { events: flags | libc::EPOLLET as u32, u64: data };
+    // SAFETY: `event` lives across the call.
+    check(unsafe { libc::epoll_ctl(epoll, libc::EPOLL_CTL_MOD, fd, &raw mut event) })?;
+    Ok(())
+}
+
 pub(crate) fn epoll_del(epoll: RawFd, fd: RawFd) -> io::Result<()> {
     // SAFETY: DEL reads no event; null is allowed since Linux 2.6.9.
     check(unsafe { libc::epoll_ctl(epoll, libc::EPOLL_CTL_DEL, fd, ptr::null_mut()) })?;

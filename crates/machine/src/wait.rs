@@ -161,6 +161,9 @@ pub(crate) fn wait_on<W: Waitable>(
         if deadline.instant().is_some_and(|at| at <= machine.now()) {
             return Ok(Woken::TimedOut);
         }
+        for (w, _) in wants {
+            w.io().enlist(machine)?;
+        }
         for (w, interest) in wants {
             w.io().watch_for(*interest, &task);
         }

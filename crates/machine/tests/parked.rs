@@ -6,7 +6,7 @@ mod common;
 use common::{connect, engine, listen, on, pair, soon, until};
 use machine::{
     Address, Deadline, Listener, Notified, Notifier, Progress, Served, Session, Stream, Wakers,
-    start_session,
+    become_session, start_session,
 };
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -149,6 +149,28 @@ fn what_was_satisfied_before_parking_is_served_again_without_starving_others() {
         until("served many times", || log.served.get() > 100);
         stop.set(true);
         until("ended", || log.ended.get() == 1);
+    });
+}
+
+/// Seen to fail: a coroutine that ends with its body drops the session.
+#[test]
+fn a_coroutine_goes_on_as_a_session_when_its_body_returns() {
+    on(1, || {
+        let stats = || engine().machines()[1].stats();
+        let (log, (ours, theirs)) = (Rc::new(Log::default()), pair());
+        let (parked, served) = (stats().sessions_parked, Rc::clone(&log));
+        let login = machine::spawn("login", move || {
+            become_session(Box::new(Client::new(7, ours, &served))).unwrap();
+            served.served.get()
+        });
+        let before = login.unwrap().join(soon()).unwrap();
+        assert_eq!(before, 0, "first the body returns");
+        until("it is parked", || log.served.get() == 1 && stats().sessions_parked == parked + 1);
+        theirs.write_all(b"a", soon()).unwrap();
+        until("it is woken", || *log.read.borrow() == [(7, b'a')]);
+        theirs.write_all(b"!", soon()).unwrap();
+        until("its panic ends it", || log.ended.get() == 1);
+        until("nothing is left", || stats().sessions_parked == parked);
     });
 }
 

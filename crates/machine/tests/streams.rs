@@ -31,6 +31,51 @@ fn data_and_end_in_one_event_are_not_lost() {
     });
 }
 
+/// Two ends of a connection; the second was taken to be read first.
+fn pair_to_read() -> (Stream, Stream) {
+    let listener = listen();
+    let ours = connect(&listener.local()).unwrap();
+    let (parcel, _) = listener.accept(soon()).unwrap();
+    (ours, parcel.unfold_to_read().unwrap())
+}
+
+/// Seen to fail: where the first read finds nothing and nobody tells the kernel, it waits for ever;
+/// and where the short read that was only a try counts as having seen the end, the end is lost.
+#[test]
+fn who_was_taken_to_be_read_first_loses_nothing() {
+    on(0, || {
+        let mut bytes = [0; 64];
+        let (ours, theirs) = pair_to_read();
+        let nothing = theirs.read(&mut bytes, Deadline::after(Duration::from_millis(1)));
+        assert!(matches!(nothing, Err(Error::TimedOut)), "{nothing:?}");
+        ours.write_all(b"late", soon()).unwrap();
+        assert_eq!(theirs.read(&mut bytes, soon()).unwrap(), 4);
+
+        let (ours, theirs) = pair_to_read();
+        ours.write_all(b"last words", soon()).unwrap();
+        ours.shutdown_write().unwrap();
+        assert_eq!(theirs.read(&mut bytes, soon()).unwrap(), 10);
+        assert_eq!(theirs.read(&mut bytes, soon()).unwrap(), 0, "the end of the stream");
+    });
+}
+
+/// Seen to fail: a full socket of whose room the kernel does not tell is waited for in vain.
+#[test]
+fn who_was_taken_to_be_read_first_hears_of_room() {
+    const MANY: usize = 16 << 20;
+    on(0, || {
+        let (ours, theirs) = pair_to_read();
+        let nothing = theirs.read(&mut [0; 1], Deadline::after(Duration::from_millis(1)));
+        assert!(matches!(nothing, Err(Error::TimedOut)), "the kernel tells of bytes now");
+        let writer = machine::spawn("writer", move || theirs.write_all(&vec![7; MANY], soon()));
+        let (mut read, mut bytes) = (0, vec![0; 1 << 16]);
+        while read < MANY {
+            read += ours.read(&mut bytes, soon()).unwrap();
+        }
+        writer.unwrap().join(soon()).unwrap().unwrap();
+    });
+}
+
 #[test]
 fn a_short_read_saves_the_second_look() {
     on(0, || {

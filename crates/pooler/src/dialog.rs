@@ -160,6 +160,16 @@ impl<'a> Dialog<'a> {
         }
     }
 
+    /// Sends an answer when the others of this turn have done their part as well: peers that wait
+    /// for such are woken once for all of them.
+    ///
+    /// # Errors
+    /// As `send`.
+    pub fn answer(&mut self, bytes: &[u8]) -> Result<(), Broken> {
+        machine::step_aside();
+        self.send(bytes)
+    }
+
     /// Sends whole messages.
     ///
     /// # Errors

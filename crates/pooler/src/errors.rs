@@ -55,6 +55,9 @@ impl Default for Errors {
 impl Errors {
     /// Somebody ended like this; a goodbye is no error.
     pub fn count(&self, ending: &Ending) {
+        if matches!(ending, Ending::Terminated) {
+            return; // nearly all do: without a look at every name
+        }
         let name = name(ending);
         if let Some(at) = NAMES.iter().position(|one| *one == name) {
             self.0[at].fetch_add(1, Ordering::Relaxed);

@@ -2,7 +2,6 @@
 //! later than the one before. Nobody is locked out, a right password never waits, and the memory
 //! is bounded: an attacker with very many addresses makes us forget, not grow.
 
-use std::collections::HashMap;
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
 use std::net::IpAddr;
@@ -10,6 +9,7 @@ use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use machine::Address;
+use router::NumberMap;
 
 /// The second wrong password in a row waits so long, each further one twice as long.
 const PAUSE_FIRST: Duration = Duration::from_millis(125);
@@ -33,8 +33,8 @@ pub struct Guesses {
 
 #[derive(Default)]
 struct Generations {
-    young: HashMap<u64, Wrong>,
-    old: HashMap<u64, Wrong>,
+    young: NumberMap<u64, Wrong>,
+    old: NumberMap<u64, Wrong>,
 }
 
 #[derive(Clone, Copy)]
@@ -78,6 +78,9 @@ impl Guesses {
 
 impl Generations {
     fn take(&mut self, key: u64) -> Option<Wrong> {
+        if self.young.is_empty() && self.old.is_empty() {
+            return None;
+        }
         let old = self.old.remove(&key);
         self.young.remove(&key).or(old)
     }

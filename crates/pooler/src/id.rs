@@ -42,7 +42,8 @@ impl Id {
             Kind::Client => CLIENT,
             Kind::Server => SERVER,
         };
-        Self(Uuid::new_v4().into_bytes()).marked(mark)
+        let bytes = crate::random::bytes().expect("the kernel waits rather than to have none");
+        Self(uuid::Builder::from_random_bytes(bytes).into_uuid().into_bytes()).marked(mark)
     }
 
     /// The id of the client with that [`Id::number`].

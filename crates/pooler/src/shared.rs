@@ -1,8 +1,7 @@
 //! What all machines share: the configuration and everything that hangs on it. One value, made at
 //! boot, passed down; a second instance in the same process would disturb nobody.
 
-use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::SystemTime;
 
@@ -10,7 +9,7 @@ use arc_swap::{ArcSwap, Guard};
 use config::{Global, Rule, StorageKind};
 use crossbeam_channel::Sender;
 use machine::{Address, Keepalive, MachineHandle, Names, Notifier, StreamOptions};
-use router::{CancelKeys, ClientKey, ClientLimit, Parameters, Scope, Statements};
+use router::{CancelKeys, ClientKey, ClientLimit, NumberMap, Parameters, Scope, Statements};
 use wire::settings::Settings;
 use wire::startup::Replication;
 
@@ -48,6 +47,8 @@ const KEY_TRIES: usize = 16;
 pub struct Shared {
     /// What the operator wants, and which client goes where; another one after a reload.
     world: ArcSwap<World>,
+    /// `log_session` of that: each login asks seven times.
+    logs_sessions: AtomicBool,
     /// Where that comes from.
     pub origin: Origin,
     /// Who wants it to be read again.
@@ -132,7 +133,7 @@ pub struct Shared {
     /// Where the face of the process hears what to show.
     stages: OnceLock<Sender<Stage>>,
     /// The one home of each route, by the route's address; dead ones are swept when new ones come.
-    homes: Mutex<HashMap<usize, Weak<Home>>>,
+    homes: Mutex<NumberMap<usize, Weak<Home>>>,
 }
 
 /// A cancel key in a client's hands; forgotten when dropped.
@@ -188,6 +189,7 @@ impl Shared {
             stages: OnceLock::new(),
             homes: Mutex::default(),
             log,
+            logs_sessions: AtomicBool::new(global.log_session),
             world: ArcSwap::from_pointee(world),
         }
     }
@@ -202,8 +204,14 @@ impl Shared {
         InForce(self.world())
     }
 
+    /// Are logins and ends of sessions logged (`log_session`)?
+    pub fn logs_sessions(&self) -> bool {
+        self.logs_sessions.load(Ordering::Relaxed)
+    }
+
     /// From now on this is in force.
     pub fn publish(&self, world: World) {
+        self.logs_sessions.store(world.config.global.log_session, Ordering::Relaxed);
         self.world.store(Arc::new(world));
     }
 
@@ -336,7 +344,7 @@ impl Shared {
 
     /// Debug lines for this rule?
     pub fn is_debug(&self, rule: &Rule) -> bool {
-        self.config().global.log_debug || rule.log_debug
+        rule.log_debug || self.config().global.log_debug
     }
 }
 

@@ -1,10 +1,12 @@
 //! Cancel keys: which client a CancelRequest means. It maps our own keys to clients, and refuses to
 //! know servers' keys, randomness or connections.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::sync::{Mutex, MutexGuard};
+
+use crate::numbers::NumberMap;
 
 // Logins of all machines register here; sixteen locks make two of them meet seldom.
 const SHARDS: usize = 16;
@@ -12,8 +14,14 @@ const SHARDS: usize = 16;
 /// The eight bytes a client is given in BackendKeyData: process id and secret.
 ///
 /// `Debug` shows nothing of it: who knows the key can cancel that client's queries.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct ClientKey(pub [u8; 8]);
+
+impl Hash for ClientKey {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(u64::from_ne_bytes(self.0));
+    }
+}
 
 impl fmt::Debug for ClientKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -25,7 +33,7 @@ impl fmt::Debug for ClientKey {
 ///
 /// A key is here while its client lives, so their number is bounded by the number of clients.
 pub struct CancelKeys<C> {
-    shards: [Mutex<HashMap<ClientKey, C>>; SHARDS],
+    shards: [Mutex<NumberMap<ClientKey, C>>; SHARDS],
 }
 
 impl<C: Clone> CancelKeys<C> {
@@ -68,7 +76,7 @@ impl<C: Clone> CancelKeys<C> {
         self.len() == 0
     }
 
-    fn shard(&self, key: ClientKey) -> MutexGuard<'_, HashMap<ClientKey, C>> {
+    fn shard(&self, key: ClientKey) -> MutexGuard<'_, NumberMap<ClientKey, C>> {
         // The last byte is of the secret half, which is random even if the first is a made-up pid.
         lock(&self.shards[usize::from(key.0[7]) % SHARDS])
     }

@@ -10,6 +10,7 @@ mod gates;
 mod hba;
 mod hosts;
 mod limits;
+mod numbers;
 mod pool;
 mod queue;
 mod refusal;
@@ -27,6 +28,7 @@ pub use gates::{GATES_MAX, Gates, Stuck};
 pub use hba::Visitor;
 pub use hosts::{Hosts, Role, Seen, Wants, Wish};
 pub use limits::{Admission, ClientLimit};
+pub use numbers::{NumberHasher, NumberMap};
 pub use pool::{
     Asker, CancelTicket, Census, Checkin, Checkout, Claim, ClientId, Full, GaveUp, Grant, Limits,
     Pool, Retuned, Shares, SlotView,

@@ -344,10 +344,11 @@ impl<S, W, C: Clone> Routes<S, W, C> {
         let key = RouteKey::new(&rule, database, user, replication);
         let is_paused = self.pass(&rule, &key)?;
         let others = 1..rule.host_count();
-        let rule = SameRule(rule);
-        if let Some(found) = table.by_key.get(&(rule.clone(), key.clone())) {
+        let place = (SameRule(rule), key);
+        if let Some(found) = table.by_key.get(&place) {
             return Ok(Arc::clone(&found.route));
         }
+        let (rule, key) = place;
         if table.by_key.len() + others.len() >= self.max {
             table.by_key.retain(|_, one| !one.is_collectable());
         }

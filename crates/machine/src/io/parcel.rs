@@ -81,19 +81,40 @@ impl Parcel {
     ///
     /// # Errors
     /// `NotOnMachine`, or `Io` when the socket cannot be registered; it is closed then.
-    pub fn unfold(mut self) -> Result<Stream, Error> {
+    pub fn unfold(self) -> Result<Stream, Error> {
+        self.unfold_by(Stream::register)
+    }
+
+    /// As [`unfold`](Parcel::unfold), for who begins with a read. Of a socket that was just
+    /// accepted the kernel hears from the first wait, and the first read is tried without one:
+    /// mostly the bytes are there, and that saves two events. Before a wait
+    /// [`Stream::is_hung_up`] tells nothing.
+    ///
+    /// # Errors
+    /// As `unfold`.
+    pub fn unfold_to_read(self) -> Result<Stream, Error> {
+        self.unfold_by(Stream::adopt)
+    }
+
+    fn unfold_by(
+        mut self,
+        register: fn(OwnedFd) -> Result<Stream, Error>,
+    ) -> Result<Stream, Error> {
         let tls = self.tls.take();
-        let mut stream = self.unfold_socket()?;
+        let mut stream = self.unfold_socket(register)?;
         if let Some(folded) = tls {
             stream.unfold_tls(*folded);
         }
         Ok(stream)
     }
 
-    fn unfold_socket(mut self) -> Result<Stream, Error> {
+    fn unfold_socket(
+        mut self,
+        register: fn(OwnedFd) -> Result<Stream, Error>,
+    ) -> Result<Stream, Error> {
         let machine = Machine::here().ok_or(Error::NotOnMachine)?;
         let Some(home) = &self.home else {
-            return Stream::register(self.take_fd());
+            return register(self.take_fd());
         };
         if home.shared.index == machine.shared.index {
             let io = machine.io(home.key).expect("a folded socket keeps its entry at home");

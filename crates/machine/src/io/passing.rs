@@ -36,7 +36,9 @@ impl Stream {
     pub fn into_fd(self) -> Result<OwnedFd, Error> {
         assert!(self.tls.is_none(), "a socket under TLS stays with its keys");
         let machine = Machine::here().ok_or(Error::NotOnMachine)?;
-        sys::epoll_del(machine.shared.epoll, self.as_fd().as_raw_fd())?;
+        if self.is_enlisted() {
+            sys::epoll_del(machine.shared.epoll, self.as_fd().as_raw_fd())?;
+        }
         Ok(self.release())
     }
 

@@ -144,6 +144,21 @@ impl Stream {
         Ok(Stream::new(io, fd))
     }
 
+    /// Registers a connected socket here of which the kernel is to tell nothing before somebody
+    /// waits for it. A first read is tried: who has just connected has something to say.
+    pub(super) fn adopt(fd: OwnedFd) -> Result<Stream, Error> {
+        let machine = Machine::here().ok_or(Error::NotOnMachine)?;
+        let io = machine.adopt(fd.as_raw_fd());
+        io.promising.set(true);
+        io.writable.set(true);
+        Ok(Stream::new(io, fd))
+    }
+
+    /// Does the kernel tell its events?
+    pub(super) fn is_enlisted(&self) -> bool {
+        self.io.is_enlisted()
+    }
+
     /// Gives the socket up; its entry here ends.
     pub(super) fn release(mut self) -> OwnedFd {
         let fd = self.fd.take().expect("a stream owns its socket until folded");
@@ -163,7 +178,7 @@ impl Stream {
         if interest == Interest::READ {
             self.io.readable.set(false);
         } else {
-            self.io.writable.set(false);
+            self.io.fill_up();
         }
     }
 
@@ -224,13 +239,11 @@ impl Stream {
         if let Some(tls) = &self.tls {
             return tls.borrow_mut().read(&self.io, bytes);
         }
-        while self.io.readable.get() {
+        while self.io.readable.get() || self.io.promising.replace(false) {
             match socket::recv(self.io.fd, bytes) {
                 Ok(0) => return Ok(Progress::End),
                 Ok(n) => {
-                    if n < bytes.len() && !self.io.hung_up.get() {
-                        self.io.readable.set(false);
-                    }
+                    self.io.readable.set(n == bytes.len() || self.io.hung_up.get());
                     return Ok(Progress::Done(n));
                 }
                 Err(error) => blocked(error, &self.io.readable)?,
@@ -304,13 +317,14 @@ impl Stream {
             match write(self.io.fd) {
                 Ok(n) => {
                     if n < total {
-                        self.io.writable.set(false); // its edge comes when there is room again
+                        self.io.fill_up(); // its edge comes when there is room again
                     }
                     return Ok(Progress::Done(n));
                 }
                 Err(error) => blocked(error, &self.io.writable)?,
             }
         }
+        self.io.fill_up();
         Ok(Progress::Wait)
     }
 
@@ -436,6 +450,8 @@ impl Stream {
     #[must_use]
     pub fn fold(mut self) -> Parcel {
         let machine = Machine::here().expect("a stream is on its machine");
+        // Where that fails the socket cannot be taken elsewhere, and who tries is told so.
+        let _ = self.io.enlist(machine);
         let fd = self.fd.take().expect("a stream owns its socket until folded");
         let folded = self.tls.take().map(|tls| Folded {
             tls: RefCell::into_inner(*tls),

@@ -1,6 +1,6 @@
 //! Handshakes. OpenSSL works on bytes in memory; the coroutine reads and writes the socket between
-//! its steps. A step with a signature burns up to a millisecond, so one of them a turn of the loop
-//! runs here and the others run on threads that nobody waits behind.
+//! its steps. A step with a signature burns up to a millisecond, so only some of them run here in
+//! one turn of the loop, and the others on threads that nobody waits behind.
 
 use super::error::{Error, refused};
 use super::wire::Wire;
@@ -142,7 +142,7 @@ impl Stream {
 fn step(mut ssl: SslStream<Wire>, deadline: Deadline) -> Result<(SslStream<Wire>, Shaken), Unable> {
     let machine = Machine::here().ok_or(Unable::NotOnMachine)?;
     if machine.may_burn() {
-        let shaken = shake(&mut ssl);
+        let shaken = machine.burn(|| shake(&mut ssl));
         return Ok((ssl, shaken));
     }
     let place = Arc::new(Mutex::new(Some(ssl)));

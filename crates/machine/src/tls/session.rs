@@ -120,7 +120,7 @@ impl Tls {
         let wire = self.ssl.get_mut();
         io.readable.set(wire.readable);
         if io.has_room() && !wire.writable {
-            io.writable.set(false); // it was lent as true
+            io.fill_up(); // it was lent as true
         }
         if !wire.unsent.is_empty() {
             io.owe(std::mem::take(&mut wire.unsent));

@@ -59,7 +59,7 @@ pub fn welcome(shared: &Arc<Shared>, arrival: Arrival) {
     let Arrival { parcel, address, local, seat, listen, permit } = arrival;
     let voice = Voice::new(Arc::clone(shared), stranger(shared, address, local));
     shared.roster().arrive();
-    let Ok(client) = parcel.unfold() else { return };
+    let Ok(client) = parcel.unfold_to_read() else { return };
     let timeout = listen.client_login_timeout;
     let deadline = timeout.map_or(Deadline::NEVER, Deadline::after);
     let (forwards, home) = (false, None);
@@ -166,11 +166,13 @@ impl Login<'_> {
             }
         };
         let (notified, client) = (Notified::new(), self.client_id());
-        let mut own = Box::new(Belongings::new(client, &home.route.rule(), startup));
+        let rule = home.route.rule();
+        let mut own = Box::new(Belongings::new(client, &rule, startup));
         own.attrs = attrs;
-        if home.route.rule().application_name_add_host {
+        if rule.application_name_add_host {
             own.suffix_application_name(self.host_suffix().into());
         }
+        drop(rule); // not to be held over a wait
         let standing = self.standing(
             Some(&home),
             negotiated.channel.as_ref(),
@@ -314,7 +316,7 @@ impl Login<'_> {
             let set = settings.set(APPLICATION_NAME, &name);
             set.map_err(|error| refused("53400", error.to_string()))?;
         }
-        Ok((self.shared.settings.intern(Arc::new(settings)), attrs))
+        Ok((self.shared.settings.intern(settings), attrs))
     }
 
     /// Which of several servers the client is to get; what it says wins over the listener, which
@@ -448,8 +450,8 @@ impl Login<'_> {
             early: Some(rest).filter(|rest| !rest.is_empty()).map(Box::new),
             places,
         };
-        // At the ceiling the session drops: its socket closes, its places are given back.
-        if let Err(error) = machine::start_session(Box::new(session)) {
+        // At the end of the process the session drops: its socket closes.
+        if let Err(error) = machine::become_session(Box::new(session)) {
             shared.log.error("setup", &Who::default(), format_args!("client refused: {error}"));
         }
     }

@@ -2,13 +2,12 @@
 //! the roster of its machine knows all of them. What changes with each query is not here: whoever
 //! wants to know that asks the client, who answers when it comes by.
 
-use std::collections::HashMap;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Instant;
 
 use machine::{Address, Notifier, Stream};
-use router::{ClientId, Interned};
+use router::{ClientId, Interned, NumberMap};
 use wire::settings::Settings;
 
 use crate::backend::Home;
@@ -95,7 +94,7 @@ pub struct Account {
 /// The clients of one machine.
 #[derive(Default)]
 pub struct Roster {
-    clients: Mutex<HashMap<ClientId, Arc<Standing>>>,
+    clients: Mutex<NumberMap<ClientId, Arc<Standing>>>,
     /// Connections that came here since the start.
     arrived: AtomicU64,
 }
@@ -302,7 +301,7 @@ impl Roster {
         self.lock().len()
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<ClientId, Arc<Standing>>> {
+    fn lock(&self) -> MutexGuard<'_, NumberMap<ClientId, Arc<Standing>>> {
         self.clients.lock().expect("nothing panics under this lock")
     }
 }

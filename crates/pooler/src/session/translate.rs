@@ -277,9 +277,7 @@ impl Translation<'_> {
             return self.send_as(tag::PARSE, HEADER_BYTES + name.len() + 1 + behind.len());
         }
         let statement = self.statements.intern(behind);
-        let bound = self.own.names.bind(name, statement.clone());
-        debug_assert!(!matches!(bound, Ok(Some(_))), "of a name that is taken the server was told");
-        if bound.is_err() {
+        if self.own.names.bind(name, statement.clone()).is_err() {
             // More than anybody needs: as one that is too long.
             self.core.holdings.suspicion.add(Suspicion::STATEMENT);
             return self.send_as(tag::PARSE, HEADER_BYTES + name.len() + 1 + behind.len());
@@ -548,8 +546,7 @@ impl Translation<'_> {
 
     /// The message ahead speaks of this statement of the client.
     fn speak_of(&mut self, name: &[u8]) {
-        // Alone it can only fail, and then it is the one that was spoken of.
-        let behind = self.core.conversation.outstanding() > 0;
+        let behind = self.core.conversation.outstanding() > 0; // alone, a failure is about it
         self.spoken_before = self.own.speak_of(name, behind).filter(|_| behind);
     }
 

@@ -87,7 +87,7 @@ impl Voice {
 
     /// An ordinary event in the life of a client, for `log_session`.
     pub fn session(&self, context: &str, message: Arguments<'_>) {
-        if self.shared.config().global.log_session {
+        if self.shared.logs_sessions() {
             self.shared.log.info(context, &self.who(None), message);
         }
     }
@@ -115,7 +115,7 @@ impl Voice {
         if ending.is_fault() {
             self.error("main", format_args!("{ending}"));
         }
-        if !self.shared.config().global.log_session {
+        if !self.shared.logs_sessions() {
             return;
         }
         let Person { address, since, .. } = &*self.person;
@@ -164,7 +164,7 @@ impl Voice {
 
     /// What equals it and belongs to other clients, too.
     pub fn intern_settings(&self, settings: Settings) -> Arc<Settings> {
-        self.shared.settings.intern(Arc::new(settings))
+        self.shared.settings.intern(settings)
     }
 
     /// May a BEGIN wait for what follows it (`virtual_transaction`)?

@@ -1,10 +1,8 @@
 //! What one server has prepared, the least recently used first to go. It says what to close, and
 //! refuses to know how a server is told.
 
-use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, Hasher};
-
 use super::Interned;
+use crate::numbers::NumberMap;
 
 /// Statements a server keeps prepared unless told otherwise. A plan takes some tens of KB of the
 /// server's memory, and few applications have more texts.
@@ -17,7 +15,7 @@ const NONE: usize = usize::MAX;
 #[derive(Debug)]
 pub struct Prepared {
     /// Where in `links` a statement is, by its number.
-    places: HashMap<u64, usize, BuildHasherDefault<NumberHasher>>,
+    places: NumberMap<u64, usize>,
     /// Dense, in no order: the neighbours say the order.
     links: Vec<Link>,
     newest: usize,
@@ -37,7 +35,7 @@ impl Prepared {
     /// least.
     pub fn new(max: usize) -> Prepared {
         Prepared {
-            places: HashMap::default(),
+            places: NumberMap::default(),
             links: Vec::new(),
             newest: NONE,
             oldest: NONE,
@@ -142,29 +140,6 @@ impl Prepared {
     }
 }
 
-/// For our own numbers: one multiplication. Clients do not choose them but can choose which of them
-/// stay, say every 1024th, so the upper half of the product is folded into the lower.
-#[derive(Default)]
-struct NumberHasher(u64);
-
-// 2^64 divided by the golden ratio, odd: neighbours land far from each other.
-const SPREAD: u128 = 0x9E37_79B9_7F4A_7C15;
-
-impl Hasher for NumberHasher {
-    fn write_u64(&mut self, number: u64) {
-        let product = u128::from(number) * SPREAD;
-        self.0 = product as u64 ^ (product >> 64) as u64;
-    }
-
-    fn write(&mut self, _: &[u8]) {
-        unreachable!("the key is a u64: it comes by write_u64");
-    }
-
-    fn finish(&self) -> u64 {
-        self.0
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -222,21 +197,6 @@ mod tests {
         prepared.clear();
         assert_eq!((prepared.places.capacity(), prepared.links.capacity()), (0, 0));
         assert!(prepared.is_empty() && prepared.iter().next().is_none());
-    }
-
-    /// With the plain product, every 2^54th number lands on one of 1024 places of a table.
-    #[test]
-    fn numbers_with_a_long_stride_spread() {
-        for stride in [1, 2, 1000, 1 << 10, 1 << 20, 1 << 32, 1 << 54] {
-            let mut used = [false; 1024];
-            for n in 0..1024_u64 {
-                let mut hasher = NumberHasher::default();
-                hasher.write_u64(n * stride);
-                used[(hasher.finish() % 1024) as usize] = true;
-            }
-            let places = used.iter().filter(|used| **used).count();
-            assert!(places > 512, "{places} of 1024 places for a stride of {stride}");
-        }
     }
 
     #[derive(Clone, Debug)]

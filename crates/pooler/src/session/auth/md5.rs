@@ -13,7 +13,7 @@ impl Candidate<'_> {
         let salt = crate::random::bytes().map_err(no_randomness)?;
         let mut request = Vec::new();
         encode::authentication_md5(&mut request, salt);
-        dialog.send(&request)?;
+        dialog.answer(&request)?;
         let body = receive_password(dialog)?;
         let given = password_of(&body)?;
         let mut stored = match self.secret()? {

@@ -23,7 +23,7 @@ impl Candidate<'_> {
         let mut message = Vec::new();
         let offer = Offer { end_point: self.channel.and_then(|it| it.end_point.as_deref()) };
         encode::authentication_sasl(&mut message, offer.mechanisms());
-        dialog.send(&message)?;
+        dialog.answer(&message)?;
         let first = receive_password(dialog)?;
         let (mechanism, client_first) = wire::frontend::sasl_initial_response(&first)
             .map_err(|_| self.scram_failed(Failure::Malformed("SASLInitialResponse")))?;
@@ -34,7 +34,7 @@ impl Candidate<'_> {
                 .map_err(|failure| self.scram_failed(of_first(failure)))?;
         message.clear();
         encode::authentication_sasl_continue(&mut message, &server_first);
-        dialog.send(&message)?;
+        dialog.answer(&message)?;
         let client_final = receive_password(dialog)?;
         let accepted = server.finish(&client_final).map_err(|failure| match (doomed, &stored) {
             (Some(reason), _) if failure == Failure::WrongProof => self.wrong(reason),

@@ -15,6 +15,9 @@ use crate::backend::{Checkout, Home, Lease, NoServer, Own, Picture};
 use crate::ending::Ending;
 use crate::tally::Span;
 
+/// More than servers report of themselves, with a key and a proof.
+const WELCOME_BYTES: usize = 1024;
+
 /// Where the login learns what servers report.
 pub(super) struct Source<'a> {
     pub(super) home: &'a Arc<Home>,
@@ -37,7 +40,7 @@ impl Login<'_> {
         key: ClientKey,
     ) -> Result<Option<Lease>, Ending> {
         let mut dialog = self.dialog();
-        let mut bytes = Vec::with_capacity(512);
+        let mut bytes = Vec::with_capacity(WELCOME_BYTES);
         bytes.extend_from_slice(source.owed);
         encode::authentication_ok(&mut bytes);
         let learned = self
@@ -56,9 +59,12 @@ impl Login<'_> {
         own.told = Arc::clone(&picture.told);
         encode::backend_key_data(&mut bytes, &split(key));
         encode::ready_for_query(&mut bytes, TransactionStatus::Idle);
-        dialog.send(&bytes)?;
+        dialog.answer(&bytes)?;
         let took = self.voice.person().since.elapsed();
         source.home.tally.took(Span::Login, took);
+        if !self.shared.logs_sessions() {
+            return Ok(lease);
+        }
         let (rule, us) = (source.home.route.rule(), took.as_micros());
         self.voice.session("setup", format_args!("login time: {us} microseconds"));
         self.voice.session(
