@@ -78,8 +78,8 @@ fn a_text_that_speaks_of_thousands_of_statements_is_told_where_it_ends() {
     pooler.stop_with(vec![client, other]);
 }
 
-/// Seen to fail: a pooler that reads a statement's text again for each EXECUTE of it in one text, or
-/// for each Bind: gigabytes of it, while all clients of its worker wait.
+/// Seen to fail: a pooler that reads a statement's text again for each EXECUTE of it in one text,
+/// or for each Bind: gigabytes of it, while all clients of its worker wait.
 #[test]
 fn a_long_statement_executed_thousands_of_times_holds_nobody_up() {
     const TIMES: usize = 6000;

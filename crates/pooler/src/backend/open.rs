@@ -304,7 +304,11 @@ mod tests {
         let deadline = Deadline::at(began + seconds(12));
         let now = || clock.get();
         let found = first_of(addresses[..3].to_vec(), deadline, now, connect);
-        assert_eq!(found.ok(), Some((seconds(4), addresses[2].clone())), "and the last has the rest");
+        assert_eq!(
+            found.ok(),
+            Some((seconds(4), addresses[2].clone())),
+            "and the last has the rest"
+        );
         clock.set(began);
         let none = first_of(vec![addresses[3].clone()], deadline, now, connect);
         assert!(matches!(none, Err(Some(machine::Error::TimedOut))));

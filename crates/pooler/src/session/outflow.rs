@@ -74,7 +74,14 @@ impl Outflow {
     /// These bytes have come already.
     pub fn with(buffer: Buffer) -> Self {
         let passage = Passage::with(buffer);
-        Self { passage, hold: Hold::No, terminated: false, for_us: false, effort_bytes: 0, rests: false }
+        Self {
+            passage,
+            hold: Hold::No,
+            terminated: false,
+            for_us: false,
+            effort_bytes: 0,
+            rests: false,
+        }
     }
 
     /// Nothing is here.

@@ -2,6 +2,7 @@
 //! change, things it may leave behind, names it decides about. A light scan of heads and words; it
 //! may suspect too much, for the server is asked before anything is believed.
 
+use wire::frame::Header;
 use wire::scan::{self, Gist, Head, Look, Mentions};
 
 use super::translate::Translation;
@@ -9,6 +10,9 @@ use crate::backend::{Reset, Suspicion};
 
 /// What going through one setting costs, in bytes of a text that are read meanwhile.
 const SETTING_EFFORT_BYTES: usize = 64;
+
+/// A value of a Bind that is longer is no name of a setting.
+const SETTING_NAME_BYTES_MAX: usize = 256;
 
 impl Translation<'_> {
     /// A text too long to be looked at.
@@ -134,5 +138,26 @@ impl Translation<'_> {
             _ => {}
         }
         false
+    }
+
+    /// The values of a Bind of `set_config($1, …)`: the names of settings among them.
+    pub(super) fn remark_values(&mut self, header: &Header) {
+        let Some(body) = self.body(header) else { return self.core.holdings.touched.touch_all() };
+        let Ok(bind) = wire::frontend::bind(body) else { return };
+        let is_name = |value: &&[u8]| {
+            (1..=SETTING_NAME_BYTES_MAX).contains(&value.len())
+                && value.iter().all(|b| b.is_ascii_alphanumeric() || b"_.$".contains(b) || *b > 127)
+                && std::str::from_utf8(value).is_ok()
+        };
+        let values: Vec<_> = bind.values().flatten().filter(is_name).map(<[u8]>::to_vec).collect();
+        for value in values {
+            self.core.holdings.touched.touch(&value.to_ascii_lowercase(), Reset::No);
+        }
+    }
+
+    /// Is there a NULL among the values of a Bind? `set_config` resets by it.
+    pub(super) fn gives_null(&mut self, header: &Header) -> bool {
+        let bind = self.body(header).and_then(|body| wire::frontend::bind(body).ok());
+        bind.is_some_and(|bind| bind.values().any(|value| value.is_none()))
     }
 }

@@ -17,7 +17,7 @@ use super::belongings::Belongings;
 use super::spoken::{Edits, names_in};
 use super::unnamed::replaced;
 use super::virtually::opens_transaction;
-use crate::backend::{ALIEN, Asking, Core, OUTDATED, Op, Reset, Suspicion};
+use crate::backend::{ALIEN, Asking, Core, OUTDATED, Op, Suspicion};
 use crate::nonsense::Nonsense;
 use crate::passage::Passage;
 
@@ -31,8 +31,6 @@ const NOTHING: &[u8] = b"odyssey_nothing";
 pub(super) const RESERVED: &[u8] = b"odyssey_";
 /// Answers due to what is put in front of one message for each statement that it speaks of.
 pub(super) const FRONT_MAX: usize = 4;
-/// A value of a Bind that is longer is no name of a setting.
-const SETTING_NAME_BYTES_MAX: usize = 256;
 
 /// What became of the message ahead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -382,27 +380,6 @@ impl<'a> Translation<'a> {
             Some(statement) if !name.is_empty() => statement.is_remarkable(),
             _ => name.is_empty() && self.own.unnamed_is_remarkable(),
         }
-    }
-
-    /// The values of a Bind of `set_config($1, …)`: the names of settings among them.
-    fn remark_values(&mut self, header: &Header) {
-        let Some(body) = self.body(header) else { return self.core.holdings.touched.touch_all() };
-        let Ok(bind) = wire::frontend::bind(body) else { return };
-        let is_name = |value: &&[u8]| {
-            (1..=SETTING_NAME_BYTES_MAX).contains(&value.len())
-                && value.iter().all(|b| b.is_ascii_alphanumeric() || b"_.$".contains(b) || *b > 127)
-                && std::str::from_utf8(value).is_ok()
-        };
-        let values: Vec<_> = bind.values().flatten().filter(is_name).map(<[u8]>::to_vec).collect();
-        for value in values {
-            self.core.holdings.touched.touch(&value.to_ascii_lowercase(), Reset::No);
-        }
-    }
-
-    /// Is there a NULL among the values of a Bind? `set_config` resets by it.
-    fn gives_null(&mut self, header: &Header) -> bool {
-        let bind = self.body(header).and_then(|body| wire::frontend::bind(body).ok());
-        bind.is_some_and(|bind| bind.values().any(|value| value.is_none()))
     }
 
     fn describe_or_close(&mut self, header: &Header) -> Result<Step, Nonsense> {
