@@ -198,6 +198,16 @@ fn speaks(text: &str) -> bool {
     verbs.iter().any(|verb| text.contains(verb))
 }
 
+/// Does it reset a setting? What stands behind it in one text sees the server's default.
+fn resets(text: &str) -> bool {
+    ["reset", "default"].iter().any(|word| text.contains(word))
+}
+
+/// Does it show one?
+fn shows(text: &str) -> bool {
+    ["show", "current"].iter().any(|word| text.contains(word))
+}
+
 impl Script {
     pub fn new(number: usize, steps: usize, random: &mut Seeded) -> Script {
         let options = [
@@ -259,7 +269,9 @@ impl Script {
         let mut text = self.text(&QUERIES, random);
         if random.below(12) == 0 {
             let behind = self.text(&QUERIES, random);
-            if !(ends_failed(&text) && speaks(&behind)) {
+            let differs =
+                (ends_failed(&text) && speaks(&behind)) || (resets(&text) && shows(&behind));
+            if !differs {
                 text = format!("{text}; {behind}");
             }
         }
