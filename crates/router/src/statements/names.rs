@@ -20,9 +20,15 @@ pub const NAME_BYTES_MAX: usize = 63;
 pub struct Names {
     /// The one without a name, apart: most drivers use no other, and then there is no heap.
     unnamed: Option<Interned>,
+    /// Those with a name, if there are any: an idle client should be small.
+    named: Option<Box<Named>>,
+}
+
+#[derive(Debug, Default)]
+struct Named {
     /// Clients choose the names, so their hashes are keyed.
-    named: HashMap<Box<[u8]>, Interned>,
-    /// Of `named`, names and texts.
+    by_name: HashMap<Box<[u8]>, Interned>,
+    /// Of names and texts.
     bytes: usize,
 }
 
@@ -60,9 +66,10 @@ impl Names {
     ) -> Result<Option<Interned>, NamesFull> {
         let name = significant_name(name);
         if !name.is_empty() {
-            let before = self.named.get(name).map_or(0, |bound| weight(name, bound));
-            let bytes = self.bytes - before + weight(name, &statement);
-            if bytes > NAMED_BYTES_MAX || (before == 0 && self.named.len() >= NAMES_MAX) {
+            let named = self.named.get_or_insert_default();
+            let before = named.by_name.get(name).map_or(0, |bound| weight(name, bound));
+            let bytes = named.bytes - before + weight(name, &statement);
+            if bytes > NAMED_BYTES_MAX || (before == 0 && named.by_name.len() >= NAMES_MAX) {
                 return Err(NamesFull);
             }
         }
@@ -76,12 +83,13 @@ impl Names {
         if name.is_empty() {
             return self.unnamed.replace(statement);
         }
-        self.bytes += weight(name, &statement);
-        let replaced = match self.named.get_mut(name) {
+        let named = self.named.get_or_insert_default();
+        named.bytes += weight(name, &statement);
+        let replaced = match named.by_name.get_mut(name) {
             Some(bound) => Some(std::mem::replace(bound, statement)),
-            None => self.named.insert(name.into(), statement),
+            None => named.by_name.insert(name.into(), statement),
         };
-        self.bytes -= replaced.as_ref().map_or(0, |replaced| weight(name, replaced));
+        named.bytes -= replaced.as_ref().map_or(0, |replaced| weight(name, replaced));
         replaced
     }
 
@@ -91,13 +99,15 @@ impl Names {
         if name.is_empty() {
             return self.unnamed.take();
         }
-        let unbound = self.named.remove(name);
-        self.bytes -= unbound.as_ref().map_or(0, |unbound| weight(name, unbound));
+        let named = self.named.as_mut()?;
+        let unbound = named.by_name.remove(name)?;
+        named.bytes -= weight(name, &unbound);
         // A quarter, so that it is seldom: who closed all but a few waits with a small table.
-        if self.named.len() < self.named.capacity() / 4 {
-            self.named.shrink_to(self.named.len() * 2);
+        let left = named.by_name.len();
+        if left < named.by_name.capacity() / 4 {
+            named.by_name.shrink_to(left * 2);
         }
-        unbound
+        Some(unbound)
     }
 
     /// Takes all names away, the empty one too, and gives the heap back.
@@ -109,13 +119,13 @@ impl Names {
     pub fn get(&self, name: &[u8]) -> Option<&Interned> {
         match significant_name(name) {
             [] => self.unnamed.as_ref(),
-            name => self.named.get(name),
+            name => self.named.as_ref()?.by_name.get(name),
         }
     }
 
     /// Names given, the empty one included.
     pub fn len(&self) -> usize {
-        usize::from(self.unnamed.is_some()) + self.named.len()
+        usize::from(self.unnamed.is_some()) + self.named().len()
     }
 
     /// True when no name is given.
@@ -126,7 +136,11 @@ impl Names {
     /// All names with their statements, in no order.
     pub fn iter(&self) -> impl Iterator<Item = (&[u8], &Interned)> {
         let unnamed = self.unnamed.iter().map(|statement| (&[][..], statement));
-        unnamed.chain(self.named.iter().map(|(name, statement)| (&**name, statement)))
+        unnamed.chain(self.named().map(|(name, statement)| (&**name, statement)))
+    }
+
+    fn named(&self) -> impl ExactSizeIterator<Item = (&Box<[u8]>, &Interned)> {
+        self.named.as_deref().map_or_else(Default::default, |named| named.by_name.iter())
     }
 }
 
@@ -211,9 +225,9 @@ mod tests {
         }
         names.unbind(b"short");
         names.unbind(b"more");
-        assert_eq!(names.bytes, 0);
+        assert_eq!(names.named.as_ref().unwrap().bytes, 0);
         names.clear();
-        assert_eq!(names.bytes, 0);
+        assert!(names.named.is_none());
     }
 
     /// PostgreSQL answers 42P05 to the second of two names that differ in their 64th byte only.
@@ -234,14 +248,15 @@ mod tests {
         let statement = Statements::new().intern(b"");
         let mut names = Names::new();
         names.bind(b"", statement.clone()).unwrap();
-        assert_eq!(names.named.capacity(), 0);
+        assert!(names.named.is_none());
         for n in 0..10_000 {
             names.bind(format!("s{n}").as_bytes(), statement.clone()).unwrap();
         }
         for n in 1..10_000 {
             assert!(names.unbind(format!("s{n}").as_bytes()).is_some());
         }
-        assert!(names.named.capacity() < 16, "{} places for one", names.named.capacity());
+        let places = names.named.as_ref().unwrap().by_name.capacity();
+        assert!(places < 16, "{places} places for one");
         assert_eq!(names.get(b"s0"), Some(&statement));
     }
 }
