@@ -25,8 +25,8 @@ use std::sync::mpsc::Sender;
 use std::thread::{self, ThreadId};
 use std::time::{Duration, Instant};
 
-/// What may be burned in a turn before the next has to go elsewhere: one signature with RSA, a few
-/// with elliptic curves, which together cost less than to hand one of them to another thread.
+/// What may be burned in a turn before the next has to wait for another turn or go elsewhere: one
+/// signature with RSA, a few with elliptic curves.
 const BURN_MAX: Duration = Duration::from_micros(400);
 
 thread_local! {
@@ -59,6 +59,8 @@ pub(crate) struct Machine {
     pub(crate) private: RefCell<HashMap<TypeId, Rc<dyn Any>>>,
     /// For how long somebody burned the processor in this turn, of those who say so.
     burned: Cell<Duration>,
+    /// Those who wait for a turn that has time left to burn, in order.
+    burners: RefCell<VecDeque<Rc<Task>>>,
     /// Who waits for the last task to end.
     closing: RefCell<Option<Sender<usize>>>,
     /// Only system coroutines were left, and they are cancelled.
@@ -84,6 +86,7 @@ impl Machine {
             now: Cell::new(None),
             private: RefCell::new(HashMap::new()),
             burned: Cell::new(Duration::ZERO),
+            burners: RefCell::new(VecDeque::new()),
             closing: RefCell::new(None),
             system_told: Cell::new(false),
         }));
@@ -115,16 +118,43 @@ impl Machine {
         })
     }
 
-    /// Another turn begins.
+    /// What the clock says is asked again.
     pub(crate) fn time_goes_on(&self) {
         self.now.set(None);
+    }
+
+    /// Nothing was burned in this turn yet.
+    pub(crate) fn cool_down(&self) {
         self.burned.set(Duration::ZERO);
     }
 
     /// May the running task burn up to a millisecond? Not when others have burned in this turn
-    /// what one might: so nobody waits for two.
+    /// what one might, so nobody waits for two; nor when some are in line for it.
     pub(crate) fn may_burn(&self) -> bool {
-        self.burned.get() < BURN_MAX
+        self.burned.get() < BURN_MAX && !self.has_burners()
+    }
+
+    pub(crate) fn has_burners(&self) -> bool {
+        self.burners() > 0
+    }
+
+    /// How many are in line.
+    pub(crate) fn burners(&self) -> usize {
+        self.burners.borrow().len()
+    }
+
+    /// The running task waits in line and then may burn.
+    pub(crate) fn queue_to_burn(&self, task: &Rc<Task>) {
+        self.burners.borrow_mut().push_back(Rc::clone(task));
+        self.switch(task);
+    }
+
+    /// Lets those in line go on, as far as this turn has time.
+    pub(crate) fn run_burners(&'static self) {
+        while self.burned.get() < BURN_MAX {
+            let Some(task) = self.burners.borrow_mut().pop_front() else { break };
+            self.run(task);
+        }
     }
 
     /// Something that may burn; how long it did is remembered for this turn.

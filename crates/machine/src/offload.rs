@@ -63,6 +63,11 @@ impl Offload {
         Offload { threads, queue_max, name, processors, state, working, refused }
     }
 
+    /// Whether its threads have processors beside the one of the caller.
+    pub(crate) fn has_processors(&self) -> bool {
+        self.processors.len() > 1
+    }
+
     fn stats(&self) -> OffloadStats {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let queued = if let State::Running(queue, _) = &*state { queue.len() } else { 0 };

@@ -109,7 +109,9 @@ impl Reactor {
                 machine.feed_starved();
             }
             is_lull = events.len() <= LULL_EVENTS_MAX && mails <= LULL_EVENTS_MAX;
+            machine.cool_down();
             self.let_run();
+            machine.run_burners();
             if machine.has_late() {
                 self.hold_late(&mut events)?;
                 machine.run_late();
@@ -121,7 +123,8 @@ impl Reactor {
     fn listen(&self, events: &mut Events, is_lull: bool) -> io::Result<()> {
         let machine = self.machine;
         machine.shared.counters.epoll_waits.add(1);
-        let may_sleep = is_lull && !machine.has_ready() && !machine.has_late();
+        let is_waited_for = machine.has_ready() || machine.has_late() || machine.has_burners();
+        let may_sleep = is_lull && !is_waited_for;
         if may_sleep {
             self.set_alarm();
         }

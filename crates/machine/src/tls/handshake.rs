@@ -1,6 +1,6 @@
 //! Handshakes. OpenSSL works on bytes in memory; the coroutine reads and writes the socket between
-//! its steps. A step with a signature burns up to a millisecond, so only some of them run here in
-//! one turn of the loop, and the others on threads that nobody waits behind.
+//! its steps. A step with a signature burns up to a millisecond, so only some of them run in one
+//! turn of the loop, and of many some on threads that nobody waits behind.
 
 use super::error::{Error, refused};
 use super::wire::Wire;
@@ -16,6 +16,9 @@ use openssl::ssl::{ErrorCode, Ssl, SslStream};
 use openssl::x509::verify::X509CheckFlags;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
+
+/// So many handshakes wait for turns of the loop; of more, each goes to another thread.
+const BURNERS_MAX: usize = 4;
 
 /// Which side we are.
 pub(super) enum Role {
@@ -138,13 +141,26 @@ impl Stream {
     }
 }
 
-/// As far as the bytes reach.
+/// As far as the bytes reach. Where the turn has burned enough it happens in another turn, or on a
+/// thread when many wait for that and there is a processor for it: the threads of a single
+/// processor keep the loop waiting for longer than a signature, and cost more.
 fn step(mut ssl: SslStream<Wire>, deadline: Deadline) -> Result<(SslStream<Wire>, Shaken), Unable> {
-    let machine = Machine::here().ok_or(Unable::NotOnMachine)?;
-    if machine.may_burn() {
-        let shaken = machine.burn(|| shake(&mut ssl));
-        return Ok((ssl, shaken));
+    let (machine, task) = Machine::running()?;
+    let offload = &machine.common.offload;
+    if !machine.may_burn() {
+        if machine.burners() >= BURNERS_MAX && offload.has_processors() {
+            return step_elsewhere(ssl, deadline);
+        }
+        machine.queue_to_burn(&task);
     }
+    let shaken = machine.burn(|| shake(&mut ssl));
+    Ok((ssl, shaken))
+}
+
+fn step_elsewhere(
+    ssl: SslStream<Wire>,
+    deadline: Deadline,
+) -> Result<(SslStream<Wire>, Shaken), Unable> {
     let place = Arc::new(Mutex::new(Some(ssl)));
     let theirs = Arc::clone(&place);
     let take = |place: &Mutex<Option<_>>| {
