@@ -203,9 +203,9 @@ fn resets(text: &str) -> bool {
     ["reset", "default"].iter().any(|word| text.contains(word))
 }
 
-/// Does it show one?
+/// Does it show one, or add to what it was?
 fn shows(text: &str) -> bool {
-    ["show", "current"].iter().any(|word| text.contains(word))
+    ["show", "current", "dmy"].iter().any(|word| text.contains(word))
 }
 
 impl Script {
