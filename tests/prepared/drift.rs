@@ -543,8 +543,8 @@ fn an_error_is_not_about_what_the_query_behind_it_speaks_of() {
         .as_direct_on(&[Stage::One, Stage::Roomy]);
 }
 
-/// Seen to fail: a pooler that is told that nothing is left, and forgets what its client has prepared
-/// since it asked.
+/// Seen to fail: a pooler that is told that nothing is left, and forgets what its client has
+/// prepared since it asked.
 #[test]
 fn a_name_that_was_taken_while_the_server_was_asked_stays_taken() {
     Play::new("taken meanwhile")
