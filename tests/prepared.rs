@@ -7,6 +7,7 @@ mod bounds;
 mod drift;
 mod huge;
 mod servers;
+mod unshared;
 
 use crate::support::{Login, Play, Stage, Wire};
 
@@ -383,6 +384,7 @@ fn pipelined_batches_prepare_and_execute() {
 /// through.
 #[test]
 fn the_same_in_session_pooling() {
+    let discard = wire().extended("discard all", &[]).sync(); // which keeps the unnamed statement
     Play::new("session")
         .setup(|_| crate::support::Setup::session(5))
         .step('a', wire().parse("s", "select $1::int").sync(), "1 Z/I")
@@ -393,5 +395,6 @@ fn the_same_in_session_pooling() {
         .lines("a: execute s(5) => 5\n a: deallocate s => DEALLOCATE\n a: deallocate s => !26000")
         .lines("a: prepare q as select 7 => PREPARE\n a: execute q => 7")
         .step('a', wire().run("q", &[]).sync(), "2 T D C Z/I")
+        .step('a', discard.run("", &[]).sync(), "1 2 n C Z/I 2 n C Z/I")
         .as_direct_on(&[Stage::Roomy]);
 }

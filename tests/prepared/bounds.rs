@@ -77,3 +77,38 @@ fn a_text_that_speaks_of_thousands_of_statements_is_told_where_it_ends() {
     assert_eq!(other.query("execute s1").code(), "26000", "it has none");
     pooler.stop_with(vec![client, other]);
 }
+
+/// Seen to fail: a pooler that reads a statement's text again for each EXECUTE of it in one text,
+/// or for each Bind: gigabytes of it, while all clients of its worker wait.
+#[test]
+fn a_long_statement_executed_thousands_of_times_holds_nobody_up() {
+    const TIMES: usize = 6000;
+    let pooler = Setup::transaction(1).start();
+    let (mut client, mut other) = (pooler.client(), pooler.client());
+    let text = format!("select 1 /* temp {} */", "x".repeat(LONG));
+    client.send(&wire().parse("a", &text).sync());
+    assert_eq!(client.until_ready().shape(), "1 Z/I");
+    assert_eq!(client.query(&"execute a;".repeat(TIMES)).rows().len(), TIMES);
+    let run = wire().bind("", "a", &[]).execute("", 0).0;
+    client.send(&Wire(run.repeat(TIMES)).sync());
+    assert_eq!(client.until_ready().rows().len(), TIMES);
+    assert_eq!(other.scalar("select 'free'"), "free");
+    pooler.stop_with(vec![client, other]);
+}
+
+/// Seen to fail: a pooler that goes through all settings, and for each through all, at each RESET.
+#[test]
+fn a_thousand_settings_reset_thousands_of_times_hold_nobody_up() {
+    const SETTINGS: usize = 990;
+    const TIMES: usize = 6000;
+    let pooler = Setup::transaction(1).start();
+    let (mut client, mut other) = (pooler.client(), pooler.client());
+    let set = |number: usize| format!("set a.b{number} = 1;");
+    assert_eq!(client.query(&(0..SETTINGS).map(set).collect::<String>()).error(), None);
+    assert_eq!(other.scalar("select 'free'"), "free");
+    assert_eq!(client.scalar("show a.b989"), "1", "it is carried");
+    assert_eq!(client.query(&"reset all;".repeat(TIMES)).error(), None);
+    assert_eq!(other.scalar("select 'free again'"), "free again");
+    assert_eq!(client.scalar("show a.b989"), "", "it was reset");
+    pooler.stop_with(vec![client, other]);
+}

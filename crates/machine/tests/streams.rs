@@ -39,8 +39,8 @@ fn pair_to_read() -> (Stream, Stream) {
     (ours, parcel.unfold_to_read().unwrap())
 }
 
-/// The first read may find nothing, or bytes and the end behind them. Seen to fail: a wait that does
-/// not tell the kernel of the socket lasts to its deadline.
+/// The first read may find nothing, or bytes and the end behind them. Seen to fail: a wait that
+/// does not tell the kernel of the socket lasts to its deadline.
 #[test]
 fn who_was_taken_to_be_read_first_loses_nothing() {
     on(0, || {

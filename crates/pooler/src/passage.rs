@@ -3,6 +3,8 @@
 //! mark; long bodies pass as they come and are never here as a whole. All it knows of a message is
 //! where its length stands.
 
+use std::ops::Range;
+
 use machine::{Buffer, Progress, Stream};
 use wire::frame::HEADER_BYTES;
 
@@ -104,6 +106,23 @@ impl Passage {
             u32::try_from(now).expect("a frame's length fits, and what is inserted is short");
         length.copy_from_slice(&field.to_be_bytes());
         1 + now
+    }
+
+    /// As `amend` for ranges in their order, counted from `at` on: what follows is moved once,
+    /// however many they are.
+    pub fn amend_all(&mut self, at: usize, edits: &[(Range<usize>, Vec<u8>)]) -> usize {
+        let (Some((first, _)), Some((last, _))) = (edits.first(), edits.last()) else {
+            return self.amend(at, 0, b"");
+        };
+        let text = &self.ahead()[at..];
+        let mut words = Vec::with_capacity(2 * (last.end - first.start));
+        let mut behind = first.start;
+        for (range, new) in edits {
+            words.extend_from_slice(&text[behind..range.start]);
+            words.extend_from_slice(new);
+            behind = range.end;
+        }
+        self.amend(at + first.start, last.end - first.start, &words)
     }
 
     /// Changes the `removed` bytes that begin `at` bytes ahead into `inserted`.
@@ -225,6 +244,16 @@ mod tests {
             assert_eq!(passage.amend(5, removed, inserted), expected.len() - 1);
             assert_eq!(passage.ahead(), expected);
         }
+    }
+
+    #[test]
+    fn several_changes_are_one() {
+        let mut passage = with(b"Q\0\0\0\x0ea b c d e\0B");
+        let edits = [(2..3, b"long".to_vec()), (4..5, Vec::new()), (8..9, b"x".to_vec())];
+        let expected = b"Q\0\0\0\x10a long  d x\0B";
+        assert_eq!(passage.amend_all(5, &edits), expected.len() - 1);
+        assert_eq!(passage.ahead(), expected);
+        assert_eq!(passage.amend_all(5, &[]), expected.len() - 1);
     }
 
     #[test]

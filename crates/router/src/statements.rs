@@ -1,5 +1,6 @@
-//! Statements that clients prepared, each text once however many clients and servers know it. This
-//! compares bytes and counts, and refuses to know messages, SQL or who holds a statement.
+//! Statements that clients prepared, each text once however many clients and servers know it, and
+//! read once however often they run it. This compares bytes and counts, and refuses to know
+//! messages or who holds a statement.
 
 mod names;
 mod prepared;
@@ -11,7 +12,9 @@ use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+
+use wire::scan::{self, Gist};
 
 pub use names::{NAME_BYTES_MAX, NAMED_BYTES_MAX, NAMES_MAX, Names, NamesFull, significant_name};
 pub use prepared::{Prepared, STATEMENTS_PER_SERVER_MAX};
@@ -30,6 +33,12 @@ pub struct Statement {
     hash: u64,
     /// Shared with the shard, which compares it without owning the statement.
     body: Arc<[u8]>,
+    /// So much of it is the query.
+    query_bytes: usize,
+    /// See [`scan::is_remarkable`].
+    is_remarkable: bool,
+    /// Made when somebody asks; few do.
+    gist: OnceLock<Box<Gist>>,
     /// See [`Statements::retire`].
     retired: AtomicBool,
     /// Of the servers of which route one has prepared it last; 0: none has.
@@ -46,6 +55,21 @@ impl Statement {
     /// What follows the name in a Parse message: the query, a zero byte, the parameters' types.
     pub fn body(&self) -> &[u8] {
         &self.body
+    }
+
+    /// The query in it. Who runs it a thousand times must not look for its end each time.
+    pub fn query(&self) -> &[u8] {
+        &self.body[..self.query_bytes]
+    }
+
+    /// May it do more than meets the eye? See [`scan::is_remarkable`].
+    pub fn is_remarkable(&self) -> bool {
+        self.is_remarkable
+    }
+
+    /// What it says. It is read once.
+    pub fn gist(&self) -> &Gist {
+        self.gist.get_or_init(|| Box::new(Gist::of(self.query())))
     }
 
     /// Has a server of this route prepared it? Then it is no nonsense there. Elsewhere its tables
@@ -204,9 +228,18 @@ impl Statements {
     /// A statement no shard knows.
     fn fresh(&self, hash: u64, body: &[u8]) -> Interned {
         let number = self.shards.next.fetch_add(1, Ordering::Relaxed);
-        let home = Arc::clone(&self.shards);
-        let (retired, proven) = (AtomicBool::new(false), AtomicUsize::new(0));
-        Interned(Arc::new(Statement { number, hash, body: body.into(), retired, proven, home }))
+        let query_bytes = body.iter().position(|&byte| byte == 0).unwrap_or(body.len());
+        Interned(Arc::new(Statement {
+            number,
+            hash,
+            body: body.into(),
+            query_bytes,
+            is_remarkable: scan::is_remarkable(&body[..query_bytes]),
+            gist: OnceLock::new(),
+            retired: AtomicBool::new(false),
+            proven: AtomicUsize::new(0),
+            home: Arc::clone(&self.shards),
+        }))
     }
 }
 

@@ -6,6 +6,7 @@
 //! whole text before it runs any of it, so a text it would refuse may be read in any way.
 
 mod about;
+mod gist;
 mod heads;
 mod inside;
 mod lexer;
@@ -22,6 +23,7 @@ use lexer::{Kind, Lexer, Reading, Token};
 use words::Words;
 
 pub use about::{About, about};
+pub use gist::{Gist, Look, Mentions, Part, removes};
 pub use quick::{contains, is_remarkable};
 
 /// One statement of a text, or a part of it that is told apart: a call of `set_config` does not

@@ -229,6 +229,11 @@ impl Holdings {
         self.ledger.push_back(op);
     }
 
+    /// Noted requests under way.
+    pub fn noted(&self) -> usize {
+        self.ledger.len()
+    }
+
     /// The oldest noted request is done.
     pub fn done(&mut self) -> Option<Op> {
         let op = self.ledger.pop_front()?;
@@ -364,7 +369,11 @@ impl Holdings {
                 *before = None;
             }
         }
-        let again = self.pending().iter().any(|(given, _)| *given == name);
+        let gives = |op: &Op| match op {
+            Op::Parse { name: given, .. } | Op::Pretend { name: given, .. } => *given == name,
+            _ => false,
+        };
+        let again = self.ledger.iter().any(gives);
         (!again).then_some((name, statement))
     }
 

@@ -419,7 +419,11 @@ fn completed(core: &mut Core, tag: &[u8]) {
     }
     match tag {
         b"SET" | b"RESET" => holdings.touched.completed(),
-        b"DISCARD ALL" => holdings.discarded(),
+        b"DISCARD ALL" => {
+            let unnamed = holdings.unnamed; // it stays
+            holdings.discarded();
+            holdings.unnamed = unnamed;
+        }
         b"DEALLOCATE ALL" => holdings.deallocated(),
         b"ROLLBACK" => holdings.touched.undo(),
         b"DO" | b"CALL" => {

@@ -4,10 +4,10 @@
 use std::cell::OnceCell;
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use config::Endpoint;
-use machine::{Address, Stream};
+use machine::{Address, Deadline, Stream};
 use router::Parameters;
 use wire::conversation::Conversation;
 use wire::{CancelKey, Notice};
@@ -221,21 +221,19 @@ impl Home {
         };
         let resolved = machine::now();
         let options = self.shared.stream_options();
-        let mut failure = Reason::NoEndpoint;
-        for address in addresses {
-            match Stream::connect(&address, &options, patience.deadline) {
-                Ok(stream) => {
-                    let (resolve, connect) = (resolved - started, resolved.elapsed());
-                    let secured = None;
-                    return Ok(Reached { stream, address, secured, resolve, connect });
+        let connect = |address: &Address, until| Stream::connect(address, &options, until);
+        match first_of(addresses, patience.deadline, machine::now, connect) {
+            Ok((stream, address)) => {
+                let (resolve, connect) = (resolved - started, resolved.elapsed());
+                Ok(Reached { stream, address, secured: None, resolve, connect })
+            }
+            Err(failure) => {
+                if let Endpoint::Tcp { host, .. } = endpoint {
+                    self.shared.names.forget(host); // it may have moved
                 }
-                Err(error) => failure = Reason::Unreachable(error),
+                Err(failure.map_or(Reason::NoEndpoint, Reason::Unreachable))
             }
         }
-        if let Endpoint::Tcp { host, .. } = endpoint {
-            self.shared.names.forget(host); // it may have moved
-        }
-        Err(failure)
     }
 
     fn log_opened(&self, id: Id, reached: &Reached) {
@@ -254,5 +252,72 @@ impl Home {
             );
             self.shared.log.info("context", &who, message);
         }
+    }
+}
+
+/// The first of these addresses that lets itself be connected to, and what it gave; else why the
+/// last one did not. Each has an equal share of what is left of the time: one that swallows
+/// everything must not keep the others from being tried.
+fn first_of<T>(
+    addresses: Vec<Address>,
+    deadline: Deadline,
+    now: impl Fn() -> Instant,
+    connect: impl Fn(&Address, Deadline) -> Result<T, machine::Error>,
+) -> Result<(T, Address), Option<machine::Error>> {
+    let mut failure = None;
+    let mut left = addresses.len();
+    for address in addresses {
+        let now = now();
+        let share = deadline.remaining(now).map(|time| Deadline::at(now + time / left as u32));
+        match connect(&address, share.unwrap_or(deadline)) {
+            Ok(connected) => return Ok((connected, address)),
+            Err(error) => failure = Some(error),
+        }
+        left -= 1;
+    }
+    Err(failure)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    /// Seen to fail: all of the time for the first address. A name with two of them, the first of
+    /// which answers nothing, led nowhere.
+    #[test]
+    fn an_address_that_swallows_everything_leaves_time_for_the_others() {
+        let began = Instant::now();
+        let (clock, seconds) = (Cell::new(began), Duration::from_secs);
+        let addresses = ["a", "b", "c", "d"].map(|path| Address::Unix(path.into()));
+        let connect = |address: &Address, until: Deadline| {
+            let share = until.remaining(clock.get()).expect("there is a deadline");
+            match format!("{address}").contains('c') {
+                true => Ok(share),
+                false => {
+                    clock.set(clock.get() + share);
+                    Err(machine::Error::TimedOut)
+                }
+            }
+        };
+        let deadline = Deadline::at(began + seconds(12));
+        let now = || clock.get();
+        let found = first_of(addresses[..3].to_vec(), deadline, now, connect);
+        assert_eq!(
+            found.ok(),
+            Some((seconds(4), addresses[2].clone())),
+            "and the last has the rest"
+        );
+        clock.set(began);
+        let none = first_of(vec![addresses[3].clone()], deadline, now, connect);
+        assert!(matches!(none, Err(Some(machine::Error::TimedOut))));
+        assert_eq!(clock.get(), began + seconds(12), "alone it has all the time");
+        assert!(matches!(first_of(Vec::new(), deadline, now, connect), Err(None)));
+        let refuses = |_: &Address, until: Deadline| -> Result<(), machine::Error> {
+            assert_eq!(until, Deadline::NEVER);
+            Err(machine::Error::TimedOut)
+        };
+        assert!(first_of(addresses.to_vec(), Deadline::NEVER, now, refuses).is_err());
     }
 }

@@ -4,18 +4,11 @@
 
 use std::fmt;
 
-use wire::scan::contains;
+use wire::scan::Mentions;
 
 /// Things that outlive their transaction, and that only one server has.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Suspicion(u8);
-
-/// A word in a query's text and what it may leave behind.
-const WORDS: [(&[u8], Suspicion); 3] =
-    [(b"temp", Suspicion::TEMP), (b"advisory", Suspicion::LOCK), (b"hold", Suspicion::CURSOR)];
-
-/// Words of texts that may take away what a client left.
-const REMOVALS: [&[u8]; 6] = [b"drop", b"close", b"deallocate", b"discard", b"unlisten", b"unlock"];
 
 impl Suspicion {
     /// Nothing was left.
@@ -55,19 +48,16 @@ impl Suspicion {
         self.0 |= what.0;
     }
 
-    /// A remarkable text passes by.
-    pub fn text(&mut self, text: &[u8]) {
-        for (word, what) in WORDS {
-            if contains(text, word) {
+    /// A remarkable text passes by, with these words.
+    pub fn text(&mut self, mentions: Mentions) {
+        for (mentioned, what) in [
+            (mentions.temp, Suspicion::TEMP),
+            (mentions.advisory, Suspicion::LOCK),
+            (mentions.hold, Suspicion::CURSOR),
+        ] {
+            if mentioned {
                 self.add(what);
             }
-        }
-    }
-
-    /// A text of a client passes by that has left something: it may be gone again.
-    pub fn removal(&mut self, text: &[u8]) {
-        if REMOVALS.iter().any(|word| contains(text, word)) {
-            self.add(Suspicion::UNKNOWN);
         }
     }
 
@@ -128,7 +118,7 @@ mod tests {
             ("", ""),
         ] {
             let mut suspicion = Suspicion::NONE;
-            suspicion.text(sql.as_bytes());
+            suspicion.text(Mentions::of(sql.as_bytes()));
             assert_eq!(suspicion.to_string(), left, "{sql}");
         }
     }

@@ -1,13 +1,15 @@
 //! Settings that may have changed, by name, until the server says what they are. It does not know
 //! values.
 
+use std::collections::BTreeMap;
+
 /// Names of settings that are remembered as touched; behind it all settings are looked at.
 const TOUCHED_MAX: usize = 1000;
 
 /// Settings that may have changed. Too many is as good as few: the server is asked.
 #[derive(Debug, Default)]
 pub struct Touched {
-    names: Vec<(Box<[u8]>, Reset)>,
+    names: BTreeMap<Box<[u8]>, Reset>,
     /// Any of them.
     all: bool,
     /// Command tags of statements whose names are known are still to come.
@@ -52,31 +54,29 @@ impl Touched {
             self.all = true;
             return;
         }
-        match self.names.iter_mut().find(|(known, _)| **known == *name) {
-            Some((_, last @ (Reset::Yes | Reset::Mended))) if reset == Reset::No => {
-                *last = Reset::Over;
-            }
-            Some((_, Reset::Over)) if reset == Reset::No => {}
-            Some((_, last)) => *last = reset,
-            None => self.names.push((name.into(), reset)),
+        match self.names.get_mut(name) {
+            Some(last @ (Reset::Yes | Reset::Mended)) if reset == Reset::No => *last = Reset::Over,
+            Some(Reset::Over) if reset == Reset::No => {}
+            Some(last) => *last = reset,
+            None => drop(self.names.insert(name.into(), reset)),
         }
     }
 
     /// `name` has changed, and perhaps nobody is known to have touched it.
     pub fn suspect(&mut self, name: &[u8]) {
-        if !self.names.iter().any(|(known, _)| **known == *name) {
+        if !self.names.contains_key(name) {
             self.touch(name, Reset::Unseen);
         }
     }
 
     /// Has it changed, and nobody is known to have set it?
     pub fn is_unseen(&self, name: &[u8]) -> bool {
-        self.names.iter().any(|(known, reset)| **known == *name && *reset == Reset::Unseen)
+        self.names.get(name) == Some(&Reset::Unseen)
     }
 
     /// May it have its default again, and may it not?
     pub fn is_unclear(&self, name: &[u8]) -> bool {
-        let reset = self.names.iter().find(|(known, _)| **known == *name).map(|(_, reset)| *reset);
+        let reset = self.names.get(name).copied();
         matches!(reset, Some(Reset::Unseen | Reset::Either))
             || (reset == Some(Reset::Yes) && !self.is_certain())
     }
@@ -89,7 +89,7 @@ impl Touched {
     /// Something was rolled back, or may be.
     pub fn undo(&mut self) {
         self.undone = true;
-        for (_, reset) in &mut self.names {
+        for reset in self.names.values_mut() {
             if matches!(reset, Reset::Mended | Reset::Over) {
                 *reset = Reset::Yes;
             }
@@ -106,7 +106,7 @@ impl Touched {
         self.all |= asked.all;
         self.undone |= asked.undone;
         for (name, reset) in asked.names {
-            if !self.names.iter().any(|(known, _)| *known == name) {
+            if !self.names.contains_key(&name) {
                 self.touch(&name, reset);
             }
         }
@@ -125,23 +125,29 @@ impl Touched {
         self.all || !self.names.is_empty()
     }
 
+    /// Was it reset, and not set since?
+    pub fn is_reset(&self, name: &[u8]) -> bool {
+        self.names.get(name) == Some(&Reset::Yes)
+    }
+
     /// May anything have gone back to what the session began with?
     pub fn any_reset(&self) -> bool {
         let resets = |reset: &Reset| matches!(reset, Reset::Yes | Reset::Either);
-        self.all || self.names.iter().any(|(_, reset)| resets(reset))
+        self.all || self.names.values().any(resets)
     }
 
     /// What was set by a call that is given a NULL may have been reset.
     pub fn doubt(&mut self) {
-        for (_, reset) in self.names.iter_mut().filter(|(_, reset)| *reset == Reset::No) {
+        for reset in self.names.values_mut().filter(|reset| **reset == Reset::No) {
             *reset = Reset::Either;
         }
     }
 
-    /// The names that were reset and are `wanted`; they count as mended from now on.
+    /// The names that were reset and are `wanted`; they count as mended from now on. The role comes
+    /// behind the session's user, who takes it away.
     pub fn take_resets(&mut self, wanted: impl Fn(&[u8]) -> bool) -> Vec<Box<[u8]>> {
         let mut taken = Vec::new();
-        for (name, reset) in &mut self.names {
+        for (name, reset) in self.names.iter_mut().rev() {
             if *reset == Reset::Yes && wanted(name) {
                 *reset = Reset::Mended;
                 taken.push(name.clone());
@@ -169,7 +175,7 @@ impl Touched {
 
     /// May `name` have changed?
     pub fn has(&self, name: &[u8]) -> bool {
-        self.all || self.names.iter().any(|(known, _)| **known == *name)
+        self.all || self.names.contains_key(name)
     }
 
     /// What may have changed, by name.
@@ -194,6 +200,20 @@ impl Touched {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Seen to fail: names in their alphabetical order, by which the user takes the role away.
+    #[test]
+    fn a_role_is_mended_behind_the_sessions_user() {
+        let mut touched = Touched::default();
+        for name in [&b"role"[..], b"geqo", b"session_authorization", b"datestyle"] {
+            touched.touch(name, Reset::Yes);
+        }
+        let resets = touched.take_resets(|name| name != b"geqo");
+        assert_eq!(
+            resets.iter().map(|name| &**name).collect::<Vec<_>>(),
+            [&b"session_authorization"[..], b"role", b"datestyle"]
+        );
+    }
 
     /// Seen to fail: names that are asked about again on top of as many new ones. An inquiry has
     /// more answers then than a conversation takes.

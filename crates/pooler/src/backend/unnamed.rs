@@ -1,7 +1,11 @@
 //! The unnamed statement of a client, and what was before a request that replaces it: a request
 //! that is skipped replaces nothing. It does not know where the statement is.
 
+use std::cell::OnceCell;
+use std::sync::Arc;
+
 use router::ClientId;
+use wire::scan::Gist;
 
 /// An unnamed statement that is longer lives no longer than its transaction.
 const UNNAMED_BYTES_MAX: usize = 64 * 1024;
@@ -22,6 +26,8 @@ pub struct Unnamed {
     pub version: u32,
     /// It may change settings.
     pub is_remarkable: bool,
+    /// What it says, once somebody asks.
+    gist: OnceCell<Arc<Gist>>,
 }
 
 /// What was, in case that a request which replaces it is skipped.
@@ -34,9 +40,24 @@ pub struct Before {
 }
 
 impl Unnamed {
+    /// As it was in another process.
+    pub fn moved(body: Vec<u8>, version: u32, is_remarkable: bool) -> Self {
+        Self { exists: true, body, version, is_remarkable, gist: OnceCell::new() }
+    }
+
+    /// What its text says, if that was kept. It is read once.
+    pub fn gist(&self) -> Option<&Arc<Gist>> {
+        let read = || {
+            let query = self.body.split(|&byte| byte == 0).next();
+            Arc::new(Gist::of(query.unwrap_or_default()))
+        };
+        (self.exists && !self.body.is_empty()).then(|| self.gist.get_or_init(read))
+    }
+
     /// It is this one now.
     pub fn keep(&mut self, body: Option<&[u8]>, version: u32, remarkable: bool) {
         (self.exists, self.version, self.is_remarkable) = (true, version, remarkable);
+        self.gist = OnceCell::new();
         self.body.clear();
         if let Some(body) = body.filter(|body| body.len() <= UNNAMED_BYTES_MAX) {
             self.body.extend_from_slice(body);
@@ -46,6 +67,7 @@ impl Unnamed {
     /// There is none any more.
     pub fn drop(&mut self) {
         self.exists = false;
+        self.gist = OnceCell::new();
         if self.body.capacity() > ROOM_BYTES_MAX {
             self.body = Vec::new();
         }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use config::Rule;
 use router::{ClientId, Interned, Names, Parameters, Statements, significant_name};
-use wire::scan::{self, Head};
+use wire::scan::{Gist, Head};
 use wire::settings::Settings;
 
 pub use application_name::with_suffix;
@@ -19,7 +19,6 @@ pub use manner::Manner;
 pub use shown::shown;
 
 use super::attrs::Attrs;
-use super::translate::statement_text;
 use crate::backend::{Holdings, Op, Reset, Touched, Unnamed, Which};
 
 /// What belongs to one client.
@@ -180,6 +179,11 @@ impl Belongings {
         self.unnamed.exists.then_some((which, &*self.unnamed.body))
     }
 
+    /// What its unnamed statement says, if it has one that was kept.
+    pub fn unnamed_gist(&self) -> Option<Arc<Gist>> {
+        self.unnamed.gist().cloned()
+    }
+
     /// May its unnamed statement change settings?
     pub fn unnamed_is_remarkable(&self) -> bool {
         self.unnamed.exists && self.unnamed.is_remarkable
@@ -260,8 +264,7 @@ impl Belongings {
     pub fn heal(&mut self, name: Option<&[u8]>, statements: &Statements) {
         let name = name.unwrap_or(&self.spoken_of).to_vec();
         let Some(old) = self.renew(&name, statements) else { return };
-        if let Some(Head::Execute { name }) = scan::only(statement_text(&old)).map(|only| only.head)
-        {
+        if let Some(Head::Execute { name }) = old.gist().only() {
             self.renew(&name.folded, statements);
         }
     }
@@ -283,7 +286,8 @@ impl Belongings {
             // It was closed since, or was not made after all.
             None if !spoken.is_empty() => Some(spoken),
             other => {
-                let named = self.names.iter().find(|(_, one)| one.number() == number);
+                let mut some = self.names.iter().take(NAMES_LOOKED_THROUGH_MAX);
+                let named = some.find(|(_, one)| one.number() == number);
                 // One that was made of what it spoke of is told by that.
                 named.map(|(name, _)| name).or(other.map(|_| spoken))
             }
@@ -354,5 +358,8 @@ impl Belongings {
 
 /// An error quotes so much of a name.
 const SPOKEN_BYTES_MAX: usize = 256;
+/// Names among which one is looked for that an error means. Each of many errors in a row may mean
+/// another; whoever has more names reads the one it spoke of.
+const NAMES_LOOKED_THROUGH_MAX: usize = 4096;
 /// More names than that by SQL are not told from those of the protocol.
 const BY_SQL_MAX: usize = 256;

@@ -35,7 +35,15 @@ pub struct Outflow {
     terminated: bool,
     /// The message ahead is about what no server knows.
     for_us: bool,
+    /// Work since the others had their turn; see [`EFFORT_BYTES_MAX`].
+    effort_bytes: usize,
+    /// More is here that could pass, and others go first.
+    rests: bool,
 }
+
+/// Work for one client in one go beyond the length of what it said: others wait meanwhile. A
+/// mebibyte is read or copied in some milliseconds.
+const EFFORT_BYTES_MAX: usize = 1 << 20;
 
 /// Who is to answer a message.
 enum Whose {
@@ -65,7 +73,15 @@ impl Outflow {
 
     /// These bytes have come already.
     pub fn with(buffer: Buffer) -> Self {
-        Self { passage: Passage::with(buffer), hold: Hold::No, terminated: false, for_us: false }
+        let passage = Passage::with(buffer);
+        Self {
+            passage,
+            hold: Hold::No,
+            terminated: false,
+            for_us: false,
+            effort_bytes: 0,
+            rests: false,
+        }
     }
 
     /// Nothing is here.
@@ -177,6 +193,10 @@ impl Outflow {
         voice: &Voice,
     ) -> Result<(), Ending> {
         while !self.terminated && !self.is_held(core) {
+            if self.effort_bytes > EFFORT_BYTES_MAX {
+                self.rests = true;
+                return Ok(());
+            }
             let Some(header) = frame::header(Side::Frontend, self.passage.ahead())? else {
                 return Ok(());
             };
@@ -194,10 +214,9 @@ impl Outflow {
                 self.log(&header, voice);
             }
             let Self { passage, .. } = self;
-            let statements = voice.statements();
-            let spoken_before = None;
-            let mut translation = Translation { passage, core, own, statements, spoken_before };
+            let mut translation = Translation::new(passage, core, own, voice.statements());
             let step = translation.translate(&header)?;
+            self.effort_bytes += translation.effort_bytes;
             let ends = ends_batch(header.tag) && matches!(step, Step::Passed | Step::Barrier);
             let decides = ends && own.end_batch();
             match step {
@@ -214,6 +233,20 @@ impl Outflow {
             }
         }
         Ok(())
+    }
+
+    /// Could more pass at once, but that others go first?
+    pub fn rests(&self) -> bool {
+        self.rests
+    }
+
+    /// Are others to go first? Whoever asks lets them.
+    pub fn take_rest(&mut self) -> bool {
+        let tired = self.effort_bytes > EFFORT_BYTES_MAX;
+        if tired {
+            (self.effort_bytes, self.rests) = (0, false);
+        }
+        tired
     }
 
     /// Who answers the message ahead? What is not the server's waits until all before it is

@@ -37,6 +37,9 @@ impl Session {
         let mut turns = Turns::default();
         loop {
             turns.round();
+            if flows.up.take_rest() {
+                machine::yield_now();
+            }
             if self.standing.is_killed() {
                 return Err(Ending::Killed);
             }
@@ -51,7 +54,7 @@ impl Session {
                 return self.said_goodbye(flows);
             }
             // What was heard may let more of the client pass.
-            if !(heard || self.can_go_on(flows)) {
+            if !(heard || flows.up.rests() || self.can_go_on(flows)) {
                 self.said_goodbye(flows)?;
                 self.heed()?;
                 if self.has_nothing_to_do(flows) {

@@ -2,14 +2,17 @@
 //! change, things it may leave behind, names it decides about. A light scan of heads and words; it
 //! may suspect too much, for the server is asked before anything is believed.
 
-use wire::scan::{self, Head, contains};
+use wire::frame::Header;
+use wire::scan::{self, Gist, Head, Look, Mentions};
 
-use super::translate::{Translation, statement_text};
+use super::translate::Translation;
 use crate::backend::{Reset, Suspicion};
 
-/// Bytes of statements that are read for one text that executes them, as often as it does; the
-/// server is asked what the others did.
-const EXECUTED_BYTES_MAX: usize = 1 << 20;
+/// What going through one setting costs, in bytes of a text that are read meanwhile.
+const SETTING_EFFORT_BYTES: usize = 64;
+
+/// A value of a Bind that is longer is no name of a setting.
+const SETTING_NAME_BYTES_MAX: usize = 256;
 
 impl Translation<'_> {
     /// A text too long to be looked at.
@@ -20,43 +23,60 @@ impl Translation<'_> {
 
     /// What a text may do, statement by statement. True if what follows hangs on it.
     pub(super) fn remark(&mut self, text: &[u8]) -> bool {
-        self.core.holdings.suspicion.text(text);
-        if self.is_watchful() {
-            self.core.holdings.suspicion.removal(text);
-        }
+        self.effort_bytes += text.len();
+        self.remark_words(Mentions::of(text), || scan::removes(text));
         let mut barrier = false;
-        let mut executed_bytes = 0;
+        let mut look = Look::default();
         for statement in scan::statements(text) {
-            barrier |= self.remark_statement(&statement.head, statement.text);
-            let Head::Execute { name } = &statement.head else { continue };
-            let known = self.own.names.get(&name.folded).filter(|_| !name.folded.is_empty());
-            let Some(executed) = known.cloned() else { continue };
-            executed_bytes += statement_text(&executed).len();
-            barrier |= match executed_bytes <= EXECUTED_BYTES_MAX {
-                true => self.remark_executed(statement_text(&executed)),
-                false => {
-                    self.unseen();
-                    true
-                }
-            };
+            let qualified = look.qualifies(&statement);
+            barrier |= self.remark_part(&statement.head, qualified);
+            barrier |= self.remark_executed(&statement.head);
         }
         barrier
     }
 
-    /// What a text may do that another one executes; that it executes one itself is not looked at.
-    fn remark_executed(&mut self, text: &[u8]) -> bool {
-        if !scan::is_remarkable(text) {
+    /// The same of a prepared statement, whose text is not read again.
+    pub(super) fn remark_gist(&mut self, gist: &Gist) -> bool {
+        self.remark_words(gist.mentions(), || gist.removes());
+        let mut barrier = self.remark_parts(gist);
+        for part in gist.parts() {
+            barrier |= self.remark_executed(&part.head);
+        }
+        barrier
+    }
+
+    fn remark_words(&mut self, mentions: Mentions, removes: impl FnOnce() -> bool) {
+        self.core.holdings.suspicion.text(mentions);
+        if self.is_watchful() && removes() {
+            self.core.holdings.suspicion.add(Suspicion::UNKNOWN);
+        }
+    }
+
+    fn remark_parts(&mut self, gist: &Gist) -> bool {
+        let mut barrier = gist.is_cut();
+        if gist.is_cut() {
+            self.unseen();
+        }
+        for part in gist.parts() {
+            barrier |= self.remark_part(&part.head, part.qualified);
+        }
+        barrier
+    }
+
+    /// What a statement may do that this one executes; that it executes one itself is not looked
+    /// at.
+    fn remark_executed(&mut self, head: &Head<'_>) -> bool {
+        let Head::Execute { name } = head else { return false };
+        let known = self.own.names.get(&name.folded).filter(|_| !name.folded.is_empty());
+        let Some(executed) = known.filter(|known| known.is_remarkable()).cloned() else {
             return false;
-        }
-        self.core.holdings.suspicion.text(text);
-        let mut barrier = false;
-        for statement in scan::statements(text) {
-            barrier |= self.remark_statement(&statement.head, statement.text);
-        }
-        barrier
+        };
+        self.core.holdings.suspicion.text(executed.gist().mentions());
+        self.remark_parts(executed.gist())
     }
 
-    fn remark_statement(&mut self, head: &Head<'_>, text: &[u8]) -> bool {
+    /// One thing that a text does; see [`Look::qualifies`].
+    fn remark_part(&mut self, head: &Head<'_>, qualified: bool) -> bool {
         const CHARACTERISTICS: [&[u8]; 3] = [
             b"default_transaction_isolation",
             b"default_transaction_read_only",
@@ -66,7 +86,7 @@ impl Translation<'_> {
         let touched = &mut self.core.holdings.touched;
         match head {
             Head::Set { name } => {
-                let reset = if sets_default(name, text) { Reset::Yes } else { Reset::No };
+                let reset = if qualified { Reset::Yes } else { Reset::No };
                 touched.foresee(name, reset);
                 if **name == *b"session_authorization" {
                     touched.touch(b"role", reset);
@@ -86,10 +106,14 @@ impl Translation<'_> {
                 return self.own.has_startup();
             }
             Head::ResetAll => {
+                let first = !std::mem::replace(&mut self.has_reset_all, true);
                 let asked = &self.core.holdings.asked;
                 let names = held.iter().chain(self.own.wanted.iter()).map(|(name, _)| name);
                 let names = names.chain(asked.names().map(|(name, _)| name));
-                touched.reset_all(names);
+                // The second time in a message nothing has joined them but what was touched.
+                let known = if first { held.len() + self.own.wanted.len() } else { 0 };
+                self.effort_bytes += SETTING_EFFORT_BYTES * known;
+                touched.reset_all(names.take(if first { usize::MAX } else { 0 }));
                 if asked.all() {
                     touched.touch_all();
                 }
@@ -97,14 +121,14 @@ impl Translation<'_> {
             }
             Head::SetConfig { local: Some(true), .. } => {}
             Head::SetConfig { name: Some(name), .. } => {
-                let reset = if contains(text, b"null") { Reset::Either } else { Reset::No };
+                let reset = if qualified { Reset::Either } else { Reset::No };
                 touched.touch(name, reset);
                 return reset == Reset::Either && self.own.has_startup();
             }
             Head::SetConfig { .. } => touched.touch_all(),
             Head::Prepare { name } => {
                 self.own.prepare_by_sql(&name.folded);
-                self.own.sets_by_sql |= contains(text, b"set_config");
+                self.own.sets_by_sql |= qualified;
             }
             Head::Execute { .. } if self.own.sets_by_sql => touched.touch_all(),
             Head::DiscardAll | Head::DeallocateAll | Head::Deallocate { .. } => {
@@ -115,16 +139,25 @@ impl Translation<'_> {
         }
         false
     }
-}
 
-/// Is this SET a RESET? `SET x TO DEFAULT`, `SET TIME ZONE LOCAL`, `SET NAMES`.
-fn sets_default(name: &[u8], text: &[u8]) -> bool {
-    let text = text.trim_ascii_end();
-    let text = text.strip_suffix(b";").unwrap_or(text).trim_ascii_end();
-    let ends_with = |word: &[u8]| {
-        text.len() > word.len() && text[text.len() - word.len()..].eq_ignore_ascii_case(word)
-    };
-    ends_with(b"default")
-        || (name == b"timezone" && ends_with(b"local"))
-        || (name == b"client_encoding" && ends_with(b"names"))
+    /// The values of a Bind of `set_config($1, …)`: the names of settings among them.
+    pub(super) fn remark_values(&mut self, header: &Header) {
+        let Some(body) = self.body(header) else { return self.core.holdings.touched.touch_all() };
+        let Ok(bind) = wire::frontend::bind(body) else { return };
+        let is_name = |value: &&[u8]| {
+            (1..=SETTING_NAME_BYTES_MAX).contains(&value.len())
+                && value.iter().all(|b| b.is_ascii_alphanumeric() || b"_.$".contains(b) || *b > 127)
+                && std::str::from_utf8(value).is_ok()
+        };
+        let values: Vec<_> = bind.values().flatten().filter(is_name).map(<[u8]>::to_vec).collect();
+        for value in values {
+            self.core.holdings.touched.touch(&value.to_ascii_lowercase(), Reset::No);
+        }
+    }
+
+    /// Is there a NULL among the values of a Bind? `set_config` resets by it.
+    pub(super) fn gives_null(&mut self, header: &Header) -> bool {
+        let bind = self.body(header).and_then(|body| wire::frontend::bind(body).ok());
+        bind.is_some_and(|bind| bind.values().any(|value| value.is_none()))
+    }
 }

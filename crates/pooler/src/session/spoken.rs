@@ -2,6 +2,7 @@
 //! Parse has prepared, too, and get the names that it has at the server. What a DEALLOCATE takes
 //! away is gone when the server says so, not when the text is read.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::ops::Range;
 
@@ -9,9 +10,9 @@ use router::{Interned, significant_name};
 use wire::backend::TransactionStatus;
 use wire::conversation::Purpose;
 use wire::frame::HEADER_BYTES;
-use wire::scan::{self, Head, Name};
+use wire::scan::{self, Gist, Head, Name};
 
-use super::translate::{FRONT_MAX, RESERVED, Translation, statement_query, statement_text};
+use super::translate::{FRONT_MAX, RESERVED, Translation, statement_query};
 use crate::backend::{ALIEN, Changed};
 use crate::nonsense::Nonsense;
 
@@ -81,6 +82,28 @@ pub(super) fn names_in(text: &[u8]) -> Vec<Spoken<'_>> {
     names
 }
 
+/// The name in a prepared statement, if it speaks of one: a Parse takes one statement.
+fn name_in(gist: &Gist) -> Option<Spoken<'_>> {
+    gist.parts().iter().find_map(|part| {
+        let (name, verb) = match &part.head {
+            Head::Deallocate { name } => (name, Verb::Deallocate),
+            Head::Execute { name } => (name, Verb::Execute),
+            Head::Prepare { name } => (name, Verb::Prepare),
+            _ => return None,
+        };
+        let name = Name { range: name.range.clone(), folded: Cow::Borrowed(&name.folded) };
+        Some(Spoken { name, number: 0, verb })
+    })
+}
+
+/// The name that a text takes away, if that is all it does.
+fn deallocated(gist: &Gist) -> Option<&[u8]> {
+    match gist.only()? {
+        Head::Deallocate { name } => Some(&name.folded),
+        _ => None,
+    }
+}
+
 impl Translation<'_> {
     /// Names of shared statements in a text: DEALLOCATE and EXECUTE by SQL speak of what a Parse
     /// has prepared, too. What is to be changed for the server.
@@ -116,10 +139,7 @@ impl Translation<'_> {
     /// Changes the text in the message ahead, which begins `text_at` bytes into its body. Returns
     /// the length of the message now.
     pub(super) fn amend(&mut self, edits: &Edits, text_at: usize) -> usize {
-        let amend = |(range, new): &Edit| {
-            self.passage.amend(HEADER_BYTES + text_at + range.start, range.len(), new)
-        };
-        edits.iter().rev().map(amend).last().expect("there are some")
+        self.passage.amend_all(HEADER_BYTES + text_at, edits)
     }
 
     /// The client's unnamed statement in the server's words; its body behind the name.
@@ -143,16 +163,15 @@ impl Translation<'_> {
         statement: Interned,
         binds: bool,
     ) -> Result<Interned, Nonsense> {
-        let text = statement_text(&statement);
-        let mut names = names_in(text);
-        names.truncate(1); // a Parse takes one statement
+        let name = name_in(statement.gist());
         if binds {
-            self.foresee_deallocate(text);
+            self.foresee_deallocate(statement.gist());
         }
-        let edits = self.renamed(&names, Purpose::Statement)?;
+        let edits = self.renamed(name.as_slice(), Purpose::Statement)?;
         if edits.is_empty() {
             return Ok(statement);
         }
+        self.effort_bytes += statement.body().len();
         let mut body = statement.body().to_vec();
         for (range, new) in edits.into_iter().rev() {
             body.splice(range, new);
@@ -170,9 +189,9 @@ impl Translation<'_> {
         let Some(statement) = self.own.names.get(name).filter(|_| shared).cloned() else {
             return false;
         };
-        let names = names_in(statement_text(&statement));
-        !names.is_empty()
-            && (self.core.conversation.room() <= FRONT_MAX * 3 || self.awaits_any(&names))
+        let name = name_in(statement.gist());
+        name.is_some()
+            && (self.core.conversation.room() <= FRONT_MAX * 3 || self.awaits_any(name.as_slice()))
     }
 
     /// What a name in a text is called at the server, if not so.
@@ -213,9 +232,9 @@ impl Translation<'_> {
     }
 
     /// The unnamed statement is about to be executed: the name it takes away.
-    pub(super) fn foresee_deallocate(&mut self, text: &[u8]) {
-        if let Some(Head::Deallocate { name }) = scan::only(text).map(|only| only.head) {
-            let name = significant_name(&name.folded);
+    pub(super) fn foresee_deallocate(&mut self, gist: &Gist) {
+        if let Some(name) = deallocated(gist) {
+            let name = significant_name(name);
             let known = self.own.names.get(name).cloned();
             let shared = known.map(|statement| (name.into(), statement));
             self.core.holdings.foresee_deallocate(shared);
@@ -224,6 +243,7 @@ impl Translation<'_> {
 
     /// Must answers come first, before it is known what one of these names means?
     pub(super) fn awaits_any(&mut self, names: &[Spoken<'_>]) -> bool {
+        self.effort_bytes += names.len() * self.core.holdings.noted();
         let written = |name: &&[u8]| !name.is_empty(); // an empty one is written with escapes
         let mut names = names.iter().map(|spoken| &*spoken.name.folded).filter(written);
         names.any(|name| self.awaits(name, false) || self.awaits_status(name))

@@ -17,7 +17,7 @@ use super::belongings::Belongings;
 use super::spoken::{Edits, names_in};
 use super::unnamed::replaced;
 use super::virtually::opens_transaction;
-use crate::backend::{ALIEN, Asking, Core, OUTDATED, Op, Reset, Suspicion};
+use crate::backend::{ALIEN, Asking, Core, OUTDATED, Op, Suspicion};
 use crate::nonsense::Nonsense;
 use crate::passage::Passage;
 
@@ -31,8 +31,6 @@ const NOTHING: &[u8] = b"odyssey_nothing";
 pub(super) const RESERVED: &[u8] = b"odyssey_";
 /// Answers due to what is put in front of one message for each statement that it speaks of.
 pub(super) const FRONT_MAX: usize = 4;
-/// A value of a Bind that is longer is no name of a setting.
-const SETTING_NAME_BYTES_MAX: usize = 256;
 
 /// What became of the message ahead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,9 +64,24 @@ pub struct Translation<'a> {
     pub statements: &'a Statements,
     /// Of which statement the client spoke before the message ahead.
     pub spoken_before: Option<Box<[u8]>>,
+    /// What the message ahead cost beyond its own length, in bytes read or copied.
+    pub effort_bytes: usize,
+    /// The message ahead has reset all settings already, as far as it was looked at.
+    pub(super) has_reset_all: bool,
 }
 
-impl Translation<'_> {
+impl<'a> Translation<'a> {
+    /// Of one message of the client.
+    pub fn new(
+        passage: &'a mut Passage,
+        core: &'a mut Core,
+        own: &'a mut Belongings,
+        statements: &'a Statements,
+    ) -> Self {
+        let (spoken_before, effort_bytes, has_reset_all) = (None, 0, false);
+        Self { passage, core, own, statements, spoken_before, effort_bytes, has_reset_all }
+    }
+
     /// The message ahead, which begins with this header.
     ///
     /// # Errors
@@ -214,10 +227,8 @@ impl Translation<'_> {
         if !watchful && !scan::is_remarkable(text) && name.is_empty() {
             // By far the most frequent: no copy but the one that is kept.
             let op = replaced(own, core);
-            match own.manner.shares_statements {
-                true => core.holdings.unnamed = Some(own.keep_unnamed(Some(behind), false)),
-                false => own.drop_unnamed(),
-            }
+            let kept = own.manner.releases.then_some(behind); // else only whose it is
+            core.holdings.unnamed = Some(own.keep_unnamed(kept, false));
             return self.send_noted(tag::PARSE, bytes, op);
         }
         let (name, behind) = (name.to_vec(), behind.to_vec());
@@ -312,7 +323,9 @@ impl Translation<'_> {
     }
 
     fn bind(&mut self, header: &Header) -> Result<Step, Nonsense> {
-        if !(self.own.manner.shares_statements || self.own.has_remarkable() || self.is_watchful()) {
+        let looks = self.own.manner.shares_statements || self.own.has_remarkable();
+        let looks = looks || self.is_watchful();
+        if !looks && self.has_own_unnamed() {
             return self.send(header, header.frame_bytes());
         }
         let body = &self.passage.ahead()[HEADER_BYTES..];
@@ -326,6 +339,9 @@ impl Translation<'_> {
             }
             Err(fault) => return Err(fault.into()),
         };
+        if !looks && !name.is_empty() {
+            return self.send(header, header.frame_bytes());
+        }
         if self.awaits(&name, false) {
             return Ok(Step::Wait);
         }
@@ -345,6 +361,9 @@ impl Translation<'_> {
             true => self.refer(header, portal_bytes + 1, &name, remarkable)?,
             false => {
                 self.remark_unshared(&name);
+                if name.is_empty() {
+                    self.ensure_unnamed()?;
+                }
                 header.frame_bytes()
             }
         };
@@ -358,30 +377,9 @@ impl Translation<'_> {
     /// May the client's statement do more than meets the eye?
     fn is_remarkable(&self, name: &[u8]) -> bool {
         match self.own.names.get(name) {
-            Some(statement) if !name.is_empty() => scan::is_remarkable(statement_text(statement)),
+            Some(statement) if !name.is_empty() => statement.is_remarkable(),
             _ => name.is_empty() && self.own.unnamed_is_remarkable(),
         }
-    }
-
-    /// The values of a Bind of `set_config($1, …)`: the names of settings among them.
-    fn remark_values(&mut self, header: &Header) {
-        let Some(body) = self.body(header) else { return self.core.holdings.touched.touch_all() };
-        let Ok(bind) = wire::frontend::bind(body) else { return };
-        let is_name = |value: &&[u8]| {
-            (1..=SETTING_NAME_BYTES_MAX).contains(&value.len())
-                && value.iter().all(|b| b.is_ascii_alphanumeric() || b"_.$".contains(b) || *b > 127)
-                && std::str::from_utf8(value).is_ok()
-        };
-        let values: Vec<_> = bind.values().flatten().filter(is_name).map(<[u8]>::to_vec).collect();
-        for value in values {
-            self.core.holdings.touched.touch(&value.to_ascii_lowercase(), Reset::No);
-        }
-    }
-
-    /// Is there a NULL among the values of a Bind? `set_config` resets by it.
-    fn gives_null(&mut self, header: &Header) -> bool {
-        let bind = self.body(header).and_then(|body| wire::frontend::bind(body).ok());
-        bind.is_some_and(|bind| bind.values().any(|value| value.is_none()))
     }
 
     fn describe_or_close(&mut self, header: &Header) -> Result<Step, Nonsense> {
@@ -393,7 +391,7 @@ impl Translation<'_> {
             };
         };
         let is_statement = body.first() == Some(&b'S');
-        if !is_statement || !shares {
+        if !is_statement || !(shares || body.get(1) == Some(&0)) {
             // Without sharing a client may close what is ours.
             let ours = body.get(1..).is_some_and(|name| name.starts_with(RESERVED));
             self.core.holdings.equipped &= !(is_statement && ours);
@@ -443,13 +441,11 @@ impl Translation<'_> {
     ) -> Result<usize, Nonsense> {
         if name.is_empty() {
             if self.is_watchful() || remarkable {
-                let text = self.own.unnamed().map_or(&b""[..], |(_, body)| body).to_vec();
-                match text.is_empty() {
-                    true => self.unseen(),
-                    false => self.own.decides |= self.remark(statement_query(&text)),
-                }
-                if header.tag == tag::BIND {
-                    self.foresee_deallocate(statement_query(&text));
+                self.remark_unnamed();
+                if header.tag == tag::BIND
+                    && let Some(gist) = self.own.unnamed_gist()
+                {
+                    self.foresee_deallocate(&gist);
                 }
             }
             self.ensure_unnamed()?;
@@ -462,7 +458,7 @@ impl Translation<'_> {
             }
             Found::Ready(statement) => {
                 if self.is_watchful() || remarkable {
-                    self.own.decides |= self.remark(statement_text(&statement));
+                    self.own.decides |= self.remark_gist(statement.gist());
                 }
                 let statement = match remarkable {
                     true => self.in_servers_words(statement, header.tag == tag::BIND)?,
@@ -573,11 +569,6 @@ impl Translation<'_> {
     fn rename(&mut self, at: usize, name_bytes: usize, name: &[u8]) -> usize {
         self.passage.amend(HEADER_BYTES + at, name_bytes, name)
     }
-}
-
-/// The query of a statement.
-pub(super) fn statement_text(statement: &Interned) -> &[u8] {
-    statement_query(statement.body())
 }
 
 /// The query in what follows the name in a Parse.

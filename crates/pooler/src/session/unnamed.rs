@@ -14,6 +14,20 @@ use crate::backend::{Before, Core, Op};
 use crate::nonsense::Nonsense;
 
 impl Translation<'_> {
+    /// The unnamed statement is used: what it may do.
+    pub(super) fn remark_unnamed(&mut self) {
+        match self.own.unnamed_gist() {
+            Some(gist) => self.own.decides |= self.remark_gist(&gist),
+            None => self.unseen(),
+        }
+    }
+
+    /// Is the server's unnamed statement this client's?
+    pub(super) fn has_own_unnamed(&self) -> bool {
+        let own = self.own.unnamed().map(|(which, _)| which);
+        own.is_some() && own == self.core.holdings.unnamed
+    }
+
     /// The server's unnamed statement is this client's, or none.
     pub(super) fn ensure_unnamed(&mut self) -> Result<(), Nonsense> {
         let mut front = Vec::new();

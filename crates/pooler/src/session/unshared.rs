@@ -7,7 +7,7 @@ use wire::frame::Header;
 use wire::scan;
 use wire::tag::frontend as tag;
 
-use super::translate::{RESERVED, Step, Translation, statement_query, statement_text};
+use super::translate::{RESERVED, Step, Translation, statement_query};
 use crate::backend::{Op, Suspicion};
 use crate::nonsense::Nonsense;
 
@@ -35,19 +35,12 @@ impl Translation<'_> {
 
     /// What the statement of this name may do, which the server has under the client's name.
     pub(super) fn remark_unshared(&mut self, name: &[u8]) {
-        let text = match self.own.names.get(name) {
-            Some(statement) => statement_text(statement).to_vec(),
-            None if name.is_empty() && self.own.unnamed_is_remarkable() => {
-                self.own.unnamed().map_or(Vec::new(), |(_, body)| statement_query(body).to_vec())
-            }
-            None if self.is_watchful() => {
-                return self.core.holdings.suspicion.add(Suspicion::UNKNOWN);
-            }
-            None => return,
-        };
-        match text.is_empty() {
-            true => self.unseen(),
-            false => self.own.decides |= self.remark(&text),
+        if let Some(statement) = self.own.names.get(name).cloned() {
+            self.own.decides |= self.remark_gist(statement.gist());
+        } else if name.is_empty() && self.own.unnamed_is_remarkable() {
+            self.remark_unnamed();
+        } else if self.is_watchful() {
+            self.core.holdings.suspicion.add(Suspicion::UNKNOWN);
         }
     }
 }

@@ -1,10 +1,12 @@
 //! Learning: from what a server told of settings that may have changed, to what its client wants
 //! from now on and what the server holds.
 
+use std::collections::BTreeSet;
+
 use wire::settings::{Settings, TooMany};
 
 use super::Belongings;
-use crate::backend::{Core, Finding, Reset};
+use crate::backend::{Core, Finding};
 use crate::session::Voice;
 
 /// Reads as set, and is not carried: what belongs to one transaction, and a command in the clothes
@@ -23,7 +25,8 @@ impl Belongings {
         self.unanswered = 0;
         let mut findings = std::mem::take(&mut holdings.findings);
         let asked = std::mem::take(&mut holdings.asked);
-        let asked_all = asked.names().all(|(name, _)| findings.iter().any(|f| f.name == name));
+        let found = names_of(&findings);
+        let asked_all = asked.names().all(|(name, _)| found.contains(name));
         if !asked_all {
             return Err(TooMany::Bytes); // a value that is longer than what is read
         }
@@ -36,8 +39,7 @@ impl Belongings {
             let came_with = self.startup.get(name).is_some();
             let is_set = |value: &&[u8]| came_with || !is_absent(name, value, &wanted, user);
             let value = value.as_deref().filter(is_set);
-            let is_reset = |(one, reset): (&[u8], Reset)| one == name && reset == Reset::Yes;
-            let reset = asked.names().any(is_reset);
+            let reset = asked.is_reset(name);
             let was_reset = |value| asked.is_certain() || is_emptied(name, value, &wanted);
             match value {
                 Some(value) if !(reset && was_reset(value)) => {
@@ -66,15 +68,19 @@ impl Belongings {
     }
 }
 
+fn names_of(findings: &[Finding]) -> BTreeSet<&[u8]> {
+    findings.iter().map(|finding| &*finding.name).collect()
+}
+
 /// All settings were looked at: those that were not found are not set any more. What has no place
 /// in the server's list is looked at by name.
 fn forget_missing(wanted: &mut Settings, held: &mut Settings, findings: &[Finding]) {
-    let found = |name: &[u8]| findings.iter().any(|finding| finding.name == name);
+    let found = names_of(findings);
     let missing = |settings: &Settings| -> Vec<Vec<u8>> {
         settings
             .iter()
             .map(|(name, _)| name)
-            .filter(|name| !found(name))
+            .filter(|name| !found.contains(name))
             .map(<[u8]>::to_vec)
             .collect()
     };
