@@ -542,3 +542,17 @@ fn an_error_is_not_about_what_the_query_behind_it_speaks_of() {
         .step('a', wire().query("select 1; prepare b as select 1"), "T D C E/42P05 Z/I")
         .as_direct_on(&[Stage::One, Stage::Roomy]);
 }
+
+/// Seen to fail: a pooler that is told that nothing is left, and forgets what its client has
+/// prepared since it asked.
+#[test]
+fn a_name_that_was_taken_while_the_server_was_asked_stays_taken() {
+    Play::new("taken meanwhile")
+        .lines("a: begin; select 1/0; rollback => BEGIN !22012 /E")
+        .step('a', wire().query("prepare s as select 1"), "E/25P02 Z/E")
+        .step('a', wire().parse("s", "select 1").sync(), "E/25P02 Z/E")
+        .step('a', wire().query("commit"), "C Z/I")
+        .step('a', wire().parse("s", "select 's'").sync(), "1 Z/I")
+        .step('a', wire().parse("s", "select 2").sync(), "E/42P05 Z/I")
+        .as_direct_on(&[Stage::Roomy]);
+}

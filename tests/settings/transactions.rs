@@ -95,6 +95,31 @@ fn a_reset_that_was_refused_resets_nothing() {
         .as_direct();
 }
 
+/// A setting of the application's own cannot be unset: behind a RESET it is empty. Seen to fail: a
+/// pooler that, once an error makes the RESET uncertain, takes that for a value; one that takes any
+/// empty value for a RESET then.
+#[test]
+fn a_reset_of_ones_own_setting_behind_an_error_leads_to_what_the_client_came_with() {
+    let deployed = wire().query("select 1"); // what its server lacks is there behind it
+    let behind_error = |text| deployed.clone().run("nothing", &[]).sync().query(text);
+    let undone = "begin; reset my.tenant; rollback";
+    Play::new("uncertain resets of one's own setting")
+        .login('a', Login::new("app", "postgres").option("options", "-c my.tenant=born"))
+        .step('a', behind_error("reset my.tenant"), "T D C Z/I E/26000 Z/I C Z/I")
+        .lines(
+            "a: show my.tenant => born
+             a: set my.tenant = 'new' => SET",
+        )
+        .step('a', behind_error("reset my.tenant"), "T D C Z/I E/26000 Z/I C Z/I")
+        .lines(
+            "a: show my.tenant => born
+             a: set my.tenant = '' => SET",
+        )
+        .step('a', behind_error(undone), "T D C Z/I E/26000 Z/I C C C Z/I")
+        .lines("a: show my.tenant =>")
+        .as_direct();
+}
+
 /// Behind the first snapshot of a transaction nobody may choose its isolation level any more. Seen
 /// to fail: a pooler that leads a RESET back by `SELECT set_config`.
 #[test]

@@ -49,6 +49,12 @@ impl Told {
         same && own.len() == other.len() && pairs.all(|(own, twin)| own == twin || fails(own, twin))
     }
 
+    /// Did as many ReadyForQuery come as it waited for?
+    fn was_ready(&self, step: &Step) -> bool {
+        let ready = self.messages.iter().filter(|message| message.starts_with("Z ")).count();
+        step.ends == Ends::Ready(ready)
+    }
+
     /// Who breaks the protocol is sent away, by PostgreSQL in its words and by us in ours.
     fn ends_like(&self, twin: &Told) -> bool {
         let Some((last, before)) = self.messages.split_last() else { return false };
@@ -110,13 +116,14 @@ fn tell(client: &mut Client, step: &Step) -> Told {
 }
 
 /// Reads what its twin was told, and the end if that was told it: up to the same ReadyForQuery, or
-/// as many messages where there is none, unless it fails before.
+/// as many messages where there is none, unless it fails before. There is none, too, behind a Sync
+/// that a COPY FROM STDIN swallows, which a Bind of the unnamed statement may begin.
 fn tell_as(client: &mut Client, step: &Step, twin: &Told) -> Told {
     let _ = client.try_send(&step.wire);
     client.socket.limit(LONG_PATIENCE);
     let (mut messages, mut ready, mut hung_up) = (Vec::new(), 0, false);
     let mut due = twin.messages.len() + usize::from(twin.hung_up);
-    let counts = twin.hung_up || step.ends == Ends::Silence;
+    let counts = twin.hung_up || !twin.was_ready(step);
     while !hung_up && (due > 0 || !counts) && (counts || step.ends != Ends::Ready(ready)) {
         match client.try_read() {
             Ok(Some(message)) => {

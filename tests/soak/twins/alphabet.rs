@@ -185,6 +185,29 @@ fn one_of<T: Copy>(all: &[T], random: &mut Seeded) -> T {
     all[random.below(all.len())]
 }
 
+/// May a failed transaction be over behind this text? Statements that the server lacks cannot be
+/// prepared in front of it, and are not there for what stands behind it.
+fn ends_failed(text: &str) -> bool {
+    let verbs = ["commit", "end", "rollback", "abort"];
+    verbs.iter().any(|verb| text.starts_with(verb))
+}
+
+/// Does it speak of prepared statements?
+fn speaks(text: &str) -> bool {
+    let verbs = ["execute", "prepare", "deallocate"];
+    verbs.iter().any(|verb| text.contains(verb))
+}
+
+/// Does it reset a setting? What stands behind it in one text sees the server's default.
+fn resets(text: &str) -> bool {
+    ["reset", "default"].iter().any(|word| text.contains(word))
+}
+
+/// Does it show one, or add to what it was?
+fn shows(text: &str) -> bool {
+    ["show", "current", "dmy"].iter().any(|word| text.contains(word))
+}
+
 impl Script {
     pub fn new(number: usize, steps: usize, random: &mut Seeded) -> Script {
         let options = [
@@ -245,7 +268,12 @@ impl Script {
     fn query(&mut self, random: &mut Seeded) {
         let mut text = self.text(&QUERIES, random);
         if random.below(12) == 0 {
-            text = format!("{text}; {}", self.text(&QUERIES, random));
+            let behind = self.text(&QUERIES, random);
+            let differs =
+                (ends_failed(&text) && speaks(&behind)) || (resets(&text) && shows(&behind));
+            if !differs {
+                text = format!("{text}; {behind}");
+            }
         }
         self.say(Wire::new().query(&text), text, 1);
     }

@@ -209,11 +209,10 @@ mod tests {
             touched.touch(name, Reset::Yes);
         }
         let resets = touched.take_resets(|name| name != b"geqo");
-        assert_eq!(resets.iter().map(|name| &**name).collect::<Vec<_>>(), [
-            &b"session_authorization"[..],
-            b"role",
-            b"datestyle"
-        ]);
+        assert_eq!(
+            resets.iter().map(|name| &**name).collect::<Vec<_>>(),
+            [&b"session_authorization"[..], b"role", b"datestyle"]
+        );
     }
 
     /// Seen to fail: names that are asked about again on top of as many new ones. An inquiry has

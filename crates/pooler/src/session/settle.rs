@@ -146,8 +146,11 @@ impl Session {
             return self.overload();
         }
         self.standing.wants(&self.own.wanted);
+        // What the client has done since the question was asked is asked about next.
+        let outdated = self.own.manner.asks_about(core.holdings.suspicion);
         match left {
             None => Ok(()),
+            Some(left) if left.is_empty() && outdated => Ok(()),
             Some(left) if left.is_empty() => {
                 self.own.unpin();
                 Ok(())

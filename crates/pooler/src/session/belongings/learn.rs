@@ -40,8 +40,9 @@ impl Belongings {
             let is_set = |value: &&[u8]| came_with || !is_absent(name, value, &wanted, user);
             let value = value.as_deref().filter(is_set);
             let reset = asked.is_reset(name);
+            let was_reset = |value| asked.is_certain() || is_emptied(name, value, &wanted);
             match value {
-                Some(value) if !(reset && asked.is_certain()) => {
+                Some(value) if !(reset && was_reset(value)) => {
                     held.set(name, value)?;
                     wanted.set(name, value)?;
                 }
@@ -98,4 +99,11 @@ fn is_absent(name: &[u8], value: &[u8], wanted: &Settings, user: &str) -> bool {
         // A setting of the application's own cannot be unset, only be emptied.
         _ => value.is_empty() && name.contains(&b'.') && wanted.get(name).is_none(),
     }
+}
+
+/// A setting of the application's own that has lost its value: if it may have been reset, it was.
+/// Others say by themselves where their value comes from.
+fn is_emptied(name: &[u8], value: &[u8], wanted: &Settings) -> bool {
+    let was = wanted.get(name).unwrap_or_default();
+    value.is_empty() && name.contains(&b'.') && !was.is_empty()
 }

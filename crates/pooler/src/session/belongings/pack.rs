@@ -60,9 +60,8 @@ impl Belongings {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let told = luggage.told.iter().map(|(name, value)| (text(name), text(value)));
         let told: Parameters = told.collect();
-        let moved = |it: &restart::Unnamed| {
-            Unnamed::moved(it.body.clone(), it.version, it.remarkable)
-        };
+        let moved =
+            |it: &restart::Unnamed| Unnamed::moved(it.body.clone(), it.version, it.remarkable);
         let unnamed = luggage.unnamed.as_ref().map(moved).unwrap_or_default();
         Some(Self {
             wanted: intern(&luggage.wanted)?,
