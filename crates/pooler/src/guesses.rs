@@ -61,13 +61,10 @@ impl Guesses {
     }
 
     fn key(&self, from: &Address, user: &str) -> u64 {
-        let host = match from {
-            Address::Tcp(address) => match address.ip().to_canonical() {
-                IpAddr::V4(v4) => Some(u128::from(v4.to_bits())),
-                IpAddr::V6(v6) => Some(v6.to_bits() >> HOST_BITS_V6 << HOST_BITS_V6),
-            },
-            Address::Unix(_) => None,
-        };
+        let host = from.ip().map(|ip| match ip {
+            IpAddr::V4(v4) => u128::from(v4.to_bits()),
+            IpAddr::V6(v6) => v6.to_bits() >> HOST_BITS_V6 << HOST_BITS_V6,
+        });
         self.hasher.hash_one((host, user))
     }
 

@@ -2,8 +2,6 @@
 //! those whom the `listen` section names, who have to send one, and from nobody else. It is read to
 //! its end and not a byte further: what follows may be TLS.
 
-use std::net::IpAddr;
-
 use config::Listen;
 use machine::{Address, Deadline, Stream};
 use wire::proxy::{self, NoHeader, Proxied};
@@ -23,7 +21,7 @@ pub(super) fn address(
     peer: &Address,
     deadline: Deadline,
 ) -> Result<Option<Address>, Ending> {
-    let is_proxy = |from: &config::ProxyFrom| from.contains(ip(peer));
+    let is_proxy = |from: &config::ProxyFrom| from.contains(peer.ip());
     if !listen.proxy_protocol.as_ref().is_some_and(is_proxy) {
         return Ok(None);
     }
@@ -62,11 +60,4 @@ fn refused(why: &NoHeader) -> Ending {
         NoHeader::Alien => "no PROXY header from an address in proxy_protocol_from".into(),
         other => other.to_string(),
     })
-}
-
-fn ip(peer: &Address) -> Option<IpAddr> {
-    match peer {
-        Address::Tcp(address) => Some(address.ip().to_canonical()),
-        Address::Unix(_) => None,
-    }
 }

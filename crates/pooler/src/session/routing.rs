@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use config::Rule;
-use machine::{Address, Deadline};
+use machine::Deadline;
 use router::{Ask, Host, Question, Refusal};
 
 use super::Voice;
@@ -28,10 +28,7 @@ pub(super) fn rule_of(
     deadline: Deadline,
 ) -> Result<Arc<Rule>, Ending> {
     let Asked { database, user } = &**asked;
-    let address = match voice.address() {
-        Address::Tcp(address) => Some(address.ip().to_canonical()),
-        Address::Unix(_) => None,
-    };
+    let address = voice.address().ip();
     let mut resolved: Option<Option<String>> = None;
     loop {
         let host = match &resolved {

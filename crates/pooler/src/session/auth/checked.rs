@@ -9,7 +9,7 @@ mod pam;
 use std::time::Duration;
 
 use config::{Checker, LdapCredentials, LdapEndpoint};
-use machine::{Address, Deadline};
+use machine::Deadline;
 use router::Refusal;
 use wire::Notice;
 
@@ -46,10 +46,7 @@ impl Candidate<'_> {
         if password.is_empty() {
             return Err(self.wrong("empty password"));
         }
-        let from = match self.voice.address() {
-            Address::Tcp(address) => Some(address.ip().to_canonical().to_string()),
-            Address::Unix(_) => None,
-        };
+        let from = self.voice.address().ip().map(|ip| ip.to_string());
         let deadline = Deadline::after(PATIENCE).earliest(self.deadline);
         let question = Question { user: self.user().to_owned(), password, from, deadline };
         let name = match checker {

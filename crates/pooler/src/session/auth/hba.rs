@@ -1,6 +1,5 @@
 //! The HBA file: who may come in at all, before anybody is asked for a proof. Odyssey's words.
 
-use machine::Address;
 use router::Visitor;
 use wire::Notice;
 
@@ -11,10 +10,7 @@ impl Candidate<'_> {
     /// Err if the file keeps it out.
     pub(super) fn may_knock(&self) -> Result<(), Ending> {
         let Some(hba) = self.shared.config().global.hba.clone() else { return Ok(()) };
-        let address = match self.voice.address() {
-            Address::Tcp(address) => Some(address.ip().to_canonical()),
-            Address::Unix(_) => None,
-        };
+        let address = self.voice.address().ip();
         let visitor = Visitor {
             database: &self.asked.database,
             user: &self.asked.user,

@@ -5,7 +5,6 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use config::{AuthQuery, Authentication, Secret};
-use machine::Address;
 use wire::Notice;
 
 use super::Candidate;
@@ -65,10 +64,7 @@ impl Candidate<'_> {
     }
 
     fn ask_for_secret(&self, query: &Arc<AuthQuery>) -> Result<Found, Ending> {
-        let address = match self.voice.address() {
-            Address::Tcp(address) => Some(address.ip().to_canonical()),
-            Address::Unix(_) => None,
-        };
+        let address = self.voice.address().ip();
         let asked = (self.user(), address);
         let found = self.shared.auth_queries.find(self.shared, query, asked, self.deadline);
         match found {
