@@ -10,6 +10,6 @@ mod servers;
 
 pub use archive::Archive;
 pub use clients::{ClientReading, ClientState, accounts, clients};
-pub use hosts::{HostReading, hosts};
+pub use hosts::hosts;
 pub use routes::{Counted, RouteReading, SeenTotals, counted, database_totals, routes};
 pub use servers::{ServerReading, server_state, servers};
