@@ -2,7 +2,7 @@
 //! has a bounded life, one that fails is asked again, later and later; meanwhile the last answer
 //! stays good. Logins wait only where nobody has answered yet.
 
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use config::GroupQuery;
@@ -10,6 +10,7 @@ use machine::{Deadline, JoinHandle, Notified, Notifier, Woken};
 use router::{Group, Members};
 
 use crate::backend::Column;
+use crate::bell::Bell;
 use crate::ending::Ending;
 use crate::log::Who;
 use crate::shared::Shared;
@@ -32,7 +33,8 @@ pub struct Groups {
     /// Logins that wait for a first answer; as many as logins may be under way. Nothing panics
     /// under this lock.
     waiting: Mutex<Vec<Notifier>>,
-    bell: OnceLock<Notifier>,
+    /// Rings when an answer came, or there are other groups.
+    pub bell: Bell,
 }
 
 impl Groups {
@@ -62,13 +64,6 @@ impl Groups {
         }
     }
 
-    /// Something changed: an answer came, or there are other groups.
-    pub fn ring(&self) {
-        if let Some(bell) = self.bell.get() {
-            bell.notify();
-        }
-    }
-
     fn wake_logins(&self) {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         let woken = std::mem::take(&mut *waiting);
@@ -80,7 +75,7 @@ impl Groups {
 /// Runs as a coroutine until it is cancelled.
 pub(crate) fn run(shared: &Arc<Shared>) {
     let notified = Notified::new();
-    let _ = shared.groups.bell.set(notified.notifier());
+    shared.groups.bell.hang(&notified);
     let mut watches: Vec<Watch> = Vec::new();
     loop {
         let groups: Vec<_> = shared.world().rules.groups().map(Arc::clone).collect();
@@ -178,7 +173,7 @@ fn ask(shared: &Arc<Shared>, group: &Arc<Group>) -> bool {
         }
     }
     shared.groups.wake_logins();
-    shared.groups.ring();
+    shared.groups.bell.ring();
     answer.is_ok()
 }
 

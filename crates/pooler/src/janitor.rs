@@ -33,7 +33,7 @@ struct Kept {
 /// Runs as a coroutine until it is cancelled.
 pub(crate) fn run(shared: &Arc<Shared>) {
     let notified = Notified::new();
-    let _ = shared.janitor.set(notified.notifier());
+    shared.janitor.hang(&notified);
     let (mut kept, mut world) = (Vec::new(), None);
     loop {
         keep_what_is_in_force(shared, &mut kept, &mut world);

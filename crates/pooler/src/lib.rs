@@ -3,6 +3,7 @@
 
 mod auth_query;
 mod backend;
+mod bell;
 mod boot;
 mod calendar;
 mod checkers;

@@ -255,9 +255,9 @@ fn reload(shared: &Arc<Shared>, listeners: &mut Listeners) -> Report {
     }
     report.warnings.extend(listeners.commit(prepared));
     shared.web.commit(port);
-    shared.ring_janitor();
-    shared.ring_stats();
-    shared.groups.ring();
+    shared.janitor.ring();
+    shared.stats.ring();
+    shared.groups.bell.ring();
     shared.watchdogs.ring();
     shared.watcher.ring();
     report

@@ -8,13 +8,14 @@ use std::time::SystemTime;
 use arc_swap::{ArcSwap, Guard};
 use config::{Global, Rule, StorageKind};
 use crossbeam_channel::Sender;
-use machine::{Address, Keepalive, MachineHandle, Names, Notifier, StreamOptions};
+use machine::{Address, Keepalive, MachineHandle, Names, StreamOptions};
 use router::{CancelKeys, ClientKey, ClientLimit, NumberMap, Parameters, Scope, Statements};
 use wire::settings::Settings;
 use wire::startup::Replication;
 
 use crate::auth_query::AuthQueries;
 use crate::backend::{Home, LastPicture, Route, Routes, Shown};
+use crate::bell::Bell;
 use crate::checkers::Checkers;
 use crate::console::averages::Averages;
 use crate::console::{CONSOLES_MAX, ONLOOKERS_MAX};
@@ -34,8 +35,6 @@ use crate::restart::Kin;
 use crate::session::{Entry, Roster, Standing};
 use crate::sqlstates::Sqlstates;
 use crate::tally::Tally;
-use crate::watchdog::Watchdogs;
-use crate::watcher::Bell;
 use crate::web::Web;
 use crate::world::{InForce, Origin, World};
 use machine::sync::shared::Semaphore;
@@ -55,8 +54,8 @@ pub struct Shared {
     pub reloads: Reloads,
     /// Where logins wait for the members of groups.
     pub groups: Groups,
-    /// Who asks hosts how they are.
-    pub watchdogs: Watchdogs,
+    /// Rings when a visit to a host is over, or there are other watchdogs.
+    pub watchdogs: Bell,
     /// The secrets of clients that servers told.
     pub auth_queries: AuthQueries,
     /// Where clients went so far.
@@ -121,11 +120,11 @@ pub struct Shared {
     pub rosters: Vec<Arc<Roster>>,
     /// Rings when the janitor has something to look at: a server that will grow old, or one that is
     /// missing.
-    pub janitor: OnceLock<Notifier>,
+    pub janitor: Bell,
     /// Rings when other files are to be watched.
     pub watcher: Bell,
     /// Rings when the statistics are to be told otherwise.
-    pub stats: OnceLock<Notifier>,
+    pub stats: Bell,
     /// The processes before and after this one.
     pub kin: Kin,
     /// The bytes in use while there is too little memory for more clients; 0 otherwise.
@@ -150,7 +149,7 @@ impl Shared {
             origin,
             reloads: Reloads::default(),
             groups: Groups::default(),
-            watchdogs: Watchdogs::default(),
+            watchdogs: Bell::default(),
             auth_queries: AuthQueries::default(),
             routes: Routes::new(),
             statements: Statements::new(),
@@ -181,9 +180,9 @@ impl Shared {
             checkers: Checkers::default(),
             guesses: Guesses::default(),
             rosters: (0..global.workers).map(|_| Arc::default()).collect(),
-            janitor: OnceLock::new(),
+            janitor: Bell::default(),
             watcher: Bell::default(),
-            stats: OnceLock::new(),
+            stats: Bell::default(),
             kin: Kin::default(),
             soft_oom: AtomicU64::new(0),
             stages: OnceLock::new(),
@@ -312,13 +311,6 @@ impl Shared {
         own.then(|| stream_options(&self.config().global, &rule.keepalive))
     }
 
-    /// Somebody has to look after the servers.
-    pub fn ring_janitor(&self) {
-        if let Some(janitor) = self.janitor.get() {
-            janitor.notify();
-        }
-    }
-
     /// A connection ended before it said what it wants.
     pub fn startup_failed(&self) {
         self.startup_errors.fetch_add(1, Ordering::Relaxed);
@@ -333,13 +325,6 @@ impl Shared {
     pub fn startup_errors_to_print(&self) -> u64 {
         let all = self.startup_errors();
         all - self.startup_errors_printed.swap(all, Ordering::Relaxed)
-    }
-
-    /// The statistics are to be told otherwise.
-    pub fn ring_stats(&self) {
-        if let Some(stats) = self.stats.get() {
-            stats.notify();
-        }
     }
 
     /// Debug lines for this rule?

@@ -31,7 +31,7 @@ struct Reading {
 /// Runs as a coroutine; with `log_stats no` it sleeps until a reload says otherwise.
 pub(crate) fn run(shared: &Arc<Shared>, machines: &[MachineHandle]) {
     let notified = Notified::new();
-    let _ = shared.stats.set(notified.notifier());
+    shared.stats.hang(&notified);
     let (mut before, mut last) = (Before::new(), machine::now());
     let (mut known, mut due) = (None, Deadline::NEVER);
     loop {

@@ -2,11 +2,11 @@
 //! they lag. Each is asked by a coroutine of its own with bounded patience, so that a silent one
 //! holds up no other. Nothing is decided here: what was seen is noted where clients look.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use config::{Rule, Storage};
-use machine::{Deadline, JoinHandle, Notified, Notifier};
+use machine::{Deadline, JoinHandle, Notified};
 use router::Role;
 use wire::startup::Replication;
 
@@ -21,23 +21,10 @@ const VISIT_MAX: Duration = Duration::from_secs(3);
 /// After the ceiling of coroutines was reached.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// Wakes the one who visits.
-#[derive(Default)]
-pub struct Watchdogs(OnceLock<Notifier>);
-
-impl Watchdogs {
-    /// A visit is over, or there are other watchdogs.
-    pub fn ring(&self) {
-        if let Some(bell) = self.0.get() {
-            bell.notify();
-        }
-    }
-}
-
 /// Runs as a coroutine until it is cancelled.
 pub(crate) fn run(shared: &Arc<Shared>) {
     let notified = Notified::new();
-    let _ = shared.watchdogs.0.set(notified.notifier());
+    shared.watchdogs.hang(&notified);
     let mut watches: Vec<Watch> = Vec::new();
     loop {
         let rules: Vec<Arc<Rule>> =

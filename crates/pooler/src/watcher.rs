@@ -4,11 +4,11 @@
 //! when it is done.
 
 use std::path::PathBuf;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use config::{Seen, Watched};
-use machine::{Deadline, Notified, Notifier};
+use machine::{Deadline, Notified};
 
 use crate::log::Who;
 use crate::shared::Shared;
@@ -20,23 +20,10 @@ const LOOK: Duration = Duration::from_secs(1);
 /// A look at all files; a network's file system may hang.
 const LOOK_MAX: Duration = Duration::from_secs(30);
 
-/// Rings when other files may be watched.
-#[derive(Default)]
-pub struct Bell(OnceLock<Notifier>);
-
-impl Bell {
-    /// Another configuration is in force.
-    pub fn ring(&self) {
-        if let Some(bell) = self.0.get() {
-            bell.notify();
-        }
-    }
-}
-
 /// Runs as a coroutine until it is cancelled.
 pub(crate) fn run(shared: &Arc<Shared>) {
     let notified = Notified::new();
-    let _ = shared.watcher.0.set(notified.notifier());
+    shared.watcher.hang(&notified);
     // How the files looked last, and how when they were asked to be read.
     let (mut last, mut asked) = (Vec::new(), Vec::new());
     loop {

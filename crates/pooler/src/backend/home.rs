@@ -325,7 +325,7 @@ impl Drop for Stay {
     fn drop(&mut self) {
         drop(self.admission.take());
         if self.home.route.is_retired() {
-            self.home.shared.ring_janitor();
+            self.home.shared.janitor.ring();
         }
     }
 }

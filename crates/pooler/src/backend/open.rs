@@ -185,7 +185,7 @@ impl Home {
             Some(own) => Arc::clone(own.told.get_or_init(|| reported)),
             None => self.route.learn(reported),
         };
-        self.shared.ring_janitor();
+        self.shared.janitor.ring();
         let key = greeting.key.unwrap_or(CancelKey { pid: 0, secret: vec![0; 4] });
         let (local, tls) = (stream.local(), stream.tls().map(|facts| facts.spoken().into()));
         let core = Core {

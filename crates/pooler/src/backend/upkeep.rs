@@ -40,7 +40,7 @@ impl Home {
                 let who = Who { server: Some(failure.server), ..Who::default() };
                 home.shared.log.error("idle-preallocate", &who, format_args!("{failure}"));
             }
-            home.shared.ring_janitor();
+            home.shared.janitor.ring();
             opened.is_ok()
         });
         if spawned.is_err() {
@@ -70,7 +70,7 @@ impl Home {
     pub fn reconnect(&self) {
         let idle = self.decide(|pool| pool.retire_all());
         idle.into_iter().for_each(|(_, idle)| self.say_goodbye(idle));
-        self.shared.ring_janitor();
+        self.shared.janitor.ring();
     }
 
     /// Takes the limits of its rule, which a reload has changed; a retired route gives up what
@@ -94,7 +94,7 @@ impl Home {
     /// A server went that may have been one of those to keep, or the last one of a retired route.
     pub(super) fn missed(&self) {
         if self.route.rule().min_pool_size > 0 || self.route.is_retired() {
-            self.shared.ring_janitor();
+            self.shared.janitor.ring();
         }
     }
 

@@ -48,7 +48,7 @@ pub fn resume(call: &Call<'_>) -> Result<Reply, Stop> {
             standing.may_stay();
         }
     }
-    call.shared.ring_janitor();
+    call.shared.janitor.ring();
     say_gates(call, "off", database);
     done()
 }
