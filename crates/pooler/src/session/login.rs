@@ -25,9 +25,8 @@ use super::attrs::{self, Attrs};
 use super::auth::{self, Candidate, Proof};
 use super::belongings::{Belongings, with_suffix};
 use super::channel::Channel;
-use super::idle::Idleness;
 use super::replication::Pipe;
-use super::{Person, Places, Session, Standing, Voice, farewell, proxied, routing};
+use super::{Admitted, Person, Places, Session, Standing, Voice, farewell, proxied, routing};
 use crate::backend::{self, Credentials, Home, Lease, Own};
 use crate::dialog::{Dialog, Patience};
 use crate::ending::{Asked, Ending};
@@ -35,7 +34,7 @@ use crate::id::{Id, Kind};
 use crate::listener::Door;
 use crate::log::Who;
 use crate::shared::Shared;
-use crate::tally::{Life, Span, Traffic};
+use crate::tally::{Life, Span};
 use machine::sync::shared::Permit;
 
 /// A client that was just accepted, on its way to its machine.
@@ -65,7 +64,7 @@ pub fn welcome(shared: &Arc<Shared>, arrival: Arrival) {
     let (forwards, home) = (false, None);
     let mut login = Login { shared, client, voice, listen, deadline, forwards, home };
     match login.run(seat, permit) {
-        Ok(Some(Entrance::Client(admitted))) => login.start(admitted),
+        Ok(Some(Entrance::Client(admitted, lease))) => login.start(admitted, lease),
         Ok(Some(Entrance::Console(parts))) => login.start_console(*parts),
         Ok(None) => {}
         Err(ending) => login.fail(&ending),
@@ -99,26 +98,13 @@ pub(super) struct Login<'a> {
     pub(super) home: Option<Arc<Home>>,
 }
 
-/// A client that is in: what its session is made of.
-struct Admitted {
-    home: Arc<Home>,
-    own: Box<Belongings>,
-    places: Places,
-    notified: Notified,
-    standing: Arc<Standing>,
-    /// Bytes that came behind the login.
-    rest: Buffer,
-    /// A server of its own, for replication.
-    lease: Option<Lease>,
-}
-
 /// What a client showed, and what it sent behind it.
 pub(super) type Proven = (Proof, Buffer);
 
 /// Who came in.
 enum Entrance {
     /// A client of servers.
-    Client(Admitted),
+    Client(Admitted, Option<Lease>),
     /// A client of the console.
     Console(Box<Arrived>),
 }
@@ -191,8 +177,8 @@ impl Login<'_> {
         let source = Source { home: &home, notified: &notified, own: own_server, wants, owed };
         let lease = self.set_up(&source, &mut own, key.key())?;
         let places = Places { seat, process, route, entry, key };
-        let admitted = Admitted { home, own, places, notified, standing, rest, lease };
-        Ok(Some(Entrance::Client(admitted)))
+        let admitted = Admitted { home, own, places, notified, standing, rest };
+        Ok(Some(Entrance::Client(admitted, lease)))
     }
 
     /// What others are to know of the client.
@@ -425,31 +411,18 @@ impl Login<'_> {
         }
     }
 
-    fn start(self, admitted: Admitted) {
+    /// `lease`: a server of its own, for replication.
+    fn start(self, admitted: Admitted, lease: Option<Lease>) {
         let shared = Arc::clone(self.shared);
-        let Admitted { home, own, places, notified, standing, rest, lease } = admitted;
         if let Some(lease) = lease {
+            let Admitted { home, notified, standing, rest, places: _places, .. } = admitted;
             self.voice.session("main", format_args!("replication connection"));
             let pipe = Pipe::new(self.client, lease, rest);
             let ending = pipe.run(&notified, &standing, &self.voice);
             home.failed(&ending);
             return self.voice.ended(&ending, &Life::default());
         }
-        let session = Session {
-            client: self.client,
-            home,
-            voice: self.voice,
-            own,
-            notified,
-            standing,
-            lease: None,
-            last: None,
-            traffic: Traffic::default(),
-            fatal_heard: false,
-            idle: Idleness::default(),
-            early: Some(rest).filter(|rest| !rest.is_empty()).map(Box::new),
-            places,
-        };
+        let session = Session::new(self.client, self.voice, admitted);
         // At the end of the process the session drops: its socket closes.
         if let Err(error) = machine::become_session(Box::new(session)) {
             shared.log.error("setup", &Who::default(), format_args!("client refused: {error}"));

@@ -78,6 +78,17 @@ pub struct Session {
     places: Places,
 }
 
+/// A client that is in: what its session is made of.
+struct Admitted {
+    home: Arc<Home>,
+    own: Box<Belongings>,
+    places: Places,
+    notified: Notified,
+    standing: Arc<Standing>,
+    /// Bytes that came behind the login.
+    rest: Buffer,
+}
+
 /// What a client occupies as long as it lives; everything is given back by dropping.
 #[expect(dead_code, reason = "held for their Drop")]
 pub struct Places {
@@ -119,6 +130,26 @@ impl machine::Session for Session {
 }
 
 impl Session {
+    /// Of a client that has no server yet.
+    fn new(client: Stream, voice: Voice, admitted: Admitted) -> Self {
+        let Admitted { home, own, places, notified, standing, rest } = admitted;
+        Self {
+            client,
+            home,
+            voice,
+            own,
+            notified,
+            standing,
+            lease: None,
+            last: None,
+            traffic: Traffic::default(),
+            fatal_heard: false,
+            idle: Idleness::default(),
+            early: Some(rest).filter(|rest| !rest.is_empty()).map(Box::new),
+            places,
+        }
+    }
+
     /// Until there is nothing left to do (Ok: to be parked) or the client's life ends.
     fn run(&mut self, flows: &mut Flows) -> Result<(), Ending> {
         self.mind_lag()?;

@@ -15,14 +15,12 @@ use wire::startup::Replication;
 
 use super::attrs::Attrs;
 use super::belongings::Belongings;
-use super::idle::Idleness;
 use super::relay::Flows;
-use super::{Person, Places, Session, Standing, Voice, routing};
+use super::{Admitted, Person, Places, Session, Standing, Voice, routing};
 use crate::ending::{Asked, Ending};
 use crate::id::Id;
 use crate::restart::{Luggage, Verdict};
 use crate::shared::Shared;
-use crate::tally::Traffic;
 
 /// A client that comes from the old process waits for its rule no longer than that.
 const ROUTING_TIMEOUT: Duration = Duration::from_secs(10);
@@ -153,21 +151,10 @@ pub fn move_in(
     };
     let entry = shared.enter(&standing);
     voice.session("online-restart", format_args!("taken over from the old process"));
-    Ok(Box::new(Session {
-        client: stream,
-        home,
-        voice,
-        own,
-        notified,
-        standing,
-        lease: None,
-        last: None,
-        traffic: Traffic::default(),
-        fatal_heard: false,
-        idle: Idleness::default(),
-        early: early(&luggage.unread),
-        places: Places { seat, process, route, entry, key },
-    }))
+    let places = Places { seat, process, route, entry, key };
+    let rest = rest(&luggage.unread);
+    let admitted = Admitted { home, own, places, notified, standing, rest };
+    Ok(Box::new(Session::new(stream, voice, admitted)))
 }
 
 /// Why clients of this rule are not served by a session.
@@ -204,11 +191,11 @@ fn attrs(luggage: &Luggage) -> Attrs {
     }
 }
 
-fn early(unread: &[u8]) -> Option<Box<Buffer>> {
-    let mut buffer = (!unread.is_empty()).then(Buffer::lease)?;
+fn rest(unread: &[u8]) -> Buffer {
+    let mut buffer = Buffer::lease();
     buffer.reserve(unread.len());
     buffer.extend(unread);
-    Some(Box::new(buffer))
+    buffer
 }
 
 /// When it came; now, where the clock does not go back that far.
