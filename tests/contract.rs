@@ -15,7 +15,7 @@
 //! server connection` (a storage without a server is refused at start).
 
 use crate::support::fake::FakeSession;
-use crate::support::message::{Message, cstr};
+use crate::support::message::{Message, SSL_REQUEST, cstr};
 use crate::support::process::free_port;
 use crate::support::{Client, FakeServer, Login, PATIENCE, Pooler, Setup, Wire, until};
 use rustix::process::Signal;
@@ -142,7 +142,7 @@ fn at_the_login() {
     }
     let mut repeats = pooler.connect();
     for _ in 0..2 {
-        repeats.send(&Wire::packet(80_877_103, b""));
+        repeats.send(&Wire::packet(SSL_REQUEST, b""));
     }
     let mut rest = Vec::new();
     std::io::Read::read_to_end(&mut repeats.socket, &mut rest).unwrap();

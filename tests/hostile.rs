@@ -2,7 +2,7 @@
 //! error or a close, everybody else goes on, and the process lives. Servers may be hostile too.
 
 use crate::support::fake::{error, greeting, one_row};
-use crate::support::message::cstr;
+use crate::support::message::{SSL_REQUEST, cstr};
 use crate::support::pooler::OPEN;
 use crate::support::{
     Client, FakeServer, Login, PATIENCE, Pooler, Postgres, Seeded, Setup, Wire, let_pass,
@@ -162,7 +162,7 @@ fn startup_packets_of_every_wrong_kind_end_the_connection() {
         ("cancel, long key", Wire::packet(80_877_102, &[7; 5000]).0),
         ("TLS hello", b"\x16\x03\x01\x02\0\x01\0\x01\xfc\x03\x03 random and more".to_vec()),
         ("HTTP", b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n".to_vec()),
-        ("SSL request with a body", Wire::packet(80_877_103, b"body").0),
+        ("SSL request with a body", Wire::packet(SSL_REQUEST, b"body").0),
     ] {
         let mut client = pooler.connect();
         let _ = client.try_send(&wire().raw(&bytes));

@@ -2,14 +2,13 @@
 //! every way a client proves who it is, every way the pooler proves itself to a server.
 
 use crate::support::fake::{self, error};
-use crate::support::message::cstr;
+use crate::support::message::{SSL_REQUEST, cstr};
 use crate::support::pooler::OPEN;
 use crate::support::postgres::PASSWORD;
 use crate::support::{FakeServer, Login, PATIENCE, Pooler, Postgres, Setup, Wire, until};
 use std::io::Read;
 use std::time::{Duration, Instant};
 
-const SSL_REQUEST: u32 = 80_877_103;
 const GSS_REQUEST: u32 = 80_877_104;
 
 fn app(password: Option<&str>) -> Login {

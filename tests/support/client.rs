@@ -2,7 +2,7 @@
 
 use super::PATIENCE;
 use super::login::Login;
-use super::message::{Message, PgError, Wire};
+use super::message::{Message, PgError, SSL_REQUEST, Wire};
 use openssl::ssl::SslStream;
 use std::collections::BTreeMap;
 use std::io::{self, ErrorKind, Read, Write};
@@ -127,6 +127,12 @@ impl Client {
             address,
             incoming: Vec::new(),
         }
+    }
+
+    /// Whoever listens has said a word about TLS, or has closed: it does more than to listen.
+    pub fn await_answer(mut self) -> io::Result<()> {
+        self.socket.write_all(&Wire::packet(SSL_REQUEST, &[]).0)?;
+        self.socket.read(&mut [0]).map(|_| ())
     }
 
     /// Logs in, up to the first ReadyForQuery.

@@ -1,6 +1,9 @@
 //! PostgreSQL messages as a test sees them. Written apart from the `wire` crate on purpose: a
 //! mistake made twice, once in each, is less likely than a mistake that agrees with itself.
 
+/// Asks for TLS: "SSLRequest" under "Message Formats" in PostgreSQL's manual.
+pub const SSL_REQUEST: u32 = 80_877_103;
+
 /// Builds what a client sends.
 #[derive(Clone, Default)]
 pub struct Wire(pub Vec<u8>);

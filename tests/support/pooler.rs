@@ -190,7 +190,9 @@ impl Pooler {
             let ended = pooler.process.child.try_wait().unwrap();
             assert!(ended.is_none(), "the pooler ended, {}: {}", ended.unwrap(), pooler.log());
             let tcp = Client::try_connect(&pooler.address()).is_ok();
-            (tcp && Client::try_connect(&pooler.socket_address()).is_ok()).then_some(())
+            // Nobody is answered before every listener is open; a connection says less.
+            let answers = || Client::try_connect(&pooler.socket_address())?.await_answer();
+            (tcp && answers().is_ok()).then_some(())
         });
         pooler
     }
