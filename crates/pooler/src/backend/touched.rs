@@ -168,6 +168,11 @@ impl Touched {
         more.filter(|name| !KEPT.contains(name)).for_each(|name| self.touch(name, Reset::Yes));
     }
 
+    /// All that was touched is reset by a DISCARD ALL.
+    pub fn discard(&mut self) {
+        self.names.values_mut().for_each(|reset| *reset = Reset::Yes);
+    }
+
     /// May everything have changed?
     pub fn all(&self) -> bool {
         self.all

@@ -362,7 +362,7 @@ impl<'a> Translation<'a> {
             false => {
                 self.remark_unshared(&name);
                 if name.is_empty() {
-                    self.ensure_unnamed()?;
+                    self.ensure_unnamed(true)?;
                 }
                 header.frame_bytes()
             }
@@ -448,7 +448,7 @@ impl<'a> Translation<'a> {
                     self.foresee_deallocate(&gist);
                 }
             }
-            self.ensure_unnamed()?;
+            self.ensure_unnamed(header.tag == tag::BIND)?;
             return Ok(header.frame_bytes());
         }
         match self.find(name, Purpose::Statement)? {

@@ -28,11 +28,14 @@ impl Translation<'_> {
         own.is_some() && own == self.core.holdings.unnamed
     }
 
-    /// The server's unnamed statement is this client's, or none.
-    pub(super) fn ensure_unnamed(&mut self) -> Result<(), Nonsense> {
+    /// The server's unnamed statement is this client's, or none. If it is executed (`binds`), it
+    /// speaks of what the client's names mean now.
+    pub(super) fn ensure_unnamed(&mut self, binds: bool) -> Result<(), Nonsense> {
         let mut front = Vec::new();
         match self.own.unnamed() {
-            Some((which, _)) if self.core.holdings.unnamed == Some(which) => Ok(()),
+            Some((which, _)) if self.core.holdings.unnamed.is_some_and(|it| it.is(which, binds)) => {
+                Ok(())
+            }
             Some((which, body)) if !body.is_empty() => {
                 let mut body = body.to_vec();
                 if self.own.unnamed_is_remarkable() {
