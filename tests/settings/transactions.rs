@@ -402,3 +402,17 @@ fn what_a_batch_sets_behind_its_discard_all_is_its_clients() {
         )
         .as_direct();
 }
+
+/// Seen to fail: a pooler that takes a Bind of nothing for one that may change anything: the client
+/// is told a default of the server that it will never meet.
+#[test]
+fn what_fails_behind_a_discard_all_hides_no_startup_setting() {
+    let discard = wire().parse("d", "discard all").run("d", &[]);
+    Play::new("hidden")
+        .login('a', Login::new("app", "postgres").option("application_name", "born"))
+        .step('a', wire().extended("select pg_advisory_lock(7)", &[]).sync(), "1 2 T D C Z/I")
+        .step('a', wire().close_statement("").sync(), "3 Z/I")
+        .step('a', discard.run("", &[]).sync(), "1 2 n C E/26000 Z/I")
+        .lines("a: show application_name => born")
+        .as_direct_on(&[Stage::Roomy]);
+}

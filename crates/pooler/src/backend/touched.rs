@@ -178,9 +178,9 @@ impl Touched {
         self.all
     }
 
-    /// May `name` have changed?
-    pub fn has(&self, name: &[u8]) -> bool {
-        self.all || self.names.contains_key(name)
+    /// May `name` have changed, as far as that is known by name?
+    pub fn is_named(&self, name: &[u8]) -> bool {
+        self.names.contains_key(name)
     }
 
     /// What may have changed, by name.

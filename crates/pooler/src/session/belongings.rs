@@ -134,9 +134,14 @@ impl Belongings {
             *reset == Reset::Yes && holdings.reports_base(name) // and was not rolled back
         });
         let resets = resets.filter_map(|(name, _)| Some((name, self.startup.get(name)?)));
-        let lacking = self.wanted.iter().filter(|(name, value)| {
-            holdings.settings.get(name) != Some(value) && !holdings.touched.has(name)
-        });
+        let touched = |name: &[u8]| match holdings.touched.is_named(name) {
+            true => true,
+            false => holdings.touched.all() && !holdings.reports_base(name),
+        };
+        let lacking = self
+            .wanted
+            .iter()
+            .filter(|(name, value)| holdings.settings.get(name) != Some(value) && !touched(name));
         let values: Vec<_> = resets.chain(lacking).collect();
         let find = |name: &str| {
             let same = |(one, _): &&(&[u8], &[u8])| one.eq_ignore_ascii_case(name.as_bytes());

@@ -18,7 +18,8 @@ impl Translation<'_> {
     pub(super) fn remark_unnamed(&mut self) {
         match self.own.unnamed_gist() {
             Some(gist) => self.own.decides |= self.remark_gist(&gist),
-            None => self.unseen(),
+            None if self.own.unnamed().is_some() => self.unseen(),
+            None => {} // the server will say so
         }
     }
 
@@ -33,7 +34,9 @@ impl Translation<'_> {
     pub(super) fn ensure_unnamed(&mut self, binds: bool) -> Result<(), Nonsense> {
         let mut front = Vec::new();
         match self.own.unnamed() {
-            Some((which, _)) if self.core.holdings.unnamed.is_some_and(|it| it.is(which, binds)) => {
+            Some((which, _))
+                if self.core.holdings.unnamed.is_some_and(|it| it.is(which, binds)) =>
+            {
                 Ok(())
             }
             Some((which, body)) if !body.is_empty() => {
