@@ -6,7 +6,7 @@ use crate::support::fake::FakeSession;
 use crate::support::message::cstr;
 use crate::support::pooler::OPEN;
 use crate::support::process::free_port;
-use crate::support::{FakeServer, Login, PATIENCE, Postgres, Setup, until};
+use crate::support::{FakeServer, PATIENCE, Postgres, Setup, until};
 
 fn refuse(mut session: FakeSession) {
     session.read_packet();

@@ -42,8 +42,8 @@ fn to_who_waits() {
     holder.query("begin; select 1");
     waits.send(&wire().query("select 1"));
     let refused = waits.until_closed();
-    let notices = refused.0.iter().filter(|message| message.tag == b'N').map(bare);
-    let last = notices.last().expect("two of them");
+    let mut notices = refused.0.iter().filter(|message| message.tag == b'N').map(bare);
+    let last = notices.next_back().expect("two of them");
     assert!(last.starts_with(took) && last.ends_with(" ms, timeout"), "{last}");
     pooler.stop_with(vec![holder]);
 }
