@@ -153,7 +153,8 @@ pub fn statements(text: &[u8]) -> impl Iterator<Item = Statement<'_>> {
     Statements { strict: Reader::new(text), loose: None, ahead: [None, None] }
 }
 
-/// The same in one reading, the server's: for who changes what is there, and not what a string says.
+/// The same in one reading, the server's: for whoever changes what is there, and not what a string
+/// says.
 pub fn statements_of(text: &[u8], known: Backslashes) -> impl Iterator<Item = Statement<'_>> {
     let mut reader = Reader::new(text);
     reader.lexer.reading = Reading::Known(known);
