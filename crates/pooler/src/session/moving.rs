@@ -78,6 +78,7 @@ impl Session {
             lag_max_s,
             method: method.map(|method| method.as_str().to_owned()),
             storages: self.storages(),
+            external: self.voice.person().external().map(str::to_owned),
             shown: self.home.shown_by(user),
             unread: unread.to_vec(),
             ..self.own.pack()
@@ -114,9 +115,12 @@ pub fn move_in(
         local: Arc::new(Address::Unix(PathBuf::new())),
         since: since(luggage.age_ms),
         process: None,
-        tls: None,
+        marks: None,
     };
     let mut voice = Voice::new(Arc::clone(shared), person);
+    if let Some(external) = &luggage.external {
+        voice.person_mut().marks_mut().external = Some(external.as_str().into());
+    }
     let deadline = Deadline::after(ROUTING_TIMEOUT);
     let rule = routing::rule_of(shared, &voice, &asked, false, deadline).map_err(words)?;
     let rule = shared.world().rules.by_way_of(&rule, &luggage.storages);

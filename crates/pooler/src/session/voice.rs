@@ -259,7 +259,7 @@ impl Voice {
             database: Some(database.as_str()).filter(|name| !name.is_empty()),
             address: Some(self.address()),
             storage: self.storage.as_deref(),
-            external: None,
+            external: self.person.external(),
             facts: &[],
         }
     }
