@@ -250,7 +250,7 @@ fn a_reload_brings_another_service_and_keeps_who_is_in() {
 fn a_restart_forgets_nobodys_name() {
     let dir = new_dir("daemon");
     let path = start(&dir, |client, _| answer(client, 1, b"ann@example.org"));
-    let pooler = restarting(By::Service.setup(&path)).start();
+    let mut pooler = restarting(By::Service.setup(&path)).start();
     let mut client = pooler.login(&with("ann", "right"));
     assert_eq!(client.scalar("select 1"), "1");
     let new = restart(&pooler);
@@ -263,5 +263,6 @@ fn a_restart_forgets_nobodys_name() {
         lines.find(|line| line.contains("terminated by the client")).map(str::to_owned)
     });
     assert!(line.ends_with("{ann@example.org}"), "{line}");
+    assert!(pooler.wait_for_exit(PATIENCE).success(), "{}", pooler.log());
     new.stop();
 }

@@ -190,7 +190,6 @@ impl Login<'_> {
         wanted: Arc<Settings>,
     ) -> Arc<Standing> {
         let person = self.voice.person_mut();
-        person.process = Person::process(&self.client, &person.address);
         if let Some(channel) = channel {
             person.marks_mut().tls = Some(channel.spoken.clone());
         }
@@ -198,11 +197,7 @@ impl Login<'_> {
         if matches!(*person.local, Address::Tcp(address) if address.ip().is_unspecified()) {
             person.local = self.shared.places.intern(Arc::new(self.client.local()));
         }
-        if let Some(home) = home {
-            person.asked = home.asked(&person.asked);
-        }
-        let (person, home) = (Arc::clone(self.voice.person()), home.map(Arc::clone));
-        Arc::new(Standing::new(person, home, notified.notifier(), wanted))
+        self.voice.standing(&self.client, home, notified, wanted)
     }
 
     /// Where the client is: where its connection comes from, or what a proxy says.

@@ -16,7 +16,7 @@ use wire::startup::Replication;
 use super::attrs::Attrs;
 use super::belongings::Belongings;
 use super::relay::Flows;
-use super::{Admitted, Person, Places, Session, Standing, Voice, routing};
+use super::{Admitted, Person, Places, Session, Voice, routing};
 use crate::ending::{Asked, Ending};
 use crate::id::Id;
 use crate::restart::{Luggage, Verdict};
@@ -142,13 +142,8 @@ pub fn move_in(
     let options = shared.client_options(&rule).unwrap_or_else(|| shared.stream_options());
     let _ = stream.set_options(&options);
     let notified = Notified::new();
-    let person = voice.person_mut();
-    person.local = shared.places.intern(Arc::new(stream.local()));
-    person.process = Person::process(&stream, address);
-    person.asked = home.asked(&asked);
-    let (person, wanted) = (Arc::clone(voice.person()), Arc::clone(&own.wanted));
-    let standing = Standing::new(person, Some(Arc::clone(&home)), notified.notifier(), wanted);
-    let standing = Arc::new(standing);
+    voice.person_mut().local = shared.places.intern(Arc::new(stream.local()));
+    let standing = voice.standing(&stream, Some(&home), &notified, Arc::clone(&own.wanted));
     let Some(key) = shared.same_key(&standing, key) else {
         drop(stream.into_fd()); // it stays with the old process
         return Err("its cancel key is taken".into());

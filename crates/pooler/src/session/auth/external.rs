@@ -1,7 +1,7 @@
-//! A daemon at a unix socket knows tokens, which clients send as passwords in clear: `external`, and
-//! `clear_text` with `enable_mdb_iamproxy_auth`. Two frames go there, the user and the token, each
-//! with a NUL behind it; two come back, a status and who the client is by the daemon's word. A frame
-//! is eight bytes of length, the least first, and so many bytes.
+//! A daemon at a unix socket knows tokens, which clients send as passwords in clear: `external`,
+//! and `clear_text` with `enable_mdb_iamproxy_auth`. Two frames go there, the user and the token,
+//! each with a NUL behind it; two come back, a status and who the client is by the daemon's word.
+//! A frame is eight bytes of length, the least first, and so many bytes.
 
 use std::fmt::Display;
 use std::path::Path;
