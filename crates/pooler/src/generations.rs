@@ -72,6 +72,8 @@ mod tests {
             map.insert(key, value);
         }
         assert_eq!(map.remove(&1), Some('b'));
-        assert_eq!((map.get(&1), map.get(&2), map.len()), (None, Some(&'a'), 2));
+        assert_eq!(map.get(&1), None);
+        assert_eq!(map.get(&2), Some(&'a'));
+        assert_eq!(map.len(), 2);
     }
 }
