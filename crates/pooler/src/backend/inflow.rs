@@ -412,6 +412,7 @@ fn is_the_clients(core: &mut Core, owner: Owner) -> bool {
 /// A command of the client completed.
 fn completed(core: &mut Core, tag: &[u8]) {
     let last = core.conversation.outstanding() == 1;
+    let more = core.conversation.outstanding() > 1 || core.conversation.is_open();
     let holdings = &mut core.holdings;
     holdings.completed(tag);
     if last && let Some(query) = &mut holdings.query_changed {
@@ -421,8 +422,13 @@ fn completed(core: &mut Core, tag: &[u8]) {
         b"SET" | b"RESET" => holdings.touched.completed(),
         b"DISCARD ALL" => {
             let unnamed = holdings.unnamed; // it stays
+            let (touched, suspicion) = (std::mem::take(&mut holdings.touched), holdings.suspicion);
             holdings.discarded();
             holdings.unnamed = unnamed;
+            if more {
+                // What stands behind it in its batch has set and left its own by now.
+                (holdings.touched, holdings.suspicion) = (touched, suspicion);
+            }
         }
         b"DEALLOCATE ALL" => holdings.deallocated(),
         b"ROLLBACK" => holdings.touched.undo(),
