@@ -284,7 +284,7 @@ database "admin" { user "stat" { authentication "none" storage "here" pool "sess
     /// As long as only the rule was asked, it said of all listeners that they lead where that does.
     #[test]
     fn storages_of_a_listener_are_where_its_clients_go() {
-        let more = r#"storage "near" { type "remote" host "db1,db2:5433" port 5432 }
+        let more = r#"unix_socket_dir "/tmp" unix_socket_mode "0700" storage "near" { type "remote" host "db1,db2:5433" port 5432 }
 storage "far" { type "remote" host "db3" port 5432 }
 storage "here" { type "local" }
 listen { host "*" port 6433 storage "near" storage "far" target_session_attrs "read-only" }
