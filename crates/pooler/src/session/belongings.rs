@@ -184,8 +184,10 @@ impl Belongings {
     }
 
     fn which_unnamed(&self) -> Which {
-        let gist = self.unnamed.gist().filter(|_| self.unnamed.is_remarkable);
-        let name = gist.filter(|_| self.manner.shares_statements).and_then(|gist| gist.spoken_of());
+        // Plain texts are not read.
+        let may_speak = self.unnamed.is_remarkable && self.manner.shares_statements;
+        let gist = may_speak.then(|| self.unnamed.gist()).flatten();
+        let name = gist.and_then(|gist| gist.spoken_of());
         let speaks_of = name.and_then(|name| self.names.get(name)).map(|one| one.number());
         Which { client: self.client, version: self.unnamed.version, speaks_of }
     }
