@@ -55,7 +55,7 @@ impl Scene {
         };
         let setup = match seed / 8 % 8 {
             0 | 1 => setup.with("pool_reserve_prepared_statement no"),
-            2 => setup.with("pool_smart_discard yes"),
+            2 if !seed.is_multiple_of(8) => setup.with("pool_smart_discard yes"),
             _ => setup,
         };
         let noise = (seed / 128).is_multiple_of(2).then_some(seed);

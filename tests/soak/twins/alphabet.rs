@@ -148,7 +148,7 @@ const QUERIES: [&str; 147] = [
     "rollback prepared 'twin_@'",
     "begin; prepare z as select nope",
     "do $$ begin raise notice 'from a block'; end $$",
-    "do $$ begin execute 'deallocate all'; end $$",
+    "do $$ begin perform set_config('geqo', 'on', false); end $$",
     "set constraints all deferred",
     "discard sequences",
     "copy (select generate_series(1, 3)) to stdout",

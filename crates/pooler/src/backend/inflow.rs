@@ -226,6 +226,9 @@ impl Inflow {
                 let body = &self.passage.ahead()[HEADER_BYTES..HEADER_BYTES + bytes];
                 ear.hear(Event::Error(confessed(core, body)?, passes));
                 core.holdings.touched.undo();
+                if misses_ours(body) {
+                    core.holdings.robbed();
+                }
                 if body.windows(STALE_PLAN.len()).any(|field| field == STALE_PLAN) {
                     ear.hear(Event::Stale(spoken(core)));
                 }
@@ -384,6 +387,12 @@ fn confessed<'a>(core: &mut Core, body: &'a [u8]) -> Result<NoticeView<'a>, Malf
         core.unfit = Some("its transactions are out of step");
     }
     Ok(error)
+}
+
+/// Does it miss a statement that it was believed to have? A function may have deallocated it.
+fn misses_ours(body: &[u8]) -> bool {
+    let has = |word: &[u8]| body.windows(word.len()).any(|window| window == word);
+    has(b"\0C26000\0") && has(b"\"odyssey_") && !has(ALIEN)
 }
 
 /// Whose error is it? What we sent for the client's sake fails for it too.

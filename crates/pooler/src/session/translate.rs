@@ -173,8 +173,8 @@ impl<'a> Translation<'a> {
                 let text = body.strip_suffix(b"\0").unwrap_or(body);
                 if watchful || scan::is_remarkable(text) {
                     let text = text.to_vec();
-                    let names = names_in(&text);
-                    if !self.has_room_for(&names) || self.awaits_any(&names) {
+                    let names = names_in(&text, self.own.backslashes());
+                    if self.awaits_names(&names, &text) {
                         return Ok(Step::Wait);
                     }
                     let due = self.core.conversation.outstanding();
@@ -253,8 +253,11 @@ impl<'a> Translation<'a> {
             return Ok(Step::Transaction);
         }
         if self.is_watchful() || scan::is_remarkable(text) {
-            let names = if name.is_empty() { names_in(text) } else { Vec::new() };
-            if !self.has_room_for(&names) || self.awaits_any(&names) {
+            let names = match name.is_empty() {
+                true => names_in(text, self.own.backslashes()),
+                false => Vec::new(),
+            };
+            if self.awaits_names(&names, text) {
                 return Ok(Step::Wait);
             }
             edits = self.renamed(&names, Purpose::Statement)?;
