@@ -28,7 +28,8 @@ fn scenes() -> Vec<Scene> {
     let scene = |name, sends, reads| Scene { name, sends, reads };
     let sleep = "select pg_sleep(60)";
     let locked = wire().query("begin; lock table victims");
-    let endless = "select repeat('x', 1000) from generate_series(1, 100000000)";
+    // In the list of columns: in FROM all rows are made before the first one comes.
+    let endless = "select repeat('x', 1000), generate_series(1, 100000000)";
     let insert = wire().extended("insert into victims values (1)", &[]);
     let running = wire().parse("", sleep).bind("", "", &[]).flush().execute("", 0).flush();
     vec![

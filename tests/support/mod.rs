@@ -31,8 +31,9 @@ use std::time::{Duration, Instant};
 /// How long an answer may take before a test calls it a hang. Generous: the machine is shared.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
-/// How long the traces of a vanished client may live on the server.
-pub const CLEANUP: Duration = Duration::from_secs(1);
+/// How long the traces of a vanished client may live on the server: a moment, where the machine has
+/// one to spare. What nobody ends lives for a minute and longer.
+pub const CLEANUP: Duration = Duration::from_secs(10);
 
 const POLL: Duration = Duration::from_millis(5);
 

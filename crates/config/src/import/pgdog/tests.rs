@@ -161,7 +161,7 @@ fn what_is_not_carried_over_is_told_without_a_secret() {
 #[test]
 fn without_its_users_nothing_is_converted() {
     let reader = |path: &str| Err(format!("{path} is not there"));
-    let error = import(Source::PgDog, "pgdog.toml", FILE, &reader).err().expect("no users");
+    let error = import(Source::PgDog, "pgdog.toml", FILE, &reader).expect_err("no users");
     assert_eq!(error.to_string(), "users.toml: users.toml is not there");
 }
 
