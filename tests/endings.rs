@@ -408,10 +408,8 @@ fn a_server_that_says_nothing_costs_no_more_than_the_connect_timeout() {
             let started = Instant::now();
             expect_no_server(&pooler);
             let took = started.elapsed();
-            assert!(
-                took >= Duration::from_millis(380) && took < Duration::from_secs(4),
-                "{took:?}"
-            );
+            let limits = Duration::from_millis(400)..Duration::from_secs(10);
+            assert!(limits.contains(&took), "{took:?}"); // of the 30 s that there are otherwise
         }
         pooler.stop();
     }
@@ -447,18 +445,19 @@ fn a_fatal_error_of_the_server_reaches_the_client() {
 fn a_client_killed_while_it_waits_for_a_server_is_forgotten() {
     let postgres = Postgres::shared();
     let login = postgres.role("waits_for_a_server");
-    let pooler = Setup::transaction(1).start();
+    let pooler = Setup::transaction(1).with("pool_notice_after_waiting_ms 0").start();
     let mut holder = pooler.login(&login);
     holder.query("start transaction");
-    for death in [Death::Reset, Death::Close, Death::Terminate] {
+    for (gone, death) in [Death::Reset, Death::Close, Death::Terminate].into_iter().enumerate() {
         let mut waiting = pooler.login(&login);
         waiting.send(&wire().query("create table never_made ()"));
-        let_pass(Duration::from_millis(50));
+        waiting.until_tag(b'N'); // said with its query, a goodbye would be one in order
         kill(waiting, death);
-        let_pass(Duration::from_millis(50));
+        until("it to be missed", PATIENCE, || {
+            (pooler.log().matches("client disconnected").count() > gone).then_some(())
+        });
     }
     holder.query("commit");
-    let_pass(Duration::from_millis(200));
     let made = holder.scalar("select count(*) from pg_class where relname = 'never_made'");
     assert_eq!(made, "0", "a query of a dead client was run");
     pooler.stop();

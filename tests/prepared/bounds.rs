@@ -2,7 +2,9 @@
 //! of. Beyond a bound a client is served all the same, or told; nobody else notices.
 
 use super::wire;
-use crate::support::{Client, Setup, Wire};
+use crate::support::{Client, Setup, Wire, in_some_try};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 
 /// Of each statement: as many as a client's 16 MiB hold, and two more.
 const LONG: usize = 1_000_000;
@@ -111,4 +113,37 @@ fn a_thousand_settings_reset_thousands_of_times_hold_nobody_up() {
     assert_eq!(other.scalar("select 'free again'"), "free again");
     assert_eq!(client.scalar("show a.b989"), "", "it was reset");
     pooler.stop_with(vec![client, other]);
+}
+
+/// What each Bind of a short message makes is a megabyte that is copied: the text speaks of another
+/// statement, by a name that the server knows otherwise. Seen to fail: a pooler that counts the
+/// bytes of messages and not what is done for them; a client of the same worker had one answer
+/// where it has dozens.
+#[test]
+fn who_makes_much_work_of_little_lets_others_have_their_turn() {
+    const TIMES: usize = 500;
+    let pooler = Setup::transaction(2).global("workers 1").start();
+    let (mut busy, mut other) = (pooler.client(), pooler.client());
+    let text = format!("execute s /* {} */", "x".repeat(LONG));
+    busy.send(&wire().parse("s", "select 1").parse("e", &text).sync());
+    assert_eq!(busy.until_ready().shape(), "1 1 Z/I");
+    let run = |times: usize| Wire(wire().bind("", "e", &[]).execute("", 0).0.repeat(times)).sync();
+    busy.send(&run(1));
+    assert_eq!(busy.until_ready().rows().len(), 1);
+    assert_eq!(other.scalar("select 'warm'"), "warm");
+    in_some_try(|| {
+        let done = AtomicBool::new(false);
+        let meanwhile = thread::scope(|scope| {
+            let others = scope.spawn(|| {
+                (0..).find(|_| other.scalar("select 2") != "2" || done.load(Ordering::Relaxed))
+            });
+            busy.send(&run(TIMES));
+            assert_eq!(busy.until_ready().rows().len(), TIMES);
+            done.store(true, Ordering::Relaxed);
+            others.join().unwrap().expect("it ends")
+        });
+        println!("{meanwhile} answers for the other one");
+        if meanwhile >= 12 { Ok(()) } else { Err(format!("{meanwhile} answers")) }
+    });
+    pooler.stop_with(vec![busy, other]);
 }

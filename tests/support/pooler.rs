@@ -189,10 +189,11 @@ impl Pooler {
         until("the pooler to listen", PATIENCE, || {
             let ended = pooler.process.child.try_wait().unwrap();
             assert!(ended.is_none(), "the pooler ended, {}: {}", ended.unwrap(), pooler.log());
-            let tcp = Client::try_connect(&pooler.address()).is_ok();
-            // Nobody is answered before every listener is open; a connection says less.
+            // Nobody is answered before every listener is open; a connection says less. And nobody
+            // shall count these two among the clients of the test.
+            let tcp = || Client::try_connect(&pooler.address())?.await_goodbye();
             let answers = || Client::try_connect(&pooler.socket_address())?.await_answer();
-            (tcp && answers().is_ok()).then_some(())
+            (tcp().is_ok() && answers().is_ok()).then_some(())
         });
         pooler
     }

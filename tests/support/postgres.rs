@@ -142,7 +142,7 @@ impl Postgres {
 
     /// After a stop.
     pub fn start_again(&mut self) {
-        self.process.child = server(&self.bin, &self.socket_dir, self.port).spawn().unwrap();
+        self.process.spawn_again(&mut server(&self.bin, &self.socket_dir, self.port));
         until("PostgreSQL to accept again", PATIENCE, || {
             let mut client = Client::try_connect(&self.address()).ok()?;
             client.start(&Login::new("postgres", "postgres")).ok()

