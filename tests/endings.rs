@@ -28,7 +28,8 @@ fn scenes() -> Vec<Scene> {
     let scene = |name, sends, reads| Scene { name, sends, reads };
     let sleep = "select pg_sleep(60)";
     let locked = wire().query("begin; lock table victims");
-    let endless = "select repeat('x', 1000) from generate_series(1, 100000000)";
+    // Behind FROM the series would be made, and kept, before the first row comes.
+    let endless = "select repeat('x', 1000), generate_series(1, 100000000)";
     let insert = wire().extended("insert into victims values (1)", &[]);
     let running = wire().parse("", sleep).bind("", "", &[]).flush().execute("", 0).flush();
     vec![
@@ -208,7 +209,7 @@ fn a_client_that_vanishes_with_its_answers_unread_leaves_nothing() {
         let pooler = setup.start();
         for death in [Death::Reset, Death::Close] {
             let mut client = pooler.login(&login);
-            let million = "select repeat('x', 1000) from generate_series(1, 1000000)";
+            let million = "select repeat('x', 1000), generate_series(1, 1000000)";
             client.send(&wire().query(million));
             let stuck = "usename = 'unread_answers' and wait_event = 'ClientWrite'";
             postgres.wait_for_backends(stuck, 1, PATIENCE);

@@ -132,7 +132,7 @@ impl Client {
     /// Whoever listens has said a word about TLS, or has closed: it does more than to listen.
     pub fn await_answer(mut self) -> io::Result<()> {
         self.socket.write_all(&Wire::packet(SSL_REQUEST, &[]).0)?;
-        self.socket.read(&mut [0])?;
+        let _word_or_end = self.socket.read(&mut [0])?;
         self.await_goodbye()
     }
 
