@@ -1,6 +1,6 @@
 //! docs/errors.md is about the errors there are: each row is found in the code, and what the code
 //! tells clients is found in a row. It reads sources as text; it knows no Rust but the shape
-//! `Notice::error("CODE", "text")`.
+//! `"CODE", "text"`.
 
 use std::fs;
 use std::path::Path;
@@ -23,15 +23,13 @@ fn rows() -> Vec<Row> {
     let row = |line: &str| {
         let cells: Vec<&str> = line.strip_prefix("| ")?.split(" | ").collect();
         let (severity, code) = cells.first()?.split_once(' ')?;
-        let is_code =
-            code.len() == 5 && code.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit());
         let texts = cells[1].split('`').skip(1).step_by(2).chain(
             // A DETAIL in the next column is a long one.
             cells[2].split('`').skip(1).step_by(2).filter(|text| text.len() > 40),
         );
         let texts = texts.map(str::to_owned).collect();
         let built = !line.contains("(not built yet)");
-        is_code.then(|| Row { severity: severity.into(), code: code.into(), texts, built })
+        is_code(code).then(|| Row { severity: severity.into(), code: code.into(), texts, built })
     };
     page.lines().filter_map(row).collect()
 }
@@ -62,6 +60,13 @@ fn sources() -> String {
         joined += if index == 0 { piece } else { piece.trim_start() };
     }
     joined.replace("\\\"", "\"")
+}
+
+/// A SQLSTATE?
+fn is_code(word: &str) -> bool {
+    word.len() == 5
+        && word.bytes().all(|b| b.is_ascii_digit() || b.is_ascii_uppercase())
+        && word.bytes().filter(u8::is_ascii_digit).count() >= 2
 }
 
 /// The parts of a text that are always the same. `<name>` and `{name}` stand for what is not.
@@ -101,20 +106,18 @@ fn each_row_is_an_error_of_the_code() {
 fn each_error_of_the_code_has_a_row() {
     let (sources, rows) = (sources(), rows());
     let mut lacking = Vec::new();
-    for made in sources.split("Notice::").skip(1) {
-        let Some(rest) = made.strip_prefix("error(").or_else(|| made.strip_prefix("fatal(")) else {
-            continue;
-        };
-        let pieces: Vec<&str> = rest.splitn(5, '"').collect();
-        let [before, code, between, text, _] = pieces[..] else { continue };
-        let follows = between.trim_matches([',', ' ', '\n']).trim_start_matches("format!(");
-        if code.len() != 5 || !before.trim().is_empty() || !follows.trim().is_empty() {
-            continue; // the code or the text comes from elsewhere
+    let literals: Vec<&str> = sources.split('"').collect();
+    for three in literals.windows(3) {
+        let [code, between, text] = three else { continue };
+        let follows = between.strip_prefix(',').map(str::trim_start);
+        let follows = follows.is_some_and(|it| it.is_empty() || it == "format!(");
+        if !is_code(code) || !follows || text.is_empty() || is_code(text) {
+            continue; // the text comes from elsewhere
         }
         let parts = fixed(text);
         let known = rows.iter().any(|row| {
             let texts = row.texts.join(" ");
-            row.code == code && parts.iter().all(|part| texts.contains(part.trim()))
+            row.code == *code && parts.iter().all(|part| texts.contains(part.trim()))
         });
         if !known {
             lacking.push(format!("{code} {text}"));
@@ -130,14 +133,9 @@ fn each_sqlstate_has_a_row() {
     // Of servers, which we only understand; or of a reset of a server's that no client sees.
     const THEIRS: [&str; 3] = ["22012", "57P01", "XX000"];
     let (sources, rows) = (sources(), rows());
-    let is_code = |word: &&str| {
-        word.len() == 5
-            && word.bytes().all(|b| b.is_ascii_digit() || b.is_ascii_uppercase())
-            && word.bytes().filter(u8::is_ascii_digit).count() >= 2
-    };
     let lacking: Vec<&str> = sources
         .split('"')
-        .filter(is_code)
+        .filter(|word| is_code(word))
         .filter(|code| !THEIRS.contains(code) && !rows.iter().any(|row| row.code == **code))
         .collect();
     assert!(lacking.is_empty(), "SQLSTATEs without a row in docs/errors.md: {lacking:?}");

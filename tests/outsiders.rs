@@ -2,7 +2,7 @@
 //! LDAP server. They are real, and some of them hang.
 
 mod ldap;
-mod slapd;
+pub mod slapd;
 
 use crate::support::process::{self, new_dir};
 use crate::support::{Client, Login, PgError, Pooler, Setup};

@@ -14,12 +14,12 @@ use std::time::Duration;
 
 const RESTARTS: &str = "bindwith_reuseport yes\nenable_online_restart yes\npid_file \"pid\"";
 
-fn restarting(setup: Setup) -> Setup {
+pub fn restarting(setup: Setup) -> Setup {
     RESTARTS.lines().fold(setup, |setup, option| setup.global(option))
 }
 
 /// The process that is in place now, and was not started by the test itself.
-struct Successor {
+pub struct Successor {
     pid: u32,
     _watchdog: Watchdog,
 }
@@ -35,7 +35,7 @@ impl Successor {
     }
 
     /// SIGTERM, and its end.
-    fn stop(self) {
+    pub fn stop(self) {
         signal(self.pid, Signal::TERM);
         until("the new process to end", PATIENCE, || (!self.is_alive()).then_some(()));
     }
@@ -57,7 +57,7 @@ fn in_place(pooler: &Pooler) -> u32 {
 }
 
 /// SIGUSR2 to the process in place, and the one that is in its place then.
-fn restart(pooler: &Pooler) -> Successor {
+pub fn restart(pooler: &Pooler) -> Successor {
     let old = in_place(pooler);
     signal(old, Signal::USR2);
     let new = until("a new process in place", PATIENCE, || {
