@@ -49,8 +49,8 @@ pub fn until<T>(what: &str, limit: Duration, mut probe: impl FnMut() -> Option<T
     }
 }
 
-/// A measurement that a busy machine may spoil: it is made again, a few times at most. What is wrong
-/// with the pooler spoils it each time.
+/// A measurement that a busy machine may spoil: it is made again, a few times at most. What is
+/// wrong with the pooler spoils it each time.
 pub fn in_some_try<T>(mut measure: impl FnMut() -> Result<T, String>) -> T {
     const TRIES: usize = 5;
     let mut complaints = Vec::new();

@@ -90,6 +90,13 @@ impl Watchdog {
         Watchdog::by(&mut command)
     }
 
+    /// Over a directory that stays for as long as we live.
+    pub fn over_files(dir: &Path) -> Watchdog {
+        let mut command = Command::new("sh");
+        command.args(["-c", r#"trap "" INT TERM HUP; read -r word; rm -rf "$1""#, "watchdog"]);
+        Watchdog::by(command.arg(dir))
+    }
+
     /// From now on it watches over that process.
     fn turn_to(&mut self, pid: u32) {
         let stdin = self.0.stdin.as_mut().expect("it was not dropped");
@@ -166,6 +173,20 @@ fn is_reserved(port: u16) -> bool {
     let name = SocketAddr::from_abstract_name(format!("pooler-test-port-{port}"));
     let bound = UnixListener::bind_addr(&name.expect("a short name"));
     bound.map(std::mem::forget).is_ok()
+}
+
+/// Does this process listen at the port? Somebody else may have been faster.
+pub fn listens(pid: u32, port: u16) -> bool {
+    let links = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+    let names = links
+        .filter_map(|link| fs::read_link(link.path()).ok()?.into_os_string().into_string().ok());
+    let own: Vec<String> = names.collect();
+    let tables = ["tcp", "tcp6"].map(|table| fs::read_to_string(format!("/proc/net/{table}")));
+    let lines = tables.iter().flatten().flat_map(|table| table.lines().skip(1));
+    lines.map(|line| line.split_whitespace().collect::<Vec<_>>()).any(|fields| {
+        let here = fields[1].ends_with(&format!(":{port:04X}")) && fields[3] == "0A";
+        here && own.contains(&format!("socket:[{}]", fields[9]))
+    })
 }
 
 /// Sends a signal to one process, which is a child of ours (and therefore alive or a zombie) or a
