@@ -9,6 +9,7 @@ mod huge;
 mod long;
 mod servers;
 mod unshared;
+mod words;
 
 use crate::support::{Login, Play, Stage, Wire};
 
