@@ -5,6 +5,7 @@
 
 use wire::conversation::Purpose;
 use wire::frame::{HEADER_BYTES, Header};
+use wire::scan::Backslashes;
 use wire::tag::frontend as tag;
 
 use super::spoken::{Spoken, names_in};
@@ -13,10 +14,14 @@ use super::unnamed::replaced;
 use crate::backend::Suspicion;
 use crate::nonsense::Nonsense;
 
-/// The names of prepared statements in the beginning of a text. One at its end may go on.
-pub(super) fn names_in_beginning(text: &[u8]) -> Vec<Spoken<'_>> {
-    let mut names = names_in(text);
-    names.retain(|spoken| spoken.ends_before(text.len()));
+/// The names of prepared statements in a text, or in its beginning: one at the end may go on.
+pub(super) fn names_in_beginning(
+    text: &[u8],
+    is_whole: bool,
+    known: Backslashes,
+) -> Vec<Spoken<'_>> {
+    let mut names = names_in(text, known);
+    names.retain(|spoken| is_whole || spoken.ends_before(text.len()));
     names
 }
 
@@ -44,9 +49,9 @@ impl Translation<'_> {
         let body = self.passage.ahead()[HEADER_BYTES..].to_vec();
         let name = text_at(&body, 0).unwrap_or(&body);
         let text = body.get(name.len() + 1..).unwrap_or_default();
-        let mut names = names_in_beginning(text);
+        let mut names = names_in_beginning(text, false, self.own.backslashes());
         names.truncate(1); // a Parse takes one statement
-        if !self.has_room_for(&names) || self.awaits_any(&names) {
+        if self.awaits_names(&names, text) {
             return Ok(Step::Wait);
         }
         self.unseen();

@@ -169,8 +169,8 @@ impl<'a> Translation<'a> {
         let (text, is_whole) = self.query_text(header);
         if watchful || !is_whole || scan::is_remarkable(text) {
             let text = text.to_vec();
-            let names = if is_whole { names_in(&text) } else { names_in_beginning(&text) };
-            if !self.has_room_for(&names) || self.awaits_any(&names) {
+            let names = names_in_beginning(&text, is_whole, self.own.backslashes());
+            if self.awaits_names(&names, &text) {
                 return Ok(Step::Wait);
             }
             if !is_whole {
@@ -244,8 +244,11 @@ impl<'a> Translation<'a> {
             return Ok(Step::Transaction);
         }
         if self.is_watchful() || scan::is_remarkable(text) {
-            let names = if name.is_empty() { names_in(text) } else { Vec::new() };
-            if !self.has_room_for(&names) || self.awaits_any(&names) {
+            let names = match name.is_empty() {
+                true => names_in(text, self.own.backslashes()),
+                false => Vec::new(),
+            };
+            if self.awaits_names(&names, text) {
                 return Ok(Step::Wait);
             }
             edits = self.renamed(&names, Purpose::Statement)?;
