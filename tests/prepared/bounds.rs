@@ -119,8 +119,8 @@ fn a_thousand_settings_reset_thousands_of_times_hold_nobody_up() {
 
 /// A short Bind makes a megabyte that is copied: the text of its statement speaks of another one,
 /// by a name that the server knows otherwise. Seen to fail: a pooler that counts what a client says
-/// and not what is done for it, and an engine that hears of nobody else meanwhile: whoever is on the
-/// same worker had no answer for all that time, or for a third of it.
+/// and not what is done for it, and an engine that hears of nobody else meanwhile: whoever is on
+/// the same worker had no answer for all that time, or for a third of it.
 #[test]
 fn who_makes_much_work_of_little_lets_others_have_their_turn() {
     const TIMES: usize = 200;
