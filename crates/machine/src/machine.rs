@@ -5,6 +5,16 @@
 //! Nothing here keeps a borrow or a `&mut` across a switch of stacks: fields are cells, borrowed
 //! for a line.
 
+use std::any::{Any, TypeId};
+use std::cell::{Cell, RefCell};
+use std::collections::{HashMap, VecDeque};
+use std::os::fd::RawFd;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::mpsc::Sender;
+use std::thread::{self, ThreadId};
+use std::time::{Duration, Instant};
+
 use crate::census::Doing;
 use crate::coroutine::{Job, Stack, Step, Task, Title};
 use crate::engine::Common;
@@ -15,15 +25,6 @@ use crate::notified::Entry;
 use crate::slab::{Key, Slab};
 use crate::timer::Timers;
 use crate::{Deadline, overflow, panics, substrate};
-use std::any::{Any, TypeId};
-use std::cell::{Cell, RefCell};
-use std::collections::{HashMap, VecDeque};
-use std::os::fd::RawFd;
-use std::rc::Rc;
-use std::sync::Arc;
-use std::sync::mpsc::Sender;
-use std::thread::{self, ThreadId};
-use std::time::{Duration, Instant};
 
 /// What may be burned in a turn before the next has to wait for another turn or go elsewhere: one
 /// signature with RSA, a few with elliptic curves.

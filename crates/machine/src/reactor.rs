@@ -3,13 +3,6 @@
 //! it sleeps in its own epoll, at the price of one system call a wake-up. It decides who runs next
 //! and nothing else.
 
-use crate::coroutine::{Job, Title};
-use crate::engine::Common;
-use crate::machine::Machine;
-use crate::mailbox::{Mail, Shared};
-use crate::slab::Key;
-use crate::sys::{self, Events};
-use crate::{buffer, overflow, panics};
 use std::cell::Cell;
 use std::ffi::CString;
 use std::io;
@@ -19,6 +12,14 @@ use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 use std::thread::{self, ThreadId};
 use std::time::{Duration, Instant};
+
+use crate::coroutine::{Job, Title};
+use crate::engine::Common;
+use crate::machine::Machine;
+use crate::mailbox::{Mail, Shared};
+use crate::slab::Key;
+use crate::sys::{self, Events};
+use crate::{buffer, overflow, panics};
 
 /// Events taken in one turn, and coroutines let run in one: enough to amortise the poll, few enough
 /// that no socket waits longer than some 256 short runs.

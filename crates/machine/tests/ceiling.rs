@@ -1,14 +1,15 @@
 //! The ceiling of coroutines: an error for who asks, patience for who was promised.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use machine::{
-    Deadline, Engine, EngineConfig, Error, ListenOptions, Listener, Notified, Served, Session,
-    Stream, StreamOptions, Wakers, start_session, wait_any,
-};
 use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::mpsc;
 use std::time::Duration;
+
+use machine::{
+    Deadline, Engine, EngineConfig, Error, ListenOptions, Listener, Notified, Served, Session,
+    Stream, StreamOptions, Wakers, start_session, wait_any,
+};
 
 const MAX: usize = 20;
 

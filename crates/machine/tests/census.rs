@@ -3,15 +3,17 @@
 
 mod common;
 
-use common::{engine, listen, on, pair, soon, start_on, until_outside};
+use std::rc::Rc;
+use std::sync::mpsc;
+use std::time::Duration;
+
 use machine::sync::Semaphore;
 use machine::{
     Builder, Census, Deadline, Doing, Error, Interest, Notified, Resident, Served, Session, Stream,
     Wakers, start_session, wait_any,
 };
-use std::rc::Rc;
-use std::sync::mpsc;
-use std::time::Duration;
+
+use common::{engine, listen, on, pair, soon, start_on, until_outside};
 
 const HOUR: Duration = Duration::from_secs(3600);
 

@@ -4,14 +4,16 @@
 
 mod common;
 
-use common::{ALL_OF_IT, connect, engine, listen, on, soon, start_on, until, until_outside};
-use machine::{Address, Deadline, Error, Listener, RelayLimits, Stream, relay};
 use std::cell::Cell;
 use std::fs;
 use std::net::TcpListener;
 use std::rc::Rc;
 use std::thread;
 use std::time::{Duration, Instant};
+
+use machine::{Address, Deadline, Error, Listener, RelayLimits, Stream, relay};
+
+use common::{ALL_OF_IT, connect, engine, listen, on, soon, start_on, until, until_outside};
 
 fn descriptors() -> usize {
     fs::read_dir("/proc/self/fd").unwrap().count()

@@ -4,13 +4,15 @@
 
 mod common;
 
-use common::{engine, on, pair, soon, until};
+use std::os::unix::net::UnixStream;
+use std::time::{Duration, Instant};
+
 use machine::{
     Deadline, Error, Interest, JoinHandle, Notified, Progress, RelayEnd, RelayLimits, Relayed,
     Side, Stream, Woken, relay, wait_any,
 };
-use std::os::unix::net::UnixStream;
-use std::time::{Duration, Instant};
+
+use common::{engine, on, pair, soon, until};
 
 const SHORT: Duration = Duration::from_millis(20);
 /// Half of a silence that ends a relay.

@@ -5,12 +5,14 @@ mod common;
 #[path = "common/waits.rs"]
 mod waits;
 
-use common::{engine, listen, on, pair, soon};
-use machine::{Deadline, Error, Interest, wait_any};
 use std::cell::Cell;
 use std::rc::Rc;
 use std::thread;
 use std::time::{Duration, Instant};
+
+use machine::{Deadline, Error, Interest, wait_any};
+
+use common::{engine, listen, on, pair, soon};
 use waits::WAITS;
 
 const SHORT: Duration = Duration::from_millis(10);

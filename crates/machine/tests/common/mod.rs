@@ -2,11 +2,12 @@
 //! of sleeping.
 #![allow(dead_code, reason = "each test program uses its own part")]
 
+use std::sync::{OnceLock, mpsc};
+use std::time::{Duration, Instant};
+
 use machine::{
     Address, Deadline, Engine, EngineConfig, Error, ListenOptions, Listener, Stream, StreamOptions,
 };
-use std::sync::{OnceLock, mpsc};
-use std::time::{Duration, Instant};
 
 /// For one wait: long enough for a loaded test machine, short enough to notice a hang.
 pub const PATIENCE: Duration = Duration::from_secs(30);
