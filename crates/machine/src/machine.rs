@@ -46,6 +46,8 @@ pub(crate) struct Machine {
     pub(crate) timers: RefCell<Timers<Task>>,
     /// Woken, in order; the reactor lets a bounded number of them run a turn.
     ready: RefCell<VecDeque<Rc<Task>>>,
+    /// Somebody let the sockets have a turn, and was promised one.
+    paused: Cell<bool>,
     /// Those who let everybody else go first, in order; they run at the end of the turn.
     late: RefCell<VecDeque<Rc<Task>>>,
     /// Stacks with nothing to do, the warmest last.
@@ -80,6 +82,7 @@ impl Machine {
             tasks: RefCell::new(Slab::new()),
             timers: RefCell::new(Timers::new()),
             ready: RefCell::new(VecDeque::new()),
+            paused: Cell::new(false),
             late: RefCell::new(VecDeque::new()),
             idle: RefCell::new(Vec::new()),
             starved: RefCell::new(VecDeque::new()),
@@ -263,6 +266,11 @@ impl Machine {
         due
     }
 
+    /// Did somebody pause since this was asked last?
+    pub(crate) fn take_paused(&self) -> bool {
+        self.paused.take()
+    }
+
     /// With many coroutines nothing of the next one is in a cache. It is fetched while those before
     /// it run, in steps, because each thing is found by the one before: task, stack, coroutine, and
     /// where that rests.
@@ -336,6 +344,7 @@ impl Machine {
     /// The running task lets the others and the sockets have a turn.
     pub(crate) fn pause(&self, task: &Rc<Task>) {
         task.waiting.set(true);
+        self.paused.set(true);
         self.wake(task);
         self.switch(task);
     }

@@ -31,7 +31,8 @@ const TURN_MAX: usize = 256;
 const ROUNDS: usize = 2;
 
 /// Further rounds follow while no more than this many coroutines ran since the poll, which costs as
-/// much as two of them: a few that wake each other, or spawn and join, poll once for many.
+/// much as two of them: a few that wake each other, or spawn and join, poll once for many. None
+/// follow when somebody paused, who does that because he works for long.
 const RUNS_A_POLL: usize = 32;
 
 /// A turn with more events than this is followed by a look whether there are more, one with fewer
@@ -158,6 +159,9 @@ impl Reactor {
                 break;
             }
             (rounds, runs) = (rounds + 1, runs + ran);
+            if self.machine.take_paused() && rounds >= ROUNDS {
+                break;
+            }
         }
     }
 

@@ -58,7 +58,7 @@ fn body(engine: &'static Engine) {
     .unwrap();
     let stream = Stream::connect(&listener.local(), &StreamOptions::default(), soon).unwrap();
     let served = Rc::new(Cell::new(0));
-    let wake = Deadline::after(Duration::from_millis(500));
+    let wake = Deadline::after(Duration::from_millis(1500));
     // Served once now; parked until its deadline is due, which will be at the ceiling.
     start_session(Box::new(Once(Some(Counts(stream, Rc::clone(&served), wake))))).unwrap();
     until("parked", || served.get() == 1);

@@ -37,6 +37,13 @@ pub(super) struct Spoken<'t> {
     verb: Verb,
 }
 
+impl Spoken<'_> {
+    /// It ends before this byte of the text.
+    pub(super) fn ends_before(&self, byte: usize) -> bool {
+        self.name.range.end < byte
+    }
+}
+
 /// What is said of it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Verb {
