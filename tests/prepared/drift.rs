@@ -188,6 +188,26 @@ fn the_unnamed_statement_outlives_a_parse_that_is_skipped() {
         .as_direct_on(&[Stage::One, Stage::Two, Stage::Roomy]);
 }
 
+/// Two batches in one write that fail both, each with a request of the unnamed statement. Seen to
+/// fail: a pooler that believes, when the second one is taken back, what it meant to put in front
+/// in the first one: the client executes what another one has left there.
+#[test]
+fn the_unnamed_statement_is_renewed_behind_two_batches_that_fail() {
+    let error = || wire().run("nothing", &[]);
+    let twice = |second: Wire| {
+        let first = error().describe_statement("").sync();
+        first.raw(&second.sync().0).raw(&wire().run("", &[]).sync().0)
+    };
+    let answers = "E/26000 Z/I E/26000 Z/I 2 T D C Z/I";
+    Play::new("unnamed behind two errors")
+        .step('a', wire().parse("", "select 'of a'").sync(), "1 Z/I")
+        .step('b', wire().parse("", "select 'secret of b'").sync(), "1 Z/I")
+        .step('a', twice(error().close_statement("")), answers)
+        .step('b', wire().run("", &[]).sync(), "2 T D C Z/I")
+        .step('a', twice(error().parse("", "select 'new'")), answers)
+        .as_direct_on(&[Stage::One, Stage::Two, Stage::Roomy]);
+}
+
 /// A simple query drops the unnamed statement, unless it is skipped. Seen to fail: a pooler that
 /// drops it when it reads the query.
 #[test]

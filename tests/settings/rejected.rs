@@ -61,6 +61,38 @@ fn log_in(pooler: &Pooler, bad: &Bad) -> Client {
     client
 }
 
+/// The client says at once what comes next. Seen to fail: a pooler that puts nothing in front of a
+/// request as long as it asks the server what the refused one before may have left: the second one
+/// runs with the settings of nobody.
+#[test]
+fn what_follows_a_refused_request_is_refused_too() {
+    const ROUNDS: usize = 10;
+    let mut admin = evidence("never_followed");
+    let pooler = Setup::transaction(1).start();
+    let mut other = pooler.login(&app());
+    let insert = || Wire::new().extended("insert into never_followed values (1)", &[]).sync();
+    for first in [
+        "set geqo = off",
+        "set timezone = 'Asia/Tokyo'",
+        "select set_config('my.own', 'x', false)",
+        "create temp table t (i int)",
+        "select pg_advisory_lock(1)",
+        "listen x",
+    ] {
+        let mut client = pooler.login(&app().option("role", "postgres"));
+        for _ in 0..ROUNDS {
+            assert_eq!(other.query("set timezone = 'UTC'").error(), None);
+            for request in [Wire::new().query(first), insert()] {
+                client.send(&request);
+                assert_eq!(client.until_ready().shape(), "E/42501 Z/I", "{first}");
+            }
+        }
+        client.leave();
+    }
+    assert_eq!(admin.scalar("select count(*) from never_followed"), "0");
+    pooler.stop_with(vec![other]);
+}
+
 /// Reference §12.3, 1, second half. Seen to fail: settings sent as a Query of their own, whose
 /// failure does not stop the client's query; and a pooler that closes the connection instead.
 #[test]

@@ -464,19 +464,29 @@ fn handed_on(mut lost: Vec<Op>, failed: bool, behind: &mut VecDeque<Op>) -> Vec<
         _ => None,
     });
     if let Some(unnamed) = unnamed {
-        let mut first = None;
-        let mut kept = Vec::with_capacity(lost.len());
-        for (number, op) in lost.into_iter().enumerate() {
-            match op {
-                Op::Unnamed(_) if failed && number == 0 => first = Some(Box::default()),
-                Op::Unnamed(before) => first = first.or(before),
-                op => kept.push(op),
-            }
-        }
-        lost = kept;
-        *unnamed = first.unwrap_or_else(|| std::mem::take(unnamed));
+        hand_on_unnamed(unnamed, &mut lost, failed);
     }
     lost
+}
+
+/// The same of the unnamed statement. What was not renewed after all is not what the server had
+/// before a request behind it.
+fn hand_on_unnamed(unnamed: &mut Box<Before>, lost: &mut Vec<Op>, failed: bool) {
+    let (mut first, mut not_renewed) = (None, false);
+    let mut kept = Vec::with_capacity(lost.len());
+    for (number, op) in lost.drain(..).enumerate() {
+        match op {
+            Op::Unnamed(_) if failed && number == 0 => first = Some(Box::default()),
+            Op::Unnamed(before) => first = first.or(before),
+            Op::Renew => not_renewed |= first.is_none(),
+            op => kept.push(op),
+        }
+    }
+    *lost = kept;
+    *unnamed = first.unwrap_or_else(|| std::mem::take(unnamed));
+    if not_renewed {
+        unnamed.held = None;
+    }
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use wire::{Fault, Malformed};
 use super::belongings::Belongings;
 use super::translate::{Step, Translation};
 use super::{Voice, attrs, preamble};
-use crate::backend::{Core, Refusal};
+use crate::backend::{Asking, Core, Refusal};
 use crate::ending::Ending;
 use crate::nonsense::Nonsense;
 use crate::passage::Passage;
@@ -192,7 +192,7 @@ impl Outflow {
         own: &mut Belongings,
         voice: &Voice,
     ) -> Result<(), Ending> {
-        while !self.terminated && !self.is_held(core) {
+        while !self.terminated && !self.is_held(core, own) {
             if self.effort_bytes > EFFORT_BYTES_MAX {
                 self.rests = true;
                 return Ok(());
@@ -308,7 +308,7 @@ impl Outflow {
     }
 
     /// Nothing more of the client may pass now.
-    fn is_held(&mut self, core: &Core) -> bool {
+    fn is_held(&mut self, core: &Core, own: &Belongings) -> bool {
         let over = match self.hold {
             Hold::No => true,
             Hold::UntilDeployed => !core.holdings.is_deploying(),
@@ -323,7 +323,11 @@ impl Outflow {
             self.hold = Hold::No;
         }
         // Never in the middle of a batch: the server would not answer what is being asked.
-        let asking = core.holdings.is_asking_for_resets() && !core.conversation.is_open();
+        // A preamble that was refused is put in front anew, once the answer is here.
+        let refused = || own.manner.deploys && core.holdings.settings != own.wanted;
+        let decides = core.holdings.is_asking_for_resets()
+            || (core.holdings.asking != Asking::No && refused());
+        let asking = decides && !core.conversation.is_open();
         // What it copies is part of what was asked for.
         let held = !(over || core.conversation.in_copy_in()) || asking;
         if held {
