@@ -298,11 +298,11 @@ impl Holdings {
             && (self.ledger.iter().any(gives) || statement.is_some_and(prepared))
     }
 
-    /// A simple query drops the unnamed statement, and what was before the requests in front of it
-    /// does not come back though they are skipped.
-    pub fn drop_unnamed(&mut self) {
+    /// A simple query drops the unnamed statement. If it is not skipped itself (`is_certain`), what
+    /// was before the requests in front of it does not come back though they are skipped.
+    pub fn drop_unnamed(&mut self, is_certain: bool) {
         (self.unnamed, self.unnamed_changed) = (None, None);
-        for op in &mut self.ledger {
+        for op in self.ledger.iter_mut().filter(|_| is_certain) {
             if let Op::Unnamed(Some(before)) = op {
                 **before = Before::default();
             }

@@ -100,14 +100,15 @@ impl Translation<'_> {
             return Ok(());
         }
         let conversation = &self.core.conversation;
-        if exists && conversation.is_open() && conversation.outstanding() > 0 {
+        let is_certain = !conversation.is_open();
+        if exists && !is_certain && conversation.outstanding() > 0 {
             let mut front = Vec::new();
             encode::close(&mut front, Target::Statement, "");
             let op = replaced(self.own, self.core);
             self.put_in_front(tag::CLOSE, Purpose::Statement, op, &front)?;
         }
         self.own.drop_unnamed();
-        self.core.holdings.drop_unnamed();
+        self.core.holdings.drop_unnamed(is_certain);
         Ok(())
     }
 
