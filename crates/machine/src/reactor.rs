@@ -3,7 +3,6 @@
 //! it sleeps in its own epoll, at the price of one system call a wake-up. It decides who runs next
 //! and nothing else.
 
-use crate::coroutine::{Job, Title};
 use crate::engine::Common;
 use crate::machine::Machine;
 use crate::mailbox::{Mail, Shared};
@@ -231,8 +230,7 @@ impl Reactor {
             self.machine.shared.spawn_started();
             panics::contain(self.machine, name, || drop(body)); // what it captured may have a Drop
         } else {
-            let task = self.machine.enrol(Title::of(name), Job::Mailed(body));
-            self.machine.begin_sometime(task);
+            self.machine.begin_mailed(name, body);
         }
     }
 
