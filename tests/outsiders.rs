@@ -1,14 +1,13 @@
-//! Logins where somebody outside knows whether the password is right: a daemon at a socket, PAM, an
+//! Logins where somebody outside knows whether the password is right: daemons at a socket, PAM, an
 //! LDAP server. They are real, and some of them hang.
 
+mod daemons;
 mod ldap;
 pub mod slapd;
 
 use crate::support::process::{self, new_dir};
 use crate::support::{Client, Login, PgError, Pooler, Setup};
-use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -31,84 +30,6 @@ fn refuses(pooler: &Pooler, user: &str, password: &str) {
     let expected = format!("password authentication failed for user \"{user}\"");
     let refused = pooler.refused(&with(user, password));
     assert_eq!(refused.whole(), ("FATAL", "28P01", expected.as_str()), "{password}");
-}
-
-/// A daemon that says yes to the token `right`; `behaviour` is what else it does to a connection.
-fn daemon(dir: &Path, behaviour: fn(&mut UnixStream, &[u8])) -> PathBuf {
-    let path = dir.join("agent");
-    let listener = UnixListener::bind(&path).unwrap();
-    std::thread::spawn(move || {
-        for client in listener.incoming() {
-            let mut client = client.unwrap();
-            let mut told = Vec::new();
-            for _ in 0..2 {
-                let mut length = [0; 8];
-                client.read_exact(&mut length).unwrap();
-                let mut body = vec![0; u64::from_le_bytes(length) as usize];
-                client.read_exact(&mut body).unwrap();
-                told.extend(body);
-            }
-            behaviour(&mut client, &told);
-        }
-    });
-    path
-}
-
-fn frame(body: &[u8]) -> Vec<u8> {
-    [&(body.len() as u64).to_le_bytes()[..], body].concat()
-}
-
-fn outside(path: &Path) -> Pooler {
-    let socket = format!("external_auth_socket_path \"{}\"", path.display());
-    rules(Setup::new().global(&socket), &["ann"], r#"authentication "external""#).start()
-}
-
-#[track_caller]
-fn not_from_outside(pooler: &Pooler, token: &str) {
-    let refused = pooler.refused(&with("ann", token));
-    let expected = "external authentication failed for user \"ann\"";
-    assert_eq!(refused.whole(), ("FATAL", "28P01", expected));
-}
-
-#[test]
-fn a_daemon_knows_tokens() {
-    let dir = new_dir("daemon");
-    let path = daemon(&dir, |client, told| {
-        let status = u8::from(told == b"ann\0right\0");
-        let answer = [frame(&[status]), frame(b"ann@example.org")].concat();
-        // A slow daemon's answer comes in pieces.
-        answer.iter().for_each(|byte| client.write_all(&[*byte]).unwrap());
-    });
-    let pooler = outside(&path);
-    lets_in(&pooler, "ann", "right");
-    pooler.wait_for_line("user 'postgres.ann' was authenticated with external_id: ann@example.org");
-    not_from_outside(&pooler, "wrong");
-    not_from_outside(&pooler, "");
-    pooler.wait_for_line("the daemon says no (external by rule");
-    pooler.stop();
-}
-
-#[test]
-fn a_daemon_that_is_gone_silent_or_mad_lets_nobody_in() {
-    for (behaviour, said) in [
-        ((|_, _| {}) as fn(&mut UnixStream, &[u8]), "does not answer"),
-        (|client, _| client.write_all(&frame(&[1])).unwrap(), "does not answer"),
-        (|client, _| client.write_all(&u64::MAX.to_le_bytes()).unwrap(), "announces a frame of"),
-        (|client, _| client.write_all(&[frame(b""), frame(b"x")].concat()).unwrap(), "no bytes"),
-        (|client, _| drop(client.read(&mut [0; 9])), "does not answer"),
-    ] {
-        let dir = new_dir("daemon");
-        let pooler = outside(&daemon(&dir, behaviour));
-        let start = Instant::now();
-        not_from_outside(&pooler, "right");
-        assert!(start.elapsed() < Duration::from_secs(5), "{said}");
-        pooler.wait_for_line(said);
-        pooler.stop();
-    }
-    let pooler = outside(Path::new("/nonexistent/agent"));
-    not_from_outside(&pooler, "right");
-    pooler.wait_for_line("takes no connection");
-    pooler.stop();
 }
 
 /// A PAM service whose module is a script; gone when dropped.
@@ -206,9 +127,9 @@ fn asking(pooler: &Pooler, user: &str) -> Client {
 #[test]
 fn nothing_that_outsiders_judge_is_in_any_line() {
     let dir = new_dir("unsaid");
-    let path = daemon(&dir, |client, told| {
+    let path = daemons::start(&dir, |client, told| {
         let status = u8::from(told == b"ann\0right s3cr3t\0");
-        client.write_all(&[frame(&[status]), frame(b"ann@example.org")].concat()).unwrap();
+        daemons::answer(client, status, b"ann@example.org");
     });
     let slapd = slapd::Slapd::start();
     let people = format!(
@@ -230,7 +151,7 @@ fn nothing_that_outsiders_judge_is_in_any_line() {
     let rule = format!(r#"{ldap} storage "pg" pool "transaction" {grants}"#);
     let pooler = setup.rule("other", "lea", &rule).start();
     lets_in(&pooler, "ann", "right s3cr3t");
-    not_from_outside(&pooler, "wrong s3cr3t");
+    pooler.refused(&with("ann", "wrong s3cr3t"));
     refuses(&pooler, "lea", "wrong s3cr3t");
     lets_in(&pooler, "lea", "lea secret");
     pooler.refused(&Login::new("lea", "other").password("lea secret"));

@@ -8,6 +8,7 @@ mod drift;
 mod huge;
 mod servers;
 mod unshared;
+mod words;
 
 use crate::support::{Login, Play, Stage, Wire};
 

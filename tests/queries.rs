@@ -1,7 +1,7 @@
 //! What a query looks like from both sides: simple, extended, pipelined, failing, copying, huge.
 
 use crate::support::fake;
-use crate::support::{Answer, Client, FakeServer, PATIENCE, Postgres, Setup, Wire, let_pass};
+use crate::support::{Answer, Client, FakeServer, PATIENCE, Play, Postgres, Setup, Wire, let_pass};
 use std::time::Duration;
 
 const MB: usize = 1024 * 1024;
@@ -451,4 +451,22 @@ fn a_cancel_with_a_wrong_key_does_nothing() {
     }
     assert_eq!(client.until_ready().shape(), "T D C Z/I");
     pooler.stop();
+}
+
+/// Seen to fail: a pooler that waits for the end of a query that decides about what follows, though
+/// it was skipped: the Sync behind it never passes.
+#[test]
+fn a_sync_behind_a_query_that_was_skipped_is_answered() {
+    let skipped = |play: Play, sql| {
+        let failing = Wire::new().run("nothing", &[]).query(sql);
+        play.flushed('a', failing, b'E', "E/26000").step('a', wire().sync(), "Z/I")
+    };
+    ["deallocate all", "discard all", "reset all", "select 1; execute s", "begin"]
+        .into_iter()
+        .fold(
+            Play::new("skipped").step('a', wire().parse("s", "select 1").sync(), "1 Z/I"),
+            skipped,
+        )
+        .step('a', wire().run("s", &[]).sync(), "2 T D C Z/I")
+        .as_direct();
 }

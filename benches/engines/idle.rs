@@ -1,7 +1,6 @@
 //! What a connection holds that says nothing, and how often a server wakes that has nothing to do.
 
 use crate::load::Load;
-use crate::meter;
 use crate::net::Server;
 use std::time::Duration;
 

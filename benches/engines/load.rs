@@ -1,6 +1,5 @@
 //! The load: connections in a closed loop, each sends 64 bytes when it has the last 64 back.
 
-use crate::meter;
 use crate::raw::Epoll;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};

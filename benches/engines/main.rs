@@ -10,11 +10,11 @@
 mod bare;
 mod idle;
 mod load;
-mod meter;
 mod net;
 mod ours;
 mod raw;
 mod small;
+#[expect(clippy::disallowed_types, clippy::disallowed_methods, reason = "it is what we compare to")]
 mod stock_may;
 mod tokios;
 

@@ -1,6 +1,6 @@
 //! What a request costs a server that does nothing: an echo, and a relay in front of an echo.
 
-use crate::{load, meter, ours, raw, stock_may, tokios};
+use crate::{load, ours, raw, stock_may, tokios};
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;

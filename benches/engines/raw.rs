@@ -1,7 +1,6 @@
 //! The floor: `epoll`, `recv` and `send`, and nothing else. Messages are small: a write that does
 //! not take all of one is the end of the connection.
 
-use crate::meter;
 use rustix::event::epoll::{self, Event, EventData, EventFlags};
 use std::collections::HashMap;
 use std::io::{ErrorKind, Read, Write};

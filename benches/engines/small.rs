@@ -1,6 +1,6 @@
 //! Small things, a great many times: spawn, yield, a channel there and back, a timer.
 
-use crate::{bare, meter, ours, stock_may, tokios};
+use crate::{bare, ours, stock_may, tokios};
 use std::process::Command;
 use std::time::Duration;
 

@@ -313,3 +313,30 @@ fn statements_survive_the_server_they_were_prepared_on() {
     }
     pooler.stop_with(vec![client]);
 }
+
+/// What a function does inside is not seen, but for the errors that come of it: one. Seen to fail:
+/// a pooler that goes on believing that the server has what it says it has not.
+#[test]
+fn a_server_whose_statements_a_function_took_away_gets_them_again() {
+    let pooler = Setup::transaction(1).start();
+    let (mut a, mut b, mut thief) = (pooler.client(), pooler.client(), pooler.client());
+    for (client, name) in [(&mut a, "s"), (&mut b, "t")] {
+        client.send(&wire().parse(name, &format!("select '{name}'")).sync());
+        assert_eq!(client.until_ready().error(), None);
+        client.query("set work_mem = '5MB'");
+    }
+    let run = |client: &mut Client, name: &str| {
+        client.send(&wire().run(name, &[]).sync());
+        client.until_ready().code()
+    };
+    for _ in 0..2 {
+        thief.query("do $$ begin execute 'deallocate all'; end $$");
+        assert_eq!(thief.query("set work_mem = '6MB'").error(), None);
+        let told = [run(&mut a, "s"), run(&mut b, "t"), run(&mut a, "s"), run(&mut b, "t")];
+        assert!(["26000", ""].contains(&&*told[0]), "{told:?}");
+        assert_eq!(told[1..], ["", "", ""]);
+        assert_eq!(a.scalar("show work_mem"), "5MB");
+        assert_eq!(thief.scalar("show work_mem"), "6MB");
+    }
+    pooler.stop_with(vec![a, b, thief]);
+}

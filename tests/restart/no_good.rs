@@ -212,7 +212,7 @@ fn a_program_killed_between_two_frames_takes_nobody_with_it() {
     let mut stand = Stand::new(&restarting(Setup::transaction(3)));
     let mut clients = idle_clients(&stand.pooler, 6);
     stand.count();
-    let serves = "hear(); say(SERVING, b'\\0\\3'); ";
+    let serves = "hear(); say(SERVING, b'\\0\\4'); ";
     let until_client = "\nwhile True:\n  kind, body, them = hear()\n  if kind == CLIENT: ";
     for dies in [
         format!("{serves} die()"),

@@ -116,7 +116,7 @@ fn an_old_process_of_another_version_is_understood_as_far_as_needed() {
     let (mut pooler, mut old) = child_of_the_test("pooler-test-versions");
     let mut serving = [0; 7];
     old.read_exact(&mut serving).unwrap();
-    assert_eq!(serving, [0, 0, 0, 2, 2, 0, 3]);
+    assert_eq!(serving, [0, 0, 0, 2, 2, 0, 4]);
     old.write_all(&[0, 0, 0, 2, 99, 1, 2]).unwrap();
     old.write_all(&[0, 0, 0, 3, 4, 1, 2, 3]).unwrap(); // a client, as a later version may send it
     old.write_all(&[0, 0, 0, 1, 7, 1]).unwrap(); // a cancel of the same kind

@@ -378,3 +378,41 @@ fn a_begin_behind_a_begin_may_say_how_isolated_it_is() {
         )
         .as_direct();
 }
+
+/// Seen to fail: a pooler that takes a server behind a DISCARD ALL for a new one, whatever the same
+/// batch has set there before the answer came: the client loses it, and the next one has it.
+#[test]
+fn what_a_batch_sets_behind_its_discard_all_is_its_clients() {
+    let both = |behind: &str| wire().extended("discard all", &[]).extended(behind, &[]).sync();
+    let set = "select set_config('work_mem', '9MB', false), set_config('my.tenant', 'a', false)";
+    Play::new("behind a discard all")
+        .lines("a: set geqo = off => SET")
+        .step('a', both(set), "1 2 n C 1 2 T D C Z/I")
+        .lines(
+            "b: show work_mem => 4MB
+             a: show work_mem => 9MB
+             a: show my.tenant => a
+             a: show geqo => on
+             b: show geqo => on",
+        )
+        .step('a', both("set work_mem = '10MB'"), "1 2 n C 1 2 n C Z/I")
+        .lines(
+            "b: show work_mem => 4MB
+             a: show work_mem => 10MB",
+        )
+        .as_direct();
+}
+
+/// Seen to fail: a pooler that takes a Bind of nothing for one that may change anything: the client
+/// is told a default of the server that it will never meet.
+#[test]
+fn what_fails_behind_a_discard_all_hides_no_startup_setting() {
+    let discard = wire().parse("d", "discard all").run("d", &[]);
+    Play::new("hidden")
+        .login('a', Login::new("app", "postgres").option("application_name", "born"))
+        .step('a', wire().extended("select pg_advisory_lock(7)", &[]).sync(), "1 2 T D C Z/I")
+        .step('a', wire().close_statement("").sync(), "3 Z/I")
+        .step('a', discard.run("", &[]).sync(), "1 2 n C E/26000 Z/I")
+        .lines("a: show application_name => born")
+        .as_direct_on(&[Stage::Roomy]);
+}

@@ -12,11 +12,11 @@ mod detour;
 mod endpoint;
 mod global;
 mod group;
-mod idle;
 mod ldap;
 mod ldap_credentials;
 mod listen;
 mod proxy;
+mod query_parsing;
 mod rule;
 mod rule_check;
 mod shadow;
@@ -82,7 +82,7 @@ pub(crate) fn config(root: &Block, complaints: &mut Complaints) -> Config {
         shared_pools: shared_pools(root, complaints),
         ldap_endpoints: ldap::endpoints(root, complaints),
     };
-    idle::check(root, complaints);
+    query_parsing::check(root, complaints);
     let listens: Vec<_> = root
         .sections("listen")
         .map(|block| listen::read(block, socket_dir, &known, complaints))

@@ -56,7 +56,7 @@ pub(crate) enum Purpose {
     /// To serve clients: what would make that less secure than the file asks for is an error.
     #[default]
     Run,
-    /// To say whether it is right: what is not built yet is a warning, however much it matters.
+    /// To say whether it is right: what only a start refuses is a warning, however much it matters.
     Check,
 }
 
@@ -211,7 +211,8 @@ impl Complaints {
         self.add(place, Diagnostic { severity, ..diagnostic });
     }
 
-    /// What is right but not built, where running without it would be less secure than asked.
+    /// What is right but cannot be had here, where running without it would be less secure than
+    /// asked.
     pub fn refusal(&mut self, place: &Place, message: impl Into<String>) {
         match self.purpose {
             Purpose::Run => {

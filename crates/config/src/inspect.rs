@@ -1,9 +1,9 @@
-//! What the table alone can judge: options given twice, ranges, and options that are not built yet.
+//! What the table alone can judge: options given twice, ranges, and options that are refused.
 
 use std::collections::{HashMap, HashSet};
 
 use crate::diagnostic::{Complaints, Place};
-use crate::options::{Kind, Row, Status};
+use crate::options::{Kind, Status};
 use crate::raw::{Block, Setting, Value};
 
 /// Walks over the whole tree.
@@ -62,27 +62,17 @@ impl Inspector<'_> {
     }
 
     fn fate(&mut self, setting: &Setting) {
-        let Setting { row, place, value } = setting;
+        let Setting { row, place, .. } = setting;
         let name = row.name;
         match row.status {
             Status::Deprecated => {
                 let message = format!("option '{name}' is deprecated and ignored");
                 self.complaints.warning(place, message);
             }
-            Status::Refused { quiet } if !asks_for_nothing(row, value, quiet) => {
-                self.complaints.refusal(place, format!("option '{name}' is not built yet"));
+            Status::Refused { why } => {
+                self.complaints.refusal(place, format!("option '{name}' is refused: {why}"));
             }
-            _ => {}
+            Status::Built | Status::Harmless => {}
         }
-    }
-}
-
-fn asks_for_nothing(row: &Row, value: &Value, quiet: &[&str]) -> bool {
-    match value {
-        Value::Flag(flag) => quiet.contains(&if *flag { "yes" } else { "no" }),
-        Value::Integer(number) => quiet.contains(&number.to_string().as_str()),
-        Value::Text(text) => quiet.contains(&text.as_str()),
-        Value::Pairs(pairs) => pairs.is_empty(),
-        Value::Default => quiet.contains(&row.default),
     }
 }

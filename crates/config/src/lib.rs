@@ -104,13 +104,13 @@ impl fmt::Debug for Written {
 ///
 /// # Errors
 /// Every complaint at once, except that a file whose syntax is broken is reported alone. What asks
-/// for security that is not built yet is an error too.
+/// for security that cannot be had is an error too.
 pub fn load(path: &Path) -> Result<Loaded, Diagnostics> {
     read_file(path, Purpose::Run)
 }
 
 /// As [`load`], for those who say whether a file is right and do not run it: what a start refuses
-/// only because it is not built yet is a warning here, as Odyssey would take the file.
+/// only because running it would be less secure is a warning here, as Odyssey would take the file.
 ///
 /// # Errors
 /// Every complaint at once, except that a file whose syntax is broken is reported alone.

@@ -125,9 +125,9 @@ pub(crate) enum Status {
     Built,
     /// Accepted in silence: ignoring it changes nothing anybody could observe.
     Harmless,
-    /// An error unless its value is one of these: running without it would be less secure than
-    /// asked.
-    Refused { quiet: &'static [&'static str] },
+    /// An error, for running without it would be less secure than asked. `why` there is no such
+    /// thing here.
+    Refused { why: &'static str },
     /// Odyssey ignores it too.
     Deprecated,
 }
@@ -345,8 +345,8 @@ impl Row {
         Row { aliases, ..self }
     }
 
-    const fn refused(self, quiet: &'static [&'static str]) -> Row {
-        Row { status: Status::Refused { quiet }, ..self }
+    const fn refused(self, why: &'static str) -> Row {
+        Row { status: Status::Refused { why }, ..self }
     }
 
     const fn harmless(self) -> Row {

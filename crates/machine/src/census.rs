@@ -235,7 +235,7 @@ fn resident(machine: &Machine, task: &Rc<Task>, now: Instant) -> Resident {
     let deadline = task.timer.deadline.get().filter(|_| is_waiting);
     Resident {
         id: CoroutineId::new(machine.shared.index, task.key),
-        name: task.name,
+        name: task.name(),
         age: now.saturating_duration_since(task.born),
         doing,
         doing_for: now.saturating_duration_since(task.since.get()),

@@ -40,6 +40,9 @@ pub(crate) enum Job {
     Serve(Box<dyn Session>),
 }
 
+/// What every session is called.
+pub(crate) const SESSION: &str = "session";
+
 /// The way from a task to what it runs on.
 #[derive(Clone, Copy)]
 pub(crate) enum Step {
@@ -51,7 +54,8 @@ pub(crate) enum Step {
 
 /// Something to be done, from its spawn to its end.
 pub(crate) struct Task {
-    pub(crate) name: &'static str,
+    /// Another one when it goes on as a session.
+    name: Cell<&'static str>,
     pub(crate) key: Key,
     /// For services of the engine's user: it is cancelled when only such are left.
     pub(crate) is_system: bool,
@@ -86,7 +90,7 @@ impl Timed for Task {
 impl Task {
     pub(crate) fn new(title: Title, key: Key, job: Job, now: Instant) -> Task {
         Task {
-            name: title.name,
+            name: Cell::new(title.name),
             key,
             is_system: title.is_system,
             born: now,
@@ -142,6 +146,11 @@ impl Task {
     /// It runs, and goes on as this session.
     pub(crate) fn succeed_by(&self, session: Box<dyn Session>) {
         self.job.set(Some(Job::Serve(session)));
+        self.name.set(SESSION);
+    }
+
+    pub(crate) fn name(&self) -> &'static str {
+        self.name.get()
     }
 
     /// The session, if this task is parked and nobody has woken it yet.
@@ -200,7 +209,7 @@ impl Stack {
         loop {
             let task = self.next_task();
             machine.set_current(Some(Rc::clone(&task)));
-            overflow::enter(task.name, machine.common.stack_bytes);
+            overflow::enter(task.name(), machine.common.stack_bytes);
             run(machine, task);
             machine.set_current(None);
             if let Some(next) = machine.take_starved() {
@@ -246,7 +255,7 @@ fn run(machine: &'static Machine, task: Rc<Task>) {
         Ok(Served::Ended) => machine.strike(&task),
         Err(_) => {
             machine.strike(&task);
-            panics::report(machine, task.name);
+            panics::report(machine, task.name());
         }
     }
 }
@@ -431,7 +440,7 @@ pub fn current_id() -> Option<CoroutineId> {
 /// The name of the coroutine that runs this.
 #[must_use]
 pub fn current_name() -> Option<&'static str> {
-    Machine::running().ok().map(|(_, task)| task.name)
+    Machine::running().ok().map(|(_, task)| task.name())
 }
 
 /// Waits for `duration`.

@@ -484,7 +484,7 @@ impl Machine {
         if let Some(session) = task.unpark_for_good() {
             self.shared.counters.parked.sub(1);
             self.strike(task);
-            panics::contain(self, task.name, || drop(session)); // the session's own Drop
+            panics::contain(self, task.name(), || drop(session)); // the session's own Drop
         } else if !task.is_shielded() {
             self.wake(task);
         }

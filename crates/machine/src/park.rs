@@ -3,7 +3,7 @@
 //! passes, a pooled stack serves it until it parks again or ends. What a session is about is not
 //! known here.
 
-use crate::coroutine::{Job, Task, Title};
+use crate::coroutine::{Job, SESSION, Task, Title};
 use crate::error::Error;
 use crate::io::stream::Stream;
 use crate::machine::Machine;
@@ -53,7 +53,7 @@ pub fn start_session(session: Box<dyn Session>) -> Result<(), Error> {
         return Err(Error::Closed);
     }
     machine.shared.counters.parked.add(1); // until it runs
-    let task = machine.enrol(Title::of("session"), Job::Serve(session));
+    let task = machine.enrol(Title::of(SESSION), Job::Serve(session));
     machine.begin(task).map_err(|(task, error)| {
         machine.shared.counters.parked.sub(1);
         machine.strike(&task);
@@ -62,7 +62,8 @@ pub fn start_session(session: Box<dyn Session>) -> Result<(), Error> {
 }
 
 /// The running coroutine goes on as this session when its body has returned: a client whose login
-/// is over. Who joins the coroutine joins what its body returned.
+/// is over. It is called `session` from now on, as all of them. Who joins the coroutine joins what
+/// its body returned.
 ///
 /// # Errors
 /// `Closed` during shutdown, `NotOnMachine`; the session is dropped then.

@@ -161,6 +161,7 @@ fn a_coroutine_goes_on_as_a_session_when_its_body_returns() {
         let (parked, served) = (stats().sessions_parked, Rc::clone(&log));
         let login = machine::spawn("login", move || {
             become_session(Box::new(Client::new(7, ours, &served))).unwrap();
+            assert_eq!(machine::current_name(), Some("session"), "as all others are called");
             served.served.get()
         });
         let before = login.unwrap().join(soon()).unwrap();

@@ -74,8 +74,7 @@ impl Groups {
 
 /// Runs as a coroutine until it is cancelled.
 pub(crate) fn run(shared: &Arc<Shared>) {
-    let notified = Notified::new();
-    shared.groups.bell.hang(&notified);
+    let bell = shared.groups.bell.hang();
     let mut watches: Vec<Watch> = Vec::new();
     loop {
         let groups: Vec<_> = shared.world().rules.groups().map(Arc::clone).collect();
@@ -86,12 +85,9 @@ pub(crate) fn run(shared: &Arc<Shared>) {
             }
         }
         watches.iter_mut().for_each(|watch| watch.advance(shared));
-        let next = watches.iter().map(|watch| watch.due).min();
-        let deadline = next.map_or(Deadline::NEVER, Deadline::at);
-        if machine::wait_any(&[], Some(&notified), deadline).is_err() {
+        if bell.wait(watches.iter().map(|watch| watch.due).min()).is_err() {
             return;
         }
-        let _ = notified.take();
     }
 }
 

@@ -3,13 +3,15 @@
 //! is bounded: an attacker with very many addresses makes us forget, not grow.
 
 use std::collections::hash_map::RandomState;
-use std::hash::BuildHasher;
+use std::hash::{BuildHasher, BuildHasherDefault};
 use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use machine::Address;
-use router::NumberMap;
+use router::NumberHasher;
+
+use crate::generations::Generations;
 
 /// The second wrong password in a row waits so long, each further one twice as long.
 const PAUSE_FIRST: Duration = Duration::from_millis(125);
@@ -28,14 +30,11 @@ const HOST_BITS_V6: u32 = 64;
 pub struct Guesses {
     /// Keys its hashes with a secret of this process, so that nobody can aim at another's entry.
     hasher: RandomState,
-    generations: Mutex<Generations>,
+    wrongs: Mutex<Wrongs>,
 }
 
-#[derive(Default)]
-struct Generations {
-    young: NumberMap<u64, Wrong>,
-    old: NumberMap<u64, Wrong>,
-}
+/// By hash.
+type Wrongs = Generations<u64, Wrong, ENTRIES_MAX, BuildHasherDefault<NumberHasher>>;
 
 #[derive(Clone, Copy)]
 struct Wrong {
@@ -47,17 +46,17 @@ impl Guesses {
     /// A wrong password: for how long its refusal is to wait.
     pub fn wrong(&self, from: &Address, user: &str, now: Instant) -> Duration {
         let key = self.key(from, user);
-        let mut generations = self.lock();
-        let before = generations.take(key).filter(|wrong| now < wrong.last + FORGET_AFTER);
+        let mut wrongs = self.lock();
+        let before = wrongs.remove(&key).filter(|wrong| now < wrong.last + FORGET_AFTER);
         let times = before.map_or(0, |wrong| wrong.times).saturating_add(1);
-        generations.put(key, Wrong { times, last: now });
+        wrongs.insert(key, Wrong { times, last: now });
         pause(times)
     }
 
     /// A right one: what was wrong before was a mistake.
     pub fn right(&self, from: &Address, user: &str) {
         let key = self.key(from, user);
-        self.lock().take(key);
+        self.lock().remove(&key);
     }
 
     fn key(&self, from: &Address, user: &str) -> u64 {
@@ -68,25 +67,8 @@ impl Guesses {
         self.hasher.hash_one((host, user))
     }
 
-    fn lock(&self) -> MutexGuard<'_, Generations> {
-        self.generations.lock().expect("nothing panics under this lock")
-    }
-}
-
-impl Generations {
-    fn take(&mut self, key: u64) -> Option<Wrong> {
-        if self.young.is_empty() && self.old.is_empty() {
-            return None;
-        }
-        let old = self.old.remove(&key);
-        self.young.remove(&key).or(old)
-    }
-
-    fn put(&mut self, key: u64, wrong: Wrong) {
-        if self.young.len() >= ENTRIES_MAX {
-            self.old = std::mem::take(&mut self.young);
-        }
-        self.young.insert(key, wrong);
+    fn lock(&self) -> MutexGuard<'_, Wrongs> {
+        self.wrongs.lock().expect("nothing panics under this lock")
     }
 }
 
@@ -160,8 +142,7 @@ mod tests {
             let address = Address::Tcp((IpAddr::V4(host.into()), 1).into());
             guesses.wrong(&address, "app", now);
         }
-        let generations = guesses.lock();
-        assert!(generations.young.len() + generations.old.len() <= 2 * ENTRIES_MAX);
-        assert!(generations.young.len() + generations.old.len() >= ENTRIES_MAX);
+        let entries = guesses.lock().len();
+        assert!((ENTRIES_MAX..=2 * ENTRIES_MAX).contains(&entries), "{entries}");
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use config::{Authentication, Name, Rule, StorageKind, UserName};
-use machine::{Deadline, JoinHandle, Notified};
+use machine::{Deadline, JoinHandle};
 use wire::startup::Replication;
 
 use crate::backend::Home;
@@ -32,8 +32,7 @@ struct Kept {
 
 /// Runs as a coroutine until it is cancelled.
 pub(crate) fn run(shared: &Arc<Shared>) {
-    let notified = Notified::new();
-    shared.janitor.hang(&notified);
+    let bell = shared.janitor.hang();
     let (mut kept, mut world) = (Vec::new(), None);
     loop {
         keep_what_is_in_force(shared, &mut kept, &mut world);
@@ -44,13 +43,7 @@ pub(crate) fn run(shared: &Arc<Shared>) {
         let next = expiries.chain(kept.iter().filter_map(Kept::next_round)).min();
         drop(homes); // a route is collected when nobody has it
         shared.routes.collect(machine::now());
-        if machine::wait_any(&[], Some(&notified), next.map_or(Deadline::NEVER, Deadline::at))
-            .is_err()
-        {
-            return;
-        }
-        let _ = notified.take();
-        if machine::sleep(ROUND).is_err() {
+        if bell.wait(next).is_err() || machine::sleep(ROUND).is_err() {
             return;
         }
     }

@@ -16,6 +16,7 @@ mod durations;
 mod ending;
 mod errors;
 mod face;
+mod generations;
 mod groups;
 mod guesses;
 mod histogram;

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use machine::{Deadline, MachineHandle, Notified, Woken};
+use machine::{MachineHandle, Woken};
 
 use crate::backend::Home;
 use crate::log::Who;
@@ -30,23 +30,22 @@ struct Reading {
 
 /// Runs as a coroutine; with `log_stats no` it sleeps until a reload says otherwise.
 pub(crate) fn run(shared: &Arc<Shared>, machines: &[MachineHandle]) {
-    let notified = Notified::new();
-    shared.stats.hang(&notified);
+    let bell = shared.stats.hang();
     let (mut before, mut last) = (Before::new(), machine::now());
-    let (mut known, mut due) = (None, Deadline::NEVER);
+    let (mut known, mut due) = (None, None);
     loop {
         let interval = interval(shared);
         if interval != known {
-            (known, due) = (interval, interval.map_or(Deadline::NEVER, Deadline::after));
+            (known, due) = (interval, interval.map(|interval| machine::now() + interval));
         }
-        match (machine::wait_any(&[], Some(&notified), due), interval) {
+        match (bell.wait(due), interval) {
             (Ok(Woken::TimedOut), Some(interval)) => {
                 let now = machine::now();
                 let elapsed = now - std::mem::replace(&mut last, now);
                 before = print(shared, machines, &before, elapsed);
-                due = Deadline::after(interval);
+                due = Some(machine::now() + interval);
             }
-            (Ok(_), _) => _ = notified.take(),
+            (Ok(_), _) => {}
             (Err(_), _) => return,
         }
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use config::{Rule, Storage};
-use machine::{Deadline, JoinHandle, Notified};
+use machine::{Deadline, JoinHandle};
 use router::Role;
 use wire::startup::Replication;
 
@@ -23,8 +23,7 @@ const RETRY: Duration = Duration::from_secs(1);
 
 /// Runs as a coroutine until it is cancelled.
 pub(crate) fn run(shared: &Arc<Shared>) {
-    let notified = Notified::new();
-    shared.watchdogs.hang(&notified);
+    let bell = shared.watchdogs.hang();
     let mut watches: Vec<Watch> = Vec::new();
     loop {
         let rules: Vec<Arc<Rule>> =
@@ -38,12 +37,9 @@ pub(crate) fn run(shared: &Arc<Shared>) {
         watches.iter_mut().for_each(|watch| watch.advance(shared));
         let unwatched = rules.iter().any(|rule| !watches.iter().any(|it| it.is_of(rule)));
         let retry = unwatched.then(|| machine::now() + RETRY);
-        let next = watches.iter().map(|watch| watch.due).chain(retry).min();
-        let deadline = next.map_or(Deadline::NEVER, Deadline::at);
-        if machine::wait_any(&[], Some(&notified), deadline).is_err() {
+        if bell.wait(watches.iter().map(|watch| watch.due).chain(retry).min()).is_err() {
             return;
         }
-        let _ = notified.take();
     }
 }
 

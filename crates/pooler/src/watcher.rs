@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use config::{Seen, Watched};
-use machine::{Deadline, Notified};
+use machine::Deadline;
 
 use crate::log::Who;
 use crate::shared::Shared;
@@ -22,19 +22,15 @@ const LOOK_MAX: Duration = Duration::from_secs(30);
 
 /// Runs as a coroutine until it is cancelled.
 pub(crate) fn run(shared: &Arc<Shared>) {
-    let notified = Notified::new();
-    shared.watcher.hang(&notified);
+    let bell = shared.watcher.hang();
     // How the files looked last, and how when they were asked to be read.
     let (mut last, mut asked) = (Vec::new(), Vec::new());
     loop {
-        let deadline = match in_force(shared).is_empty() {
-            true => Deadline::NEVER, // nothing to look at costs nothing
-            false => Deadline::after(LOOK),
-        };
-        if machine::wait_any(&[], Some(&notified), deadline).is_err() {
+        // Nothing to look at costs nothing.
+        let next = (!in_force(shared).is_empty()).then(|| machine::now() + LOOK);
+        if bell.wait(next).is_err() {
             return;
         }
-        let _ = notified.take();
         let read = in_force(shared);
         let Some(now) = look(&read) else { continue };
         let news = changed(&read, &now);

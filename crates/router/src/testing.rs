@@ -73,6 +73,7 @@ fn blank(database: Name, user: UserName) -> Rule {
         catchup_timeout: None,
         authentication: Authentication::None,
         password: None,
+        token_service: None,
         checker: None,
         ldap_credentials: None,
         common_names: Vec::new(),

@@ -11,7 +11,7 @@ const UPPER: u32 = 871;
 const LONG_BYTES: usize = 100_000;
 
 /// Simple queries: `@` is the client's number.
-const QUERIES: [&str; 108] = [
+const QUERIES: [&str; 147] = [
     "select 1",
     "select 'ä', 2; select 3",
     "",
@@ -120,11 +120,51 @@ const QUERIES: [&str; 108] = [
     "select repeat('long', 20000)",
     "select pg_notify('twin_@', 'f')",
     "set statement_timeout = '77s'; show statement_timeout",
+    "set local work_mem to default",
+    "set session authorization default",
+    "select set_config('my.tenant', 'c', true)",
+    "select set_config('datestyle', 'iso, ymd', false)",
+    "set search_path = public",
+    "set search_path = nowhere, \"$user\", public",
+    "reset search_path",
+    "select current_schemas(true)[1:0], current_setting('search_path')",
+    "set intervalstyle = iso_8601",
+    "set client_min_messages = warning",
+    "set standard_conforming_strings = off",
+    "select 'it\\'; execute s; --'",
+    "select E'it\\'; execute s; --', $$; execute s; $$",
+    "prepare y(int) as select $1, 'y'; execute y(2); deallocate y",
+    "explain (costs off) execute s(1)",
+    "create temp table ct@ on commit drop as execute s(1)",
+    "begin; declare e cursor with hold for select 5; commit; fetch all from e; close e",
+    "begin; declare e cursor for select 5; savepoint a",
+    "fetch 1 from e",
+    "move 1 in c",
+    "close all",
+    "begin; set transaction isolation level repeatable read, read only",
+    "show transaction_isolation",
+    "show default_transaction_read_only",
+    "begin; set local statement_timeout = '5ms'; select pg_sleep(5)",
+    "rollback prepared 'twin_@'",
+    "begin; prepare z as select nope",
+    "do $$ begin raise notice 'from a block'; end $$",
+    "do $$ begin perform set_config('geqo', 'on', false); end $$",
+    "set constraints all deferred",
+    "discard sequences",
+    "copy (select generate_series(1, 3)) to stdout",
+    "copy nope from stdin",
+    "lock table twin_@ in share mode",
+    "insert into twin_@ values (1, 'again') on conflict do nothing returning i",
+    "select 1 /* ; execute s; */ -- ; deallocate all",
+    "release savepoint b; select 1",
+    "notify twin_@; listen twin_@",
+    "unlisten twin_@",
 ];
 
 /// So many texts speak of statements.
 const NAMING: usize = 3;
-/// Texts to be prepared.
+/// Texts to be prepared. None shows a setting that a client may come with: behind a RESET in its
+/// own batch it sees the server's default.
 const TEXTS: [&str; 26] = [
     "deallocate s",
     "execute x(1)",
@@ -138,8 +178,8 @@ const TEXTS: [&str; 26] = [
     "begin",
     "commit",
     "rollback",
-    "set work_mem = '7MB'",
-    "show work_mem",
+    "set geqo_effort = 7",
+    "show geqo_effort",
     "select set_config('my.tenant', $1, false)",
     "insert into twin_@ values ($1::int, 'new')",
     "select * from twin_@ order by i",
@@ -178,6 +218,8 @@ pub struct Script {
     pub steps: Vec<Step>,
     /// What it says at last, without waiting for an answer.
     pub goodbye: Wire,
+    /// The number of its user.
+    pub user: usize,
     number: usize,
 }
 
@@ -209,7 +251,7 @@ fn shows(text: &str) -> bool {
 }
 
 impl Script {
-    pub fn new(number: usize, steps: usize, random: &mut Seeded) -> Script {
+    pub fn new(number: usize, user: usize, steps: usize, random: &mut Seeded) -> Script {
         let options = [
             ("work_mem", "8MB"),
             ("application_name", "born"),
@@ -218,7 +260,8 @@ impl Script {
             ("DateStyle", "SQL, DMY"),
         ];
         let options = options.into_iter().filter(|_| random.below(4) == 0).collect();
-        let mut script = Script { options, steps: Vec::new(), goodbye: Wire::new(), number };
+        let (steps_of, goodbye) = (Vec::with_capacity(steps), Wire::new());
+        let mut script = Script { options, steps: steps_of, goodbye, user, number };
         while script.steps.len() < steps {
             script.step(random);
         }
@@ -232,7 +275,7 @@ impl Script {
     }
 
     fn step(&mut self, random: &mut Seeded) {
-        match random.below(24) {
+        match random.below(25) {
             0..=10 => self.query(random),
             11..=15 => {
                 let (wire, text) = self.batch(random);
@@ -249,6 +292,14 @@ impl Script {
             20 => self.copy_in_extended(random),
             21 => self.call(random),
             22 => self.nonsense(random),
+            23 => {
+                // A Query ends a batch, unless that failed.
+                let (wire, text) = self.batch(random);
+                let query = self.text(&QUERIES, random);
+                let both = format!("{text} | {query}");
+                self.push(wire.query(&query), both, Ends::Silence);
+                self.push(Wire::new().sync(), "S".into(), Ends::Silence);
+            }
             _ => self.transaction(random),
         }
     }
@@ -275,7 +326,10 @@ impl Script {
                 text = format!("{text}; {behind}");
             }
         }
-        self.say(Wire::new().query(&text), text, 1);
+        match random.below(4) {
+            0 => self.say(Wire::new().extended(&text, &[]).sync(), format!("extended {text}"), 1),
+            _ => self.say(Wire::new().query(&text), text, 1),
+        }
     }
 
     /// A transaction as applications have them.
@@ -301,7 +355,7 @@ impl Script {
             let text = self.text(texts, random);
             let value = one_of(&VALUES, random);
             let values = &[value][..random.below(2)];
-            let word = match random.below(12) {
+            let word = match random.below(15) {
                 0..=3 => {
                     wire = wire.parse(name, &text).bind("", name, values).describe_portal("");
                     wire = wire.execute("", 0);
@@ -328,6 +382,19 @@ impl Script {
                 10 => {
                     wire = wire.describe_statement(name).close_statement(name);
                     format!("describe and close {name:?}")
+                }
+                11 => {
+                    wire = wire.close_statement(name).describe_statement(name);
+                    format!("close and describe {name:?}")
+                }
+                12 => {
+                    wire = wire.bind(portal, name, values).execute(portal, 1);
+                    wire = wire.close_portal(portal).describe_portal(portal);
+                    format!("close portal {portal:?} of {name:?} {values:?} and describe it")
+                }
+                13 => {
+                    wire = wire.run(name, values).flush();
+                    format!("run {name:?} {values:?} and flush")
                 }
                 _ => {
                     wire = wire.close_portal(portal).execute(portal, 0);

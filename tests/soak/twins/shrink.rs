@@ -2,19 +2,18 @@
 //! which difference, and tries each thing once: what it tells has been seen.
 
 use super::alphabet::Script;
-use super::play;
-use crate::support::Setup;
+use super::{Scene, play};
 use std::time::{Duration, Instant};
 
 /// So long a failure may take to become short.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What a few steps of these clients are told otherwise; None if it is not seen again.
-pub fn shrink(setup: &Setup, mut scripts: Vec<Script>) -> Option<String> {
+pub fn shrink(scene: &Scene, mut scripts: Vec<Script>) -> Option<String> {
     let end = Instant::now() + PATIENCE;
     let mut told = None;
     let mut keep = |candidate: Vec<Script>, scripts: &mut Vec<Script>| {
-        let differs = if Instant::now() < end { play(setup, &candidate) } else { None };
+        let differs = if Instant::now() < end { play(scene, &candidate) } else { None };
         let found = differs.is_some();
         if found {
             (told, *scripts) = (differs, candidate);

@@ -84,6 +84,7 @@ pub(super) fn rule(
         wire(rule, fields, listen, complaints);
     }
     verifier(rule, fields, complaints);
+    idle_checkers(rule, fields, complaints);
     leftovers(rule, fields, complaints);
 }
 
@@ -113,7 +114,9 @@ fn wire(rule: &Rule, fields: Fields<'_>, listen: &Listen, complaints: &mut Compl
             let hint = "listen on 127.0.0.1, give the rule an address, or ask for a password";
             complaints.warning_with_hint(place, message, hint);
         }
-        Authentication::ClearText if is_readable(rule, listen.tls.mode) => {
+        Authentication::ClearText | Authentication::External
+            if is_readable(rule, listen.tls.mode) =>
+        {
             let message = format!("rule '{rule}' has passwords sent in clear over the network");
             let hint =
                 "scram-sha-256 does not send them; hostssl with tls on the listen hides them";
@@ -142,6 +145,25 @@ fn verifier(rule: &Rule, fields: Fields<'_>, complaints: &mut Complaints) {
     let message = format!("rule '{rule}': {message}, nobody will get in");
     let hint = "store the password as the method wants it, or change authentication";
     complaints.warning_with_hint(fields.place("authentication"), message, hint);
+}
+
+/// Somebody who is named to check passwords, and never asked.
+fn idle_checkers(rule: &Rule, fields: Fields<'_>, complaints: &mut Complaints) {
+    if rule.authentication == Authentication::ClearText {
+        return;
+    }
+    let named = |option| match option {
+        "enable_mdb_iamproxy_auth" => fields.flag(option),
+        // Who clients become may be LDAP's to say, whatever they prove themselves with.
+        "ldap_endpoint_name" => fields.is_set(option) && rule.ldap_credentials.is_none(),
+        _ => fields.is_set(option),
+    };
+    let options = ["enable_mdb_iamproxy_auth", "ldap_endpoint_name", "auth_pam_service"];
+    for option in options.into_iter().filter(|option| named(option)) {
+        let message = format!("rule '{rule}': {option} has no effect but with clear_text");
+        let hint = "nobody is asked about passwords by this rule's authentication";
+        complaints.warning_with_hint(fields.place(option), message, hint);
+    }
 }
 
 /// What one client leaves behind for the next.

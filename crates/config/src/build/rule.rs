@@ -1,5 +1,6 @@
 //! A rule: one `user` or `group` block of a `database` block.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::{Known, address, auth_query, group, ldap_credentials, rule_check, session_attrs};
@@ -92,8 +93,7 @@ impl Reading<'_> {
         self.check(known, pool, authentication);
         let reserve = self.reserve_prepared_statement(pool);
         let (pool_discard, pool_smart_discard) = self.discards(reserve);
-        let fields = self.fields;
-        let place = &fields.block.place;
+        let (fields, place) = (self.fields, &self.fields.block.place);
         Some(Rule {
             file: place.file.clone(),
             line: place.line,
@@ -109,6 +109,7 @@ impl Reading<'_> {
             catchup_timeout: fields.time_limit("catchup_timeout"),
             authentication: authentication?,
             password: fields.text("password").map(Secret::new),
+            token_service: self.token_service(),
             checker: self.checker(known),
             ldap_credentials: ldap_credentials::read(self, known, storage.as_deref()),
             common_names: self.common_names(),
@@ -230,6 +231,11 @@ impl Reading<'_> {
             }
         };
         Some(method)
+    }
+
+    fn token_service(&self) -> Option<PathBuf> {
+        let path = self.fields.path("mdb_iamproxy_socket_path");
+        path.filter(|_| self.fields.flag("enable_mdb_iamproxy_auth"))
     }
 
     /// Odyssey's order of those who may be asked.

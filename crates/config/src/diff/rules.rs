@@ -128,7 +128,7 @@ fn compare(old: &Rule, new: &Rule, lines: &mut Lines) -> Verdict {
         place: file line column;
         lives:
             group watchdog target_session_attrs catchup_timeout
-            authentication password checker common_names auth_query
+            authentication password token_service checker common_names auth_query
             password_passthrough role storage_password
             pool_size min_pool_size pool_timeout pool_notice_after_waiting
             pool_acquire_fail_fast pool_ttl server_lifetime

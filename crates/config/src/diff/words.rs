@@ -22,6 +22,7 @@ pub(super) fn option(field: &'static str) -> &'static str {
     match field {
         "coroutine_stack_bytes" => "coroutine_stack_size (bytes)",
         "hba" => "hba_file",
+        "token_service" => "enable_mdb_iamproxy_auth",
         "checker" => "ldap_endpoint_name or auth_pam_service",
         "common_names" => "auth_common_name",
         "ldap_credentials" => "ldap_storage_credentials",

@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -43,6 +44,9 @@ pub struct Rule {
     pub authentication: Authentication,
     /// Plain, `md5…` or a SCRAM verifier.
     pub password: Option<Secret>,
+    /// The socket of a daemon to which a password that came in clear is a token; nobody else is
+    /// asked then.
+    pub token_service: Option<PathBuf>,
     /// Whom a password that came in clear is shown; None: it is compared with `password`.
     pub checker: Option<Checker>,
     /// An LDAP server says who a client is at the server; `storage_user` is None then.

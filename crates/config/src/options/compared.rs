@@ -107,7 +107,7 @@ pub fn compared() -> String {
 fn verdict(row: &Row) -> &'static str {
     match row.status {
         Status::Built | Status::Harmless | Status::Deprecated => "same",
-        Status::Refused { .. } => "not built yet; a start refuses it",
+        Status::Refused { .. } => "a start refuses it",
     }
 }
 

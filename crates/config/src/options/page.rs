@@ -28,12 +28,12 @@ pub fn page() -> String {
 
 /// What somebody who comes from Odyssey has to know first.
 fn owed() -> String {
-    let mut list = "\n## not built yet\n\n".to_owned();
+    let mut list = "\n## refused\n\n".to_owned();
     for (scope, rows) in TABLE {
         let mut names = Vec::new();
         for row in rows.iter() {
-            if let Status::Refused { .. } = row.status {
-                names.push(format!("`{}` (refused)", row.name));
+            if let Status::Refused { why } = row.status {
+                names.push(format!("`{}`: {why}", row.name));
             }
         }
         if !names.is_empty() {
@@ -120,7 +120,7 @@ impl Status {
         match self {
             Status::Built => "works",
             Status::Harmless => "accepted, nothing to do",
-            Status::Refused { .. } => "refused, not built yet",
+            Status::Refused { .. } => "refused",
             Status::Deprecated => "deprecated, ignored",
         }
     }

@@ -15,11 +15,13 @@ pub(super) const ROWS: &[Row] = &[
     row("auth_common_name", Kind::TextOrDefault)
         .repeats()
         .doc("Who may stand in a client's certificate; default or nothing: its user."),
-    text("auth_module").refused(&[]).doc("A module that checks passwords."),
-    flag("enable_mdb_iamproxy_auth", "no").refused(&["no"]).doc("Ask a token service."),
+    text("auth_module")
+        .refused("it loads code that is made for Odyssey's insides")
+        .doc("A module that checks passwords."),
+    flag("enable_mdb_iamproxy_auth", "no")
+        .doc("Passwords sent in clear are tokens, and a token service checks them."),
     text("mdb_iamproxy_socket_path")
         .default("/var/run/iam-auth-proxy/iam-auth-proxy.sock")
-        .harmless()
         .doc("Socket of the token service."),
     text("auth_pam_service").doc("The PAM service that checks passwords sent in clear."),
     text("auth_query")

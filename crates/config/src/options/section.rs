@@ -95,7 +95,7 @@ pub(super) const DATABASE: &[Row] = &[
     section("group", Scope::Group, Label::Name)
         .repeats()
         .aliases(&[Alias::Yaml("groups")])
-        .doc("Rule for the members of a group. Nobody is a member yet."),
+        .doc("Rule for the members of a group, whom its group_query names."),
 ];
 
 pub(super) const LDAP_ENDPOINT: &[Row] = &[
@@ -112,7 +112,7 @@ pub(super) const LDAP_ENDPOINT: &[Row] = &[
     text("ldapsuffix").doc("Behind the user to make a DN."),
     text("ldapsearchattribute").default("uid").doc("The attribute that holds the user."),
     text("ldapsearchfilter").doc("A further condition, in parentheses."),
-    text("ldapscope").doc("Odyssey ignores it."),
+    text("ldapscope").harmless().doc("Odyssey ignores it, too: all below is searched."),
 ];
 
 pub(super) const SHARED_POOL: &[Row] =

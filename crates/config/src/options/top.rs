@@ -124,7 +124,9 @@ pub(super) const ROWS: &[Row] = &[
     natural("server_login_retry", "1").unit("ms").doc(
         "First pause after a server said that it has too many connections; needs pool_timeout.",
     ),
-    natural("backend_connect_timeout_ms", "30000").unit("ms").doc("Each connect to a server."),
+    natural("backend_connect_timeout_ms", "30000")
+        .unit("ms")
+        .doc("Opening a server: its name, connect, TLS and login together."),
     natural("cancel_timeout_ms", "1000").unit("ms").doc("One cancel connection; 0 = for ever."),
     integer("cancel_queue_timeout_ms", "-1")
         .unit("ms")

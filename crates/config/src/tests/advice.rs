@@ -37,6 +37,23 @@ fn who_reaches_the_port() {
     );
 }
 
+/// Against a rule whose writer believes that PAM or a token service is asked.
+#[test]
+fn who_is_named_and_never_asked() {
+    let ldap = "ldap_endpoint \"l\" { ldapserver \"l\" }";
+    for (option, value) in [
+        ("auth_pam_service", "\"s\""),
+        ("ldap_endpoint_name", "\"l\""),
+        ("enable_mdb_iamproxy_auth", "yes"),
+    ] {
+        let told =
+            format!("f:3:1: warning: rule 'd.u all': {option} has no effect but with clear_text");
+        rule(ldap, &format!("{option} {value} authentication \"none\""), &told);
+        rule(ldap, &format!("{option} {value} authentication \"clear_text\""), "ok");
+    }
+    rule(ldap, "enable_mdb_iamproxy_auth no authentication \"none\"", "ok");
+}
+
 #[test]
 fn hashes_that_prove_nothing() {
     let hash = format!("md5{}", "0a".repeat(16));

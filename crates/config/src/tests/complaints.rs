@@ -220,7 +220,10 @@ fn what_would_be_less_secure_is_refused() {
         format!("database \"a\" {{ user \"b\" {{ storage \"pg\" pool \"session\"\n{lines}\n}} }}")
     };
     let lines = "auth_module \"x\" authentication \"clear_text\"";
-    let expected = format!("f:2:1: option 'auth_module' is not built yet{hint}");
+    let expected = format!(
+        "f:2:1: option 'auth_module' is refused: it loads code that is made for Odyssey's insides\
+         {hint}"
+    );
     check(Conf, &rule(lines), &expected);
     let listen = |tls: &str| format!("listen {{ host \"::1\" port 1\n{tls} }}");
     let certificate = "tls_cert_file \"c\" tls_key_file \"k\"";

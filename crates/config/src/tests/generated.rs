@@ -41,8 +41,8 @@ fn generated_files_are_fresh() {
     check("odyssey.schema.json", &yaml_schema());
 }
 
-/// What may be refused: modules are made for Odyssey's insides, the token service is one firm's.
-const OWED: &[&str] = &["auth_module", "enable_mdb_iamproxy_auth"];
+/// What may be refused: modules are made for Odyssey's insides.
+const OWED: &[&str] = &["auth_module"];
 
 #[test]
 fn what_is_only_accepted_is_known() {

@@ -2,7 +2,6 @@
 //! now, so that a user who logs in a hundred times at once is asked about once. It knows no server.
 
 use std::collections::HashMap;
-use std::hash::Hash;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -11,6 +10,7 @@ use config::AuthQuery;
 use machine::{Deadline, Notified, Notifier, Woken};
 
 use super::row::Known;
+use crate::generations::Generations;
 
 /// Users with an answer: two generations of that, each entry some 300 bytes.
 const KNOWN_MAX: usize = 10_000;
@@ -47,8 +47,8 @@ pub(super) struct Cache(Mutex<State>);
 
 #[derive(Default)]
 struct State {
-    known: Generations<Key, Arc<Answer>>,
-    strangers: Generations<Key, Arc<Answer>>,
+    known: Generations<Key, Arc<Answer>, KNOWN_MAX>,
+    strangers: Generations<Key, Arc<Answer>, STRANGERS_MAX>,
     /// As many as logins are under way at most.
     flights: HashMap<Key, Arc<Flight>>,
     /// Queries that found no server, and when; as many as there are queries in the file.
@@ -65,22 +65,15 @@ struct Landing {
     waiting: Vec<Notifier>,
 }
 
-/// A map that forgets what was not used for longest, nearly: when the young are `max`, they become
-/// the old, and the old are forgotten.
-struct Generations<K, V> {
-    young: HashMap<K, V>,
-    old: HashMap<K, V>,
-}
-
 impl Cache {
     /// The last answer, however old.
     pub(super) fn get(&self, key: &Key, now: Instant) -> Option<Arc<Answer>> {
         self.with(|state| {
-            if let Some(answer) = state.known.get(key, KNOWN_MAX) {
-                return Some(answer);
+            if let Some(answer) = state.known.get(key) {
+                return Some(Arc::clone(answer));
             }
-            let answer = state.strangers.get(key, STRANGERS_MAX);
-            answer.filter(|answer| now < answer.asked + STRANGER_LIFE)
+            let answer = state.strangers.get(key);
+            answer.filter(|answer| now < answer.asked + STRANGER_LIFE).map(Arc::clone)
         })
     }
 
@@ -104,11 +97,11 @@ impl Cache {
             match answer.known {
                 Some(_) => {
                     state.strangers.remove(key);
-                    state.known.insert(key.clone(), Arc::clone(answer), KNOWN_MAX);
+                    state.known.insert(key.clone(), Arc::clone(answer));
                 }
                 None => {
                     state.known.remove(key);
-                    state.strangers.insert(key.clone(), Arc::clone(answer), STRANGERS_MAX);
+                    state.strangers.insert(key.clone(), Arc::clone(answer));
                 }
             }
         });
@@ -176,41 +169,9 @@ impl Flight {
     }
 }
 
-impl<K, V> Default for Generations<K, V> {
-    fn default() -> Self {
-        Self { young: HashMap::new(), old: HashMap::new() }
-    }
-}
-
-impl<K: Clone + Eq + Hash, V: Clone> Generations<K, V> {
-    fn get(&mut self, key: &K, max: usize) -> Option<V> {
-        if let Some(value) = self.young.get(key) {
-            return Some(value.clone());
-        }
-        let (key, value) = self.old.remove_entry(key)?;
-        self.insert(key, value.clone(), max);
-        Some(value)
-    }
-
-    fn insert(&mut self, key: K, value: V, max: usize) {
-        if self.young.len() >= max {
-            self.old = std::mem::take(&mut self.young);
-        }
-        self.old.remove(&key);
-        self.young.insert(key, value);
-    }
-
-    fn remove(&mut self, key: &K) {
-        self.young.remove(key);
-        self.old.remove(key);
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{
-        Answer, AuthQuery, Cache, Duration, Generations, Instant, Key, Known, STRANGERS_MAX,
-    };
+    use super::{Answer, AuthQuery, Cache, Duration, Instant, Key, Known, STRANGERS_MAX};
     use std::sync::Arc;
 
     fn key(user: &str) -> Key {
@@ -224,19 +185,6 @@ mod tests {
         cache.land(&key(user), &flight, Ok(Arc::new(Answer { known, asked })));
     }
 
-    #[test]
-    fn what_is_used_stays_and_the_rest_is_bounded() {
-        let mut map = Generations::default();
-        for number in 0..1000 {
-            map.insert(number, number, 10);
-            assert_eq!(map.get(&0, 10), Some(0), "it is used all the time");
-            assert!(map.young.len() + map.old.len() <= 20);
-        }
-        assert_eq!((map.get(&999, 10), map.get(&500, 10)), (Some(999), None));
-        map.remove(&999);
-        assert_eq!(map.get(&999, 10), None);
-    }
-
     /// Seen to fail: with one map for both, whoever invents names takes the place of those who are.
     #[test]
     fn invented_names_displace_nobody() {
@@ -247,7 +195,7 @@ mod tests {
             told(&cache, &number.to_string(), None, now);
         }
         assert!(cache.get(&key("real"), now).is_some());
-        let strangers = cache.with(|state| state.strangers.young.len() + state.strangers.old.len());
+        let strangers = cache.with(|state| state.strangers.len());
         assert!(strangers <= 2 * STRANGERS_MAX, "{strangers}");
     }
 

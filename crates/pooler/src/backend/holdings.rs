@@ -354,8 +354,7 @@ impl Holdings {
     pub fn deallocated_one(&mut self) -> Option<(Box<[u8]>, Interned)> {
         let Some(foreseen) = self.leaving.pop_front() else {
             // Some statement is gone, nobody knows which.
-            self.prepared.clear();
-            self.doubtful = true;
+            self.robbed();
             return None;
         };
         let (name, statement) = foreseen?;
@@ -375,6 +374,13 @@ impl Holdings {
         };
         let again = self.ledger.iter().any(gives);
         (!again).then_some((name, statement))
+    }
+
+    /// It lacks a statement of ours, and nobody knows what else was taken away unseen: what is
+    /// needed is prepared again.
+    pub fn robbed(&mut self) {
+        self.prepared.clear();
+        (self.doubtful, self.equipped) = (true, false);
     }
 
     /// All that its client asked for is answered: what has not come to pass will not.

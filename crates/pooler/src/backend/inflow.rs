@@ -226,6 +226,9 @@ impl Inflow {
                 let body = &self.passage.ahead()[HEADER_BYTES..HEADER_BYTES + bytes];
                 ear.hear(Event::Error(confessed(core, body)?, passes));
                 core.holdings.touched.undo();
+                if misses_ours(body) {
+                    core.holdings.robbed();
+                }
                 if body.windows(STALE_PLAN.len()).any(|field| field == STALE_PLAN) {
                     ear.hear(Event::Stale(spoken(core)));
                 }
@@ -386,6 +389,12 @@ fn confessed<'a>(core: &mut Core, body: &'a [u8]) -> Result<NoticeView<'a>, Malf
     Ok(error)
 }
 
+/// Does it miss a statement that it was believed to have? A function may have deallocated it.
+fn misses_ours(body: &[u8]) -> bool {
+    let has = |word: &[u8]| body.windows(word.len()).any(|window| window == word);
+    has(b"\0C26000\0") && has(b"\"odyssey_") && !has(ALIEN)
+}
+
 /// Whose error is it? What we sent for the client's sake fails for it too.
 fn is_the_clients(core: &mut Core, owner: Owner) -> bool {
     match owner {
@@ -412,6 +421,7 @@ fn is_the_clients(core: &mut Core, owner: Owner) -> bool {
 /// A command of the client completed.
 fn completed(core: &mut Core, tag: &[u8]) {
     let last = core.conversation.outstanding() == 1;
+    let more = core.conversation.outstanding() > 1 || core.conversation.is_open();
     let holdings = &mut core.holdings;
     holdings.completed(tag);
     if last && let Some(query) = &mut holdings.query_changed {
@@ -421,8 +431,13 @@ fn completed(core: &mut Core, tag: &[u8]) {
         b"SET" | b"RESET" => holdings.touched.completed(),
         b"DISCARD ALL" => {
             let unnamed = holdings.unnamed; // it stays
+            let (touched, suspicion) = (std::mem::take(&mut holdings.touched), holdings.suspicion);
             holdings.discarded();
             holdings.unnamed = unnamed;
+            if more {
+                // What stands behind it in its batch has set and left its own by now.
+                (holdings.touched, holdings.suspicion) = (touched, suspicion);
+            }
         }
         b"DEALLOCATE ALL" => holdings.deallocated(),
         b"ROLLBACK" => holdings.touched.undo(),

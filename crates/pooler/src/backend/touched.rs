@@ -168,14 +168,19 @@ impl Touched {
         more.filter(|name| !KEPT.contains(name)).for_each(|name| self.touch(name, Reset::Yes));
     }
 
+    /// All that was touched is reset by a DISCARD ALL.
+    pub fn discard(&mut self) {
+        self.names.values_mut().for_each(|reset| *reset = Reset::Yes);
+    }
+
     /// May everything have changed?
     pub fn all(&self) -> bool {
         self.all
     }
 
-    /// May `name` have changed?
-    pub fn has(&self, name: &[u8]) -> bool {
-        self.all || self.names.contains_key(name)
+    /// May `name` have changed, as far as that is known by name?
+    pub fn is_named(&self, name: &[u8]) -> bool {
+        self.names.contains_key(name)
     }
 
     /// What may have changed, by name.

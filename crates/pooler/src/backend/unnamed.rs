@@ -12,8 +12,25 @@ const UNNAMED_BYTES_MAX: usize = 64 * 1024;
 /// So much room for the next one costs nobody anything.
 const ROOM_BYTES_MAX: usize = 1024;
 
-/// Which one: whose, and which of that client's.
-pub type Which = (ClientId, u32);
+/// Which one, in whose words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Which {
+    /// Whose.
+    pub client: ClientId,
+    /// Which of that client's.
+    pub version: u32,
+    /// The number of the shared statement that its text speaks of, if it does: the same text speaks
+    /// of another one, or of none, when its client gives the name another meaning.
+    pub speaks_of: Option<u64>,
+}
+
+impl Which {
+    /// Is it that one, and in the same words, if they matter?
+    pub fn is(self, other: Which, in_same_words: bool) -> bool {
+        let same = (self.client, self.version) == (other.client, other.version);
+        same && (!in_same_words || self.speaks_of == other.speaks_of)
+    }
+}
 
 /// A client's unnamed statement, if it has one.
 #[derive(Clone, Debug, Default)]

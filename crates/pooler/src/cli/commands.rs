@@ -73,8 +73,8 @@ pub(super) const COMMANDS: [Command; 6] = [
         ],
         doc: "Tell which rule a client meets, and why no other",
         more: "The rules are listed in the order in which they are tried, each with the reason \
-               why it is or is not the client's. Then come the settings of the one that is. The \
-               exit status is 1 when no rule is for this client.",
+               why it is or is not the client's. Then come the settings of the one that is, and \
+               where each listener leads. The exit status is 1 when no rule is for this client.",
     },
     Command {
         name: "dump",

@@ -1,5 +1,5 @@
-//! `explain`: which rule a client meets, why no other, and what it gets there. The judgement is
-//! `router::Rules`, which a running pooler asks too.
+//! `explain`: which rule a client meets, why no other, what it gets there, and where it goes by
+//! each listener. The judgement is `router::Rules`, which a running pooler asks too.
 
 use std::fmt;
 use std::fmt::Write as _;
@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use config::{Effective, Loaded, Rule};
+use config::{Config, Effective, Endpoint, Listen, Loaded, Rule, Storage, StorageKind};
 use router::{Ask, Host, Rules, Verdict};
 
 use super::commands::Given;
@@ -57,7 +57,10 @@ fn explained(client: &Client, loaded: &Loaded) -> Result<(String, bool), String>
     }
     let found = found.map(|(rule, _)| *rule).or(alias);
     match found {
-        Some(rule) => settings(&mut text, rule, loaded),
+        Some(rule) => {
+            settings(&mut text, rule, loaded);
+            ways(&mut text, client, rule, &rules, &loaded.config);
+        }
         None => text.push_str("No rule is for this client: it is refused.\n"),
     }
     Ok((text, found.is_some()))
@@ -97,6 +100,44 @@ fn settings(text: &mut String, rule: &Arc<Rule>, loaded: &Loaded) {
     }
 }
 
+/// Where the client goes by each listener that it can come by: one may have storages of its own.
+fn ways(text: &mut String, client: &Client, rule: &Arc<Rule>, rules: &Rules, config: &Config) {
+    let listens = config.listens.iter().filter(|listen| client.may_come_by(listen));
+    let listens: Vec<(String, &Listen)> = listens.map(|listen| (door(listen), listen)).collect();
+    let wide = listens.iter().map(|(door, _)| door.chars().count()).max().unwrap_or_default();
+    if !listens.is_empty() {
+        text.push_str("Where it goes, by the listener that it comes by:\n");
+    }
+    for (door, listen) in listens {
+        let way = rules.by_way_of(rule, &listen.storages);
+        let storages: Vec<String> = way.storages().map(|storage| target(storage)).collect();
+        let _ = writeln!(text, "  {door:wide$}  {}{}", storages.join(", else "), wishes(listen));
+    }
+}
+
+fn door(listen: &Listen) -> String {
+    match &listen.host {
+        Some(host) => format!("{host}:{}", listen.port),
+        None => format!("unix socket {}", listen.port),
+    }
+}
+
+fn target(storage: &Storage) -> String {
+    if storage.kind == StorageKind::Local {
+        return "the console".to_owned();
+    }
+    let hosts: Vec<String> = storage.endpoints.iter().map(Endpoint::to_string).collect();
+    format!("storage '{}' ({})", storage.name, hosts.join(","))
+}
+
+/// What the listener says of hosts, which wins over the rule.
+fn wishes(listen: &Listen) -> String {
+    let attrs = listen.target_session_attrs.map(|attrs| ("target_session_attrs", attrs.as_str()));
+    let method = listen.balancing_method.map(|method| ("balancing_method", method.as_str()));
+    let said = [attrs, method].into_iter().flatten();
+    said.map(|(option, word)| format!("; {option} {word}")).collect()
+}
+
 const VALUE_WIDE: usize = 40; // longer ones push their line out, not everybody's
 
 /// The client that is asked about.
@@ -124,6 +165,11 @@ impl Client {
         };
         let (host, tls) = (given.text("host"), given.has("tls"));
         Ok(Client { user, database, address, host, tls, groups: given.texts("group-member") })
+    }
+
+    /// By its address; a proxy may be anywhere.
+    fn may_come_by(&self, listen: &Listen) -> bool {
+        listen.host.is_none() == self.address.is_none() || listen.proxy_protocol.is_some()
     }
 
     fn ask(&self) -> Ask<'_> {
@@ -233,6 +279,38 @@ database "admin" { user "stat" { authentication "none" storage "here" pool "sess
         assert!(found && text.contains("'pgbouncer' is another name of the console 'admin'."));
         assert!(text.contains("Rule admin.stat all at o.conf:16:"), "{text}");
         assert!(!told("somebody", "pgbouncer").1);
+    }
+
+    /// As long as only the rule was asked, it said of all listeners that they lead where that does.
+    #[test]
+    fn storages_of_a_listener_are_where_its_clients_go() {
+        let more = r#"unix_socket_dir "/tmp" unix_socket_mode "0700" storage "near" { type "remote" host "db1,db2:5433" port 5432 }
+storage "far" { type "remote" host "db3" port 5432 }
+storage "here" { type "local" }
+listen { host "*" port 6433 storage "near" storage "far" target_session_attrs "read-only" }
+listen { port 6434 storage "far" balancing_method "leastconn" }
+database "admin" { user "stat" { authentication "none" storage "here" pool "session" } }
+"#;
+        let text = format!("{FILE}{more}");
+        let loaded = config::parse("o.conf", &text, config::Format::Conf).expect("it is right");
+        let ways = |user, database, address| {
+            let client = client(user, database, address, false);
+            let (text, _) = explained(&client, &loaded).expect("it is understood");
+            let (_, ways) = text.split_once("comes by:\n").expect("there are ways");
+            ways.to_owned()
+        };
+        assert_eq!(
+            ways("app", "shop", Some("10.0.0.1")),
+            "  *:6432  storage 'pg' (127.0.0.1:5432)\n  \
+               *:6433  storage 'near' (db1:5432,db2:5433), else storage 'far' (db3:5432); \
+             target_session_attrs read-only\n"
+        );
+        assert_eq!(
+            ways("app", "shop", None),
+            "  unix socket 6434  storage 'far' (db3:5432); balancing_method leastconn\n"
+        );
+        let console = ways("stat", "admin", Some("10.0.0.1"));
+        assert!(console.contains("*:6433  the console"), "{console}");
     }
 
     #[test]

@@ -9,7 +9,7 @@ use super::luggage::Reader;
 use crate::keyring::Salts;
 
 /// Of the frames and of the luggage in them. Between different versions no clients are handed over.
-pub(super) const VERSION: u16 = 3;
+pub(super) const VERSION: u16 = 4;
 
 /// Length and kind.
 pub(super) const HEADER_BYTES: usize = 5;

@@ -56,6 +56,8 @@ pub struct Luggage {
     pub unnamed: Option<Unnamed>,
     /// Behind each `application_name` of its own.
     pub address_suffix: Option<String>,
+    /// Who it is by the word of a daemon.
+    pub external: Option<String>,
     /// What opens servers for clients of its name, where one of them had to show it. It goes from
     /// one of our processes to its child over a pair of sockets that nobody else can open.
     pub shown: Option<Arc<Credentials>>,
@@ -110,6 +112,7 @@ impl Luggage {
             out.push(u8::from(*remarkable));
         }
         put_optional(&mut out, self.address_suffix.as_deref());
+        put_optional(&mut out, self.external.as_deref());
         out.push(u8::from(self.shown.is_some()));
         if let Some(shown) = &self.shown {
             put_shown(&mut out, shown);
@@ -139,6 +142,7 @@ impl Luggage {
             names: reader.pairs()?,
             unnamed: reader.unnamed()?,
             address_suffix: reader.optional_text()?,
+            external: reader.optional_text()?,
             shown: reader.shown()?,
             unread: reader.bytes()?.to_vec(),
         };
@@ -317,7 +321,7 @@ mod tests {
             address in address(),
             [startup, wanted, told, names] in [pairs(), pairs(), pairs(), pairs()],
             unnamed in proptest::option::of(unnamed()),
-            [address_suffix, method] in any::<[Option<String>; 2]>(),
+            [address_suffix, method, external] in any::<[Option<String>; 3]>(),
             storages in vec(any::<String>(), 0..3),
             shown in proptest::option::of(shown()),
             unread in bytes(),
@@ -325,7 +329,7 @@ mod tests {
             Luggage {
                 id, user, database, address, key, age_ms, attrs_by_default, attrs_own,
                 lag_max_s, method, storages, startup, wanted, told, names, unnamed,
-                address_suffix, shown, unread,
+                address_suffix, external, shown, unread,
             }
         }
     }

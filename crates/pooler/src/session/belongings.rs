@@ -134,9 +134,14 @@ impl Belongings {
             *reset == Reset::Yes && holdings.reports_base(name) // and was not rolled back
         });
         let resets = resets.filter_map(|(name, _)| Some((name, self.startup.get(name)?)));
-        let lacking = self.wanted.iter().filter(|(name, value)| {
-            holdings.settings.get(name) != Some(value) && !holdings.touched.has(name)
-        });
+        let touched = |name: &[u8]| match holdings.touched.is_named(name) {
+            true => true,
+            false => holdings.touched.all() && !holdings.reports_base(name),
+        };
+        let lacking = self
+            .wanted
+            .iter()
+            .filter(|(name, value)| holdings.settings.get(name) != Some(value) && !touched(name));
         let values: Vec<_> = resets.chain(lacking).collect();
         let find = |name: &str| {
             let same = |(one, _): &&(&[u8], &[u8])| one.eq_ignore_ascii_case(name.as_bytes());
@@ -170,13 +175,21 @@ impl Belongings {
     pub fn keep_unnamed(&mut self, body: Option<&[u8]>, remarkable: bool) -> Which {
         self.unnamed_count = self.unnamed_count.wrapping_add(1);
         self.unnamed.keep(body, self.unnamed_count, remarkable);
-        (self.client, self.unnamed_count)
+        self.which_unnamed()
     }
 
     /// Its unnamed statement, and which one it is. One without a body is only where it was made.
     pub fn unnamed(&self) -> Option<(Which, &[u8])> {
-        let which = (self.client, self.unnamed.version);
-        self.unnamed.exists.then_some((which, &*self.unnamed.body))
+        self.unnamed.exists.then(|| (self.which_unnamed(), &*self.unnamed.body))
+    }
+
+    fn which_unnamed(&self) -> Which {
+        // Plain texts are not read.
+        let may_speak = self.unnamed.is_remarkable && self.manner.shares_statements;
+        let gist = may_speak.then(|| self.unnamed.gist()).flatten();
+        let name = gist.and_then(|gist| gist.spoken_of());
+        let speaks_of = name.and_then(|name| self.names.get(name)).map(|one| one.number());
+        Which { client: self.client, version: self.unnamed.version, speaks_of }
     }
 
     /// What its unnamed statement says, if it has one that was kept.

@@ -75,7 +75,7 @@ pub fn welcome(shared: &Arc<Shared>, arrival: Arrival) {
 fn stranger(shared: &Shared, address: Address, local: Arc<Address>) -> Person {
     let (id, asked) = (Id::random(Kind::Client), Arc::clone(&shared.nobody));
     let since = machine::now();
-    Person { id, asked, address, local, since, process: None, tls: None }
+    Person { id, asked, address, local, since, process: None, marks: None }
 }
 
 const APPLICATION_NAME: &[u8] = b"application_name";
@@ -190,17 +190,14 @@ impl Login<'_> {
         wanted: Arc<Settings>,
     ) -> Arc<Standing> {
         let person = self.voice.person_mut();
-        person.process = Person::process(&self.client, &person.address);
-        person.tls = channel.map(|channel| channel.spoken.clone());
+        if let Some(channel) = channel {
+            person.marks_mut().tls = Some(channel.spoken.clone());
+        }
         // Only behind a socket for all addresses has the system to be asked.
         if matches!(*person.local, Address::Tcp(address) if address.ip().is_unspecified()) {
             person.local = self.shared.places.intern(Arc::new(self.client.local()));
         }
-        if let Some(home) = home {
-            person.asked = home.asked(&person.asked);
-        }
-        let (person, home) = (Arc::clone(self.voice.person()), home.map(Arc::clone));
-        Arc::new(Standing::new(person, home, notified.notifier(), wanted))
+        self.voice.standing(&self.client, home, notified, wanted)
     }
 
     /// Where the client is: where its connection comes from, or what a proxy says.
@@ -343,7 +340,7 @@ impl Login<'_> {
     /// The proof, unless there is one. Returns what the client sent behind it, and what it is to
     /// hear first.
     fn authenticate(
-        &self,
+        &mut self,
         home: &Home,
         asked: &Arc<Asked>,
         negotiated: &Negotiated,
@@ -354,7 +351,7 @@ impl Login<'_> {
             Some(proven) => proven,
             None => self.prove(&rule, key.replication, asked, negotiated)?,
         };
-        let Proof { password, keys, told, owed } = proof;
+        let Proof { password, keys, told, owed, .. } = proof;
         // What proves to be one user is nothing to show for another.
         if key.user == asked.user {
             let password = password.filter(|_| rule.password_passthrough);
@@ -363,9 +360,10 @@ impl Login<'_> {
         Ok((rest, owed))
     }
 
-    /// The proof that a rule asks for, and what the client sent behind it.
+    /// The proof that a rule asks for, and what the client sent behind it. Who it is by somebody
+    /// else's word is in its lines from here on.
     pub(super) fn prove(
-        &self,
+        &mut self,
         rule: &Arc<Rule>,
         replication: Replication,
         asked: &Arc<Asked>,
@@ -382,8 +380,12 @@ impl Login<'_> {
             dialog.send(&bytes)?;
         }
         let candidate = self.candidate(rule, replication, asked, negotiated);
-        let proof = candidate.come_in(&mut dialog)?;
-        Ok((proof, dialog.finish()))
+        let mut proof = candidate.come_in(&mut dialog)?;
+        let rest = dialog.finish();
+        if let Some(external) = proof.external.take() {
+            self.voice.person_mut().marks_mut().external = Some(external);
+        }
+        Ok((proof, rest))
     }
 
     fn candidate<'a>(

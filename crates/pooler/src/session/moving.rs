@@ -16,7 +16,7 @@ use wire::startup::Replication;
 use super::attrs::Attrs;
 use super::belongings::Belongings;
 use super::relay::Flows;
-use super::{Admitted, Person, Places, Session, Standing, Voice, routing};
+use super::{Admitted, Person, Places, Session, Voice, routing};
 use crate::ending::{Asked, Ending};
 use crate::id::Id;
 use crate::restart::{Luggage, Verdict};
@@ -78,6 +78,7 @@ impl Session {
             lag_max_s,
             method: method.map(|method| method.as_str().to_owned()),
             storages: self.storages(),
+            external: self.voice.person().external().map(str::to_owned),
             shown: self.home.shown_by(user),
             unread: unread.to_vec(),
             ..self.own.pack()
@@ -114,9 +115,12 @@ pub fn move_in(
         local: Arc::new(Address::Unix(PathBuf::new())),
         since: since(luggage.age_ms),
         process: None,
-        tls: None,
+        marks: None,
     };
     let mut voice = Voice::new(Arc::clone(shared), person);
+    if let Some(external) = &luggage.external {
+        voice.person_mut().marks_mut().external = Some(external.as_str().into());
+    }
     let deadline = Deadline::after(ROUTING_TIMEOUT);
     let rule = routing::rule_of(shared, &voice, &asked, false, deadline).map_err(words)?;
     let rule = shared.world().rules.by_way_of(&rule, &luggage.storages);
@@ -138,13 +142,8 @@ pub fn move_in(
     let options = shared.client_options(&rule).unwrap_or_else(|| shared.stream_options());
     let _ = stream.set_options(&options);
     let notified = Notified::new();
-    let person = voice.person_mut();
-    person.local = shared.places.intern(Arc::new(stream.local()));
-    person.process = Person::process(&stream, address);
-    person.asked = home.asked(&asked);
-    let (person, wanted) = (Arc::clone(voice.person()), Arc::clone(&own.wanted));
-    let standing = Standing::new(person, Some(Arc::clone(&home)), notified.notifier(), wanted);
-    let standing = Arc::new(standing);
+    voice.person_mut().local = shared.places.intern(Arc::new(stream.local()));
+    let standing = voice.standing(&stream, Some(&home), &notified, Arc::clone(&own.wanted));
     let Some(key) = shared.same_key(&standing, key) else {
         drop(stream.into_fd()); // it stays with the old process
         return Err("its cancel key is taken".into());

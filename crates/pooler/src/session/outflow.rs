@@ -11,7 +11,7 @@ use wire::{Fault, Malformed};
 use super::belongings::Belongings;
 use super::translate::{Step, Translation};
 use super::{Voice, attrs, preamble};
-use crate::backend::Core;
+use crate::backend::{Core, Refusal};
 use crate::ending::Ending;
 use crate::nonsense::Nonsense;
 use crate::passage::Passage;
@@ -312,7 +312,12 @@ impl Outflow {
         let over = match self.hold {
             Hold::No => true,
             Hold::UntilDeployed => !core.holdings.is_deploying(),
-            Hold::UntilSettled => core.conversation.settled(),
+            // What it waits for may have been skipped; then the server waits for a Sync.
+            Hold::UntilSettled => {
+                let Core { conversation, holdings, .. } = core;
+                let skipped = conversation.is_skipping() && holdings.refusal == Refusal::None;
+                conversation.settled() || skipped
+            }
         };
         if over {
             self.hold = Hold::No;

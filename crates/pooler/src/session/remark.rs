@@ -132,6 +132,9 @@ impl Translation<'_> {
             }
             Head::Execute { .. } if self.own.sets_by_sql => touched.touch_all(),
             Head::DiscardAll | Head::DeallocateAll | Head::Deallocate { .. } => {
+                if matches!(head, Head::DiscardAll) {
+                    touched.discard();
+                }
                 self.own.doubts_names = true;
                 return true;
             }

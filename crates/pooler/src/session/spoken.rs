@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::ops::Range;
 
-use router::{Interned, significant_name};
+use router::{Interned, Statement, significant_name};
 use wire::backend::TransactionStatus;
 use wire::conversation::Purpose;
 use wire::frame::HEADER_BYTES;
@@ -185,11 +185,13 @@ impl Translation<'_> {
     /// speaks of, or before there is room for that, for the statement, and for it in the server's
     /// words?
     pub(super) fn awaits_inside(&mut self, name: &[u8]) -> bool {
-        let shared = !name.is_empty() && self.own.manner.shares_statements;
-        let Some(statement) = self.own.names.get(name).filter(|_| shared).cloned() else {
+        if !self.own.manner.shares_statements {
             return false;
-        };
-        let name = name_in(statement.gist());
+        }
+        let unnamed = self.own.unnamed_gist().filter(|_| name.is_empty());
+        let named = self.own.names.get(name).filter(|_| !name.is_empty()).cloned();
+        let gist = unnamed.as_deref().or_else(|| named.as_deref().map(Statement::gist));
+        let name = gist.and_then(name_in);
         name.is_some()
             && (self.core.conversation.room() <= FRONT_MAX * 3 || self.awaits_any(name.as_slice()))
     }

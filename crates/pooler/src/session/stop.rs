@@ -41,11 +41,35 @@ pub struct Person {
     pub since: Instant,
     /// Its process, where the system knows it: of a unix socket.
     pub process: Option<u32>,
+    /// What only some have; boxed, for clients are many.
+    pub marks: Option<Box<Marks>>,
+}
+
+/// What only some clients have.
+#[derive(Default)]
+pub struct Marks {
     /// How its TLS is spoken; None: it is not.
     pub tls: Option<Box<str>>,
+    /// Who it is by the word of the daemon that knew its token.
+    pub external: Option<Box<str>>,
 }
 
 impl Person {
+    /// How its TLS is spoken, if it is.
+    pub fn tls(&self) -> Option<&str> {
+        self.marks.as_ref()?.tls.as_deref()
+    }
+
+    /// Who it is by the word of the daemon that knew its token, if one did.
+    pub fn external(&self) -> Option<&str> {
+        self.marks.as_ref()?.external.as_deref()
+    }
+
+    /// Its marks, to be made.
+    pub(super) fn marks_mut(&mut self) -> &mut Marks {
+        self.marks.get_or_insert_default()
+    }
+
     /// The process at the other end. Behind a proxy the client is elsewhere, and is not that one.
     pub fn process(client: &Stream, address: &Address) -> Option<u32> {
         matches!(address, Address::Unix(_)).then(|| client.peer_process()).flatten()

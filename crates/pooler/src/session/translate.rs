@@ -362,7 +362,7 @@ impl<'a> Translation<'a> {
             false => {
                 self.remark_unshared(&name);
                 if name.is_empty() {
-                    self.ensure_unnamed()?;
+                    self.ensure_unnamed(true)?;
                 }
                 header.frame_bytes()
             }
@@ -439,16 +439,16 @@ impl<'a> Translation<'a> {
         name: &[u8],
         remarkable: bool,
     ) -> Result<usize, Nonsense> {
+        let binds = header.tag == tag::BIND;
+        let may_do_more = binds && (self.is_watchful() || remarkable);
         if name.is_empty() {
-            if self.is_watchful() || remarkable {
+            if may_do_more {
                 self.remark_unnamed();
-                if header.tag == tag::BIND
-                    && let Some(gist) = self.own.unnamed_gist()
-                {
+                if let Some(gist) = self.own.unnamed_gist() {
                     self.foresee_deallocate(&gist);
                 }
             }
-            self.ensure_unnamed()?;
+            self.ensure_unnamed(binds)?;
             return Ok(header.frame_bytes());
         }
         match self.find(name, Purpose::Statement)? {
@@ -457,11 +457,11 @@ impl<'a> Translation<'a> {
                 return Ok(self.rename(at, name.len(), &[OUTDATED, name].concat()));
             }
             Found::Ready(statement) => {
-                if self.is_watchful() || remarkable {
+                if may_do_more {
                     self.own.decides |= self.remark_gist(statement.gist());
                 }
                 let statement = match remarkable {
-                    true => self.in_servers_words(statement, header.tag == tag::BIND)?,
+                    true => self.in_servers_words(statement, binds)?,
                     false => statement,
                 };
                 self.speak_of(name);

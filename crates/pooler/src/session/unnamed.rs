@@ -18,7 +18,8 @@ impl Translation<'_> {
     pub(super) fn remark_unnamed(&mut self) {
         match self.own.unnamed_gist() {
             Some(gist) => self.own.decides |= self.remark_gist(&gist),
-            None => self.unseen(),
+            None if self.own.unnamed().is_some() => self.unseen(),
+            None => {} // the server will say so
         }
     }
 
@@ -28,11 +29,16 @@ impl Translation<'_> {
         own.is_some() && own == self.core.holdings.unnamed
     }
 
-    /// The server's unnamed statement is this client's, or none.
-    pub(super) fn ensure_unnamed(&mut self) -> Result<(), Nonsense> {
+    /// The server's unnamed statement is this client's, or none. If it is executed (`binds`), it
+    /// speaks of what the client's names mean now.
+    pub(super) fn ensure_unnamed(&mut self, binds: bool) -> Result<(), Nonsense> {
         let mut front = Vec::new();
         match self.own.unnamed() {
-            Some((which, _)) if self.core.holdings.unnamed == Some(which) => Ok(()),
+            Some((which, _))
+                if self.core.holdings.unnamed.is_some_and(|it| it.is(which, binds)) =>
+            {
+                Ok(())
+            }
             Some((which, body)) if !body.is_empty() => {
                 let mut body = body.to_vec();
                 if self.own.unnamed_is_remarkable() {

@@ -1,7 +1,7 @@
-//! What a client without a server is answered by the pooler itself: a plain BEGIN, which takes no
-//! server before the transaction does something; a Parse of what servers have prepared for others;
-//! the setting that no server knows; and the refusal of transactions where a server goes back after
-//! each statement.
+//! What a client is answered by the pooler itself. Without a server: a plain BEGIN, which takes
+//! none before the transaction does something; a Parse of what servers have prepared for others;
+//! the refusal of transactions where a server goes back after each statement. With one, too: the
+//! setting that no server knows.
 
 use machine::Deadline;
 use wire::backend::TransactionStatus;

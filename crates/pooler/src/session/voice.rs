@@ -5,15 +5,16 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use config::{Rule, Storage};
-use machine::Address;
+use machine::{Address, Notified, Stream};
 use router::{Parameters, Statements};
 use wire::frontend::Target;
 use wire::settings::Settings;
 use wire::tag::frontend as tag;
 use wire::{Notice, NoticeView, Text, frontend};
 
-use super::Person;
 use super::masked::Masked;
+use super::{Person, Standing};
+use crate::backend::Home;
 use crate::ending::{Asked, Ending};
 use crate::id::Id;
 use crate::log::{Fact, Who};
@@ -60,6 +61,24 @@ impl Voice {
     /// Who it is, while that is still found out.
     pub fn person_mut(&mut self) -> &mut Person {
         Arc::get_mut(&mut self.person).expect("a client that is not in is known to nobody")
+    }
+
+    /// What others are to know of the client, and may ask of it: nothing is found out about it any
+    /// more. `home`: its route; None at the console.
+    pub fn standing(
+        &mut self,
+        client: &Stream,
+        home: Option<&Arc<Home>>,
+        notified: &Notified,
+        wanted: Arc<Settings>,
+    ) -> Arc<Standing> {
+        let person = self.person_mut();
+        person.process = Person::process(client, &person.address);
+        if let Some(home) = home {
+            person.asked = home.asked(&person.asked);
+        }
+        let (person, home) = (Arc::clone(&self.person), home.map(Arc::clone));
+        Arc::new(Standing::new(person, home, notified.notifier(), wanted))
     }
 
     /// `c…`.
@@ -259,7 +278,7 @@ impl Voice {
             database: Some(database.as_str()).filter(|name| !name.is_empty()),
             address: Some(self.address()),
             storage: self.storage.as_deref(),
-            external: None,
+            external: self.person.external(),
             facts: &[],
         }
     }

@@ -89,6 +89,16 @@ impl Gist {
             _ => None,
         }
     }
+
+    /// The name of the prepared statement that it speaks of first, if of one.
+    pub fn spoken_of(&self) -> Option<&[u8]> {
+        self.parts.iter().find_map(|part| match &part.head {
+            Head::Deallocate { name } | Head::Execute { name } | Head::Prepare { name } => {
+                Some(&*name.folded)
+            }
+            _ => None,
+        })
+    }
 }
 
 impl Mentions {

@@ -124,7 +124,7 @@ fn client_row(client: &ClientReading) -> Row {
         person.id.to_string().into(),
         u64::from(client.standing.machine).into(),
         person.process.map_or(0, u64::from).into(),
-        person.tls.as_deref().unwrap_or_default().to_owned().into(),
+        person.tls().unwrap_or_default().to_owned().into(),
         client.application_name().into(),
         server.map_or(String::new(), |id| id.to_string()).into(),
         key.map_or("none", |key| replication(key.replication)).into(),

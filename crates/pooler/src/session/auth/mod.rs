@@ -52,6 +52,8 @@ pub(super) struct Proof {
     pub(super) keys: Option<ClientKeys>,
     /// The secret that it fitted, if a server told it.
     pub(super) told: Option<Secret>,
+    /// Who the client is by the word of a daemon.
+    pub(super) external: Option<Box<str>>,
     /// What is still to be said, in one write with what follows: our own proof.
     pub(super) owed: Vec<u8>,
 }
@@ -83,9 +85,10 @@ impl Candidate<'_> {
                 let Asked { database, user } = Asked::clone(self.asked);
                 Err(Ending::Refused(Refusal::Blocked { database, user }, self.asked.clone()))
             }
-            Authentication::ClearText => match &self.rule.checker {
-                Some(checker) => self.prove_to(checker, dialog),
-                None => self.prove_cleartext(dialog),
+            Authentication::ClearText => match (&self.rule.token_service, &self.rule.checker) {
+                (Some(path), _) => self.prove_to_token_service(path, dialog),
+                (None, Some(checker)) => self.prove_to(checker, dialog),
+                (None, None) => self.prove_cleartext(dialog),
             },
             Authentication::Md5 => self.prove_md5(dialog),
             Authentication::ScramSha256 => self.prove_scram(dialog),

@@ -44,7 +44,7 @@ impl Candidate<'_> {
         message.clear();
         encode::authentication_sasl_final(&mut message, &accepted.server_final);
         let told = stored.as_ref().and_then(Stored::of_server);
-        Ok(Proof { password: None, keys: Some(accepted.keys), told, owed: message })
+        Ok(Proof { keys: Some(accepted.keys), told, owed: message, ..Proof::default() })
     }
 
     /// The proof was made with the salt of a secret that may be an old one. It cannot be asked for

@@ -40,6 +40,7 @@ impl Belongings {
             lag_max_s: 0,
             method: None,
             storages: Vec::new(),
+            external: None,
             shown: None,
             unread: Vec::new(),
         }

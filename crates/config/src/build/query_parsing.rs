@@ -1,5 +1,5 @@
-//! Sections that are not built yet: nothing is made of them, but mistakes in them are told as
-//! Odyssey would.
+//! The `query_parsing` section: what is wrong in it, in Odyssey's words. What it says is read with
+//! the options of the top level that it switches.
 
 use crate::diagnostic::Complaints;
 use crate::fields::Fields;

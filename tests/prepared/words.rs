@@ -1,0 +1,30 @@
+//! Statements whose texts speak of statements: EXECUTE, DEALLOCATE and PREPARE mean what their
+//! client calls so when they are executed, not when they are parsed.
+
+use super::wire;
+use crate::support::Play;
+
+/// Seen to fail: a pooler that looks a name up when the unnamed statement is parsed, and no more:
+/// 26000 for what has come to be since, and what was closed is executed.
+#[test]
+fn an_unnamed_statement_speaks_of_what_its_client_calls_so_when_it_runs() {
+    let s = |text: &str| wire().close_statement("s").parse("s", text).sync();
+    Play::new("words")
+        .step('a', wire().parse("", "execute s(1)").sync(), "1 Z/I")
+        .step('a', wire().run("", &[]).sync(), "2 n E/26000 Z/I")
+        .step('a', s("select $1::int, 'one'"), "3 1 Z/I")
+        .step('a', wire().run("", &[]).sync(), "2 T D C Z/I")
+        .step('a', wire().run("", &[]).run("s", &["2"]).sync(), "2 T D C 2 T D C Z/I")
+        .step('a', s("select $1::text || 'two'"), "3 1 Z/I")
+        .step('a', wire().run("", &[]).sync(), "2 T D C Z/I")
+        .step('a', wire().close_statement("s").sync(), "3 Z/I")
+        .step('a', wire().run("", &[]).sync(), "2 n E/26000 Z/I")
+        .step('a', wire().parse("s", "select $1").run("", &[]).sync(), "1 2 T D C Z/I")
+        .step('a', wire().parse("", "deallocate s").sync(), "1 Z/I")
+        .step('a', s("select 3"), "3 1 Z/I")
+        .step('a', wire().run("", &[]).run("s", &[]).sync(), "2 n C E/26000 Z/I")
+        .step('a', wire().parse("", "prepare s as select 4").sync(), "1 Z/I")
+        .step('a', wire().parse("s", "select 5").run("", &[]).sync(), "1 2 n E/42P05 Z/I")
+        .step('a', wire().run("s", &[]).sync(), "2 T D C Z/I")
+        .as_direct();
+}
