@@ -74,23 +74,31 @@ impl StartupMessage {
 /// Names and values in their order. Bytes that are not UTF-8 become U+FFFD: such a name then
 /// matches no rule, and no two valid names become one.
 ///
-/// All of it is one text with a NUL behind each part, as in the packet: a login reads it once, and
-/// a text for each part would be a good share of what the pooler itself spends on a login.
+/// All of it is one text: a login reads it once, and a text for each part would be a good share of
+/// what the pooler itself spends on a login.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Parameters(String);
+pub struct Parameters {
+    text: String,
+    /// Where in it each name and its value end; the next name begins there.
+    ends: Vec<(usize, usize)>,
+}
 
 impl Parameters {
     /// One after the other.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        let mut parts = self.0.split_terminator('\0');
-        std::iter::from_fn(move || Some((parts.next()?, parts.next()?)))
+        let mut from = 0;
+        self.ends.iter().map(move |&(name, value)| {
+            let pair = (&self.text[from..name], &self.text[name..value]);
+            from = value;
+            pair
+        })
     }
 
     fn push(&mut self, name: Text<'_>, value: Text<'_>) {
-        for part in [name, value] {
-            self.0.push_str(&part.lossy());
-            self.0.push('\0');
-        }
+        self.text.push_str(&name.lossy());
+        let name_ends = self.text.len();
+        self.text.push_str(&value.lossy());
+        self.ends.push((name_ends, self.text.len()));
     }
 }
 
@@ -190,7 +198,7 @@ fn message(version: u32, mut cursor: Cursor<'_>) -> Result<StartupMessage, Malfo
     if major != MAJOR {
         return Ok(message);
     }
-    message.parameters.0.reserve(cursor.rest().len());
+    message.parameters.text.reserve(cursor.rest().len());
     let mut count = 0;
     loop {
         let name = cursor.text("the list of parameters")?;
