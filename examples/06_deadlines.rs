@@ -31,13 +31,14 @@ fn nobody_comes() -> Result<(), Error> {
     Ok(())
 }
 
-/// Each nap takes 40 ms, all of them together may take 100.
+/// Two short naps and a long one. All of them together may take half a second.
 fn naps() -> Result<(), Error> {
-    let all = Deadline::after(ms(100));
-    for nap in 1..=3 {
-        let sleeper = machine::spawn("sleeper", || machine::sleep(ms(40)))?;
+    let all = Deadline::after(ms(500));
+    for (nap, lasts) in [(1, ms(10)), (2, ms(10)), (3, ms(3_600_000))] {
+        let sleeper = machine::spawn("sleeper", move || machine::sleep(lasts))?;
         if let Err(error) = sleeper.join(all) {
             println!("three naps under one deadline: {error} at nap {nap}");
+            break;
         }
     }
     Ok(())

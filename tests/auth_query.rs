@@ -190,7 +190,7 @@ fn a_changed_password_counts_at_once_where_the_method_allows_and_soon_elsewhere(
     wrong(&scram, &ann("new"));
     scram.wait_for_line("auth_query tells another now");
     scram.login(&ann("new"));
-    assert!(begun.elapsed() < Duration::from_secs(6), "not by the end of the old answer's life");
+    assert!(begun.elapsed() < Duration::from_secs(9), "not by the end of the old answer's life");
     for pooler in [&clear, &scram] {
         wrong(pooler, &ann("old"));
     }
@@ -245,7 +245,7 @@ fn who_was_told_comes_in_while_the_auth_database_is_away() {
     let_pass(LIFE); // what was told is old now
     let begun = Instant::now();
     let mut client = pooler.login(&ann("x"));
-    assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < PATIENCE / 2, "{:?}", begun.elapsed());
     assert_eq!(client.scalar("select 1"), "1");
     let refused = pooler.refused(&Login::new("bob", "postgres").password("x"));
     assert_eq!(refused.whole().1, "28000", "{refused:?}");

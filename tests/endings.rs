@@ -28,7 +28,8 @@ fn scenes() -> Vec<Scene> {
     let scene = |name, sends, reads| Scene { name, sends, reads };
     let sleep = "select pg_sleep(60)";
     let locked = wire().query("begin; lock table victims");
-    let endless = "select repeat('x', 1000) from generate_series(1, 100000000)";
+    // Behind FROM the series would be made, and kept, before the first row comes.
+    let endless = "select repeat('x', 1000), generate_series(1, 100000000)";
     let insert = wire().extended("insert into victims values (1)", &[]);
     let running = wire().parse("", sleep).bind("", "", &[]).flush().execute("", 0).flush();
     vec![
@@ -208,7 +209,7 @@ fn a_client_that_vanishes_with_its_answers_unread_leaves_nothing() {
         let pooler = setup.start();
         for death in [Death::Reset, Death::Close] {
             let mut client = pooler.login(&login);
-            let million = "select repeat('x', 1000) from generate_series(1, 1000000)";
+            let million = "select repeat('x', 1000), generate_series(1, 1000000)";
             client.send(&wire().query(million));
             let stuck = "usename = 'unread_answers' and wait_event = 'ClientWrite'";
             postgres.wait_for_backends(stuck, 1, PATIENCE);
@@ -408,10 +409,8 @@ fn a_server_that_says_nothing_costs_no_more_than_the_connect_timeout() {
             let started = Instant::now();
             expect_no_server(&pooler);
             let took = started.elapsed();
-            assert!(
-                took >= Duration::from_millis(380) && took < Duration::from_secs(4),
-                "{took:?}"
-            );
+            let limits = Duration::from_millis(400)..Duration::from_secs(10);
+            assert!(limits.contains(&took), "{took:?}"); // of the 30 s that there are otherwise
         }
         pooler.stop();
     }
@@ -447,18 +446,19 @@ fn a_fatal_error_of_the_server_reaches_the_client() {
 fn a_client_killed_while_it_waits_for_a_server_is_forgotten() {
     let postgres = Postgres::shared();
     let login = postgres.role("waits_for_a_server");
-    let pooler = Setup::transaction(1).start();
+    let pooler = Setup::transaction(1).with("pool_notice_after_waiting_ms 0").start();
     let mut holder = pooler.login(&login);
     holder.query("start transaction");
-    for death in [Death::Reset, Death::Close, Death::Terminate] {
+    for (gone, death) in [Death::Reset, Death::Close, Death::Terminate].into_iter().enumerate() {
         let mut waiting = pooler.login(&login);
         waiting.send(&wire().query("create table never_made ()"));
-        let_pass(Duration::from_millis(50));
+        waiting.until_tag(b'N'); // said with its query, a goodbye would be one in order
         kill(waiting, death);
-        let_pass(Duration::from_millis(50));
+        until("it to be missed", PATIENCE, || {
+            (pooler.log().matches("client disconnected").count() > gone).then_some(())
+        });
     }
     holder.query("commit");
-    let_pass(Duration::from_millis(200));
     let made = holder.scalar("select count(*) from pg_class where relname = 'never_made'");
     assert_eq!(made, "0", "a query of a dead client was run");
     pooler.stop();

@@ -10,6 +10,8 @@ struct Row {
     code: String,
     /// Everything between backticks in the columns of texts.
     texts: Vec<String>,
+    /// Odyssey tells it, too.
+    is_odysseys: bool,
 }
 
 fn root() -> &'static Path {
@@ -26,9 +28,22 @@ fn rows() -> Vec<Row> {
             cells[2].split('`').skip(1).step_by(2).filter(|text| text.len() > 40),
         );
         let texts = texts.map(str::to_owned).collect();
-        is_code(code).then(|| Row { severity: severity.into(), code: code.into(), texts })
+        let is_odysseys = cells.last()?.starts_with("same");
+        is_code(code).then(|| Row {
+            severity: severity.into(),
+            code: code.into(),
+            texts,
+            is_odysseys,
+        })
     };
     page.lines().filter_map(row).collect()
+}
+
+/// The contract, each literal on one line.
+fn contract() -> String {
+    let files = fs::read_dir(root().join("tests/contract")).unwrap();
+    let texts = files.map(|file| fs::read_to_string(file.unwrap().path()).unwrap());
+    on_one_line(&texts.collect::<String>())
 }
 
 /// All sources that tell clients something, without their tests, each literal on one line.
@@ -52,8 +67,13 @@ fn sources() -> String {
             }
         }
     }
+    on_one_line(&all)
+}
+
+/// Literals that go on behind a backslash in one piece, their quotes plain.
+fn on_one_line(text: &str) -> String {
     let mut joined = String::new();
-    for (index, piece) in all.split("\\\n").enumerate() {
+    for (index, piece) in text.split("\\\n").enumerate() {
         joined += if index == 0 { piece } else { piece.trim_start() };
     }
     joined.replace("\\\"", "\"")
@@ -122,6 +142,22 @@ fn each_error_of_the_code_has_a_row() {
     }
     assert!(lacking.is_empty(), "errors without a row in docs/errors.md: {lacking:#?}");
     assert!(sources.matches("Notice::fatal(").count() > 10, "the sources were not found");
+}
+
+/// Against a text that tools look for and no test compares.
+#[test]
+fn each_row_that_odyssey_has_too_is_in_the_contract() {
+    let (contract, mut lacking) = (contract(), Vec::new());
+    for row in rows().into_iter().filter(|row| row.is_odysseys) {
+        for part in row.texts.iter().flat_map(|text| fixed(text)) {
+            let part = part.trim_matches([' ', '"', '\'']).to_owned();
+            if !contract.contains(&part) || !contract.contains(&row.code) {
+                lacking.push(format!("{} {part}", row.code));
+            }
+        }
+    }
+    assert!(lacking.is_empty(), "no row of tests/contract is about these: {lacking:#?}");
+    assert!(rows().iter().filter(|row| row.is_odysseys).count() > 20, "the page was not found");
 }
 
 /// Every SQLSTATE that stands in the code alone.

@@ -113,8 +113,8 @@ fn silent(silence: Silence) -> (FakeServer, Arc<AtomicUsize>) {
 
 fn within(limit: Duration, started: Instant, what: &str) {
     let took = started.elapsed();
-    let early = limit - Duration::from_millis(20);
-    assert!(took >= early && took < limit + Duration::from_secs(3), "{what}: {took:?}");
+    let late = limit + Duration::from_secs(10); // of the 30 s that there are otherwise
+    assert!(took >= limit && took < late, "{what}: {took:?}");
 }
 
 /// Odyssey waits for ever for a server that accepts and says nothing. Seen to fail: with a deadline
@@ -196,7 +196,13 @@ fn a_first_login_is_bounded_by_pool_timeout() {
 #[test]
 fn the_login_timeout_ends_with_the_login() {
     let pooler = Setup::transaction(1).listen("client_login_timeout 500").start();
-    let (mut holder, mut waits): (Client, Client) = (pooler.client(), pooler.client());
+    let login = || {
+        until("a login in time", PATIENCE, || {
+            let mut client = pooler.connect();
+            client.start(&Login::new("app", "postgres")).ok().map(|()| client)
+        })
+    };
+    let (mut holder, mut waits): (Client, Client) = (login(), login());
     holder.query("begin; select 1");
     waits.send(&wire().query("select 'served'"));
     let_pass(Duration::from_millis(900));

@@ -5,8 +5,9 @@ use crate::support::fake::{error, greeting, one_row};
 use crate::support::message::{SSL_REQUEST, cstr};
 use crate::support::pooler::OPEN;
 use crate::support::{
-    Client, FakeServer, Login, PATIENCE, Pooler, Postgres, Seeded, Setup, Wire, let_pass,
+    Client, FakeServer, Login, PATIENCE, Pooler, Postgres, Seeded, Setup, Wire, let_pass, until,
 };
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -248,7 +249,7 @@ fn an_answer_nobody_asked_for_reaches_nobody() {
     for (pool, late) in
         [("transaction", false), ("transaction", true), ("session", false), ("session", true)]
     {
-        let liar = liar(late);
+        let (liar, told) = liar(late);
         let storage = format!(r#"type "remote" host "127.0.0.1" port {}"#, liar.port);
         let rule = format!(r#"{OPEN} pool "{pool}" pool_size 1"#);
         let setup = Setup::without_storage().storage("pg", &storage);
@@ -262,6 +263,9 @@ fn an_answer_nobody_asked_for_reaches_nobody() {
                 assert_eq!((answer.column(), answer.status()), (vec!["x".to_owned()], 'I'));
             }
             // A lie that comes behind the next question looks like its answer: let it come before.
+            until("the lie", PATIENCE, || {
+                (told.load(Ordering::SeqCst) >= LIES.min(number + 1)).then_some(())
+            });
             client.socket.limit(Duration::from_millis(100));
             let mut more = Vec::new();
             while let Ok(Some(message)) = client.try_read() {
@@ -274,11 +278,16 @@ fn an_answer_nobody_asked_for_reaches_nobody() {
     }
 }
 
-/// Its first three connections answer each query twice: at once, or a little later.
-fn liar(late: bool) -> FakeServer {
-    let connections = AtomicUsize::new(0);
-    FakeServer::start(move |mut session| {
-        let lies = connections.fetch_add(1, Ordering::Relaxed) < 3;
+/// A connection that has lied is closed, so that there are as many lies.
+const LIES: usize = 3;
+
+/// Its first connections answer each query twice: at once, or a little later. And how many lies
+/// were told.
+fn liar(late: bool) -> (FakeServer, Arc<AtomicUsize>) {
+    let (connections, told) = (AtomicUsize::new(0), Arc::new(AtomicUsize::new(0)));
+    let tells = told.clone();
+    let server = FakeServer::start(move |mut session| {
+        let lies = connections.fetch_add(1, Ordering::Relaxed) < LIES;
         if session.greet().is_none() {
             return;
         }
@@ -292,8 +301,10 @@ fn liar(late: bool) -> FakeServer {
                     session.send(&unasked_row())
                 }
             };
+            tells.fetch_add(usize::from(lies), Ordering::SeqCst);
         }
-    })
+    });
+    (server, told)
 }
 
 fn unasked_row() -> Wire {

@@ -2,11 +2,11 @@
 //! that are dead or of the wrong role are passed over.
 
 use crate::support::pooler::OPEN;
+use crate::support::process::free_port;
 use crate::support::{
     Client, FakeServer, Login, PATIENCE, Pooler, Postgres, Setup, let_pass, until,
 };
 use std::collections::HashSet;
-use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -32,11 +32,6 @@ fn port(client: &mut Client) -> u16 {
 /// The ports that so many transactions of a client see.
 fn ports(client: &mut Client, transactions: usize) -> HashSet<u16> {
     (0..transactions).map(|_| port(client)).collect()
-}
-
-/// Where nobody listens. The port stays taken as long as the listener that never accepts lives.
-fn dead_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 /// How often it was connected to, and no word from it.
@@ -88,14 +83,14 @@ fn each_host_has_its_turn_and_a_pool_of_its_own() {
 /// Seen to fail: the pooler as it was, which knew the first host only.
 #[test]
 fn hosts_where_nobody_listens_are_passed_over() {
-    let (pg, dead) = (Postgres::shared(), dead_port());
-    let pooler = setup(&[dead, pg.port, dead_port()], "", "pool_size 2").start();
+    let (pg, dead) = (Postgres::shared(), free_port());
+    let pooler = setup(&[dead, pg.port, free_port()], "", "pool_size 2").start();
     let mut client = pooler.login(&login());
     for _ in 0..20 {
         assert_eq!(port(&mut client), pg.port);
     }
     pooler.stop_with(vec![client]);
-    let pooler = setup(&[dead, dead_port()], "endpoints_status_poll_interval 600000", "").start();
+    let pooler = setup(&[dead, free_port()], "endpoints_status_poll_interval 600000", "").start();
     let first = pooler.refused(&login());
     assert!(first.message.contains("failed to connect to remote server"), "{first:?}");
     let second = pooler.refused(&login());
@@ -109,13 +104,15 @@ fn hosts_where_nobody_listens_are_passed_over() {
 fn a_host_that_hangs_is_tried_by_one_client_and_not_by_all() {
     let (pg, (hanging, visits)) = (Postgres::shared(), silent());
     let storage = "endpoints_status_poll_interval 600000";
+    // PostgreSQL, too, has to let us in before it is taken for dead.
     let pooler = setup(&[hanging.port, pg.port], storage, "pool_size 4")
-        .global("backend_connect_timeout_ms 200")
+        .global("backend_connect_timeout_ms 3000")
         .start();
     let mut clients: Vec<Client> = (0..3).map(|_| pooler.login(&login())).collect();
     for client in &mut clients {
         assert_eq!(ports(client, 5), HashSet::from([pg.port]));
     }
+    until("the visit", PATIENCE, || (visits.load(Ordering::Relaxed) >= 1).then_some(()));
     assert_eq!(visits.load(Ordering::Relaxed), 1);
     pooler.stop_with(clients);
 }
@@ -223,7 +220,7 @@ fn fail_fast_takes_the_host_that_has_a_server_to_give() {
 
 #[test]
 fn a_client_is_told_its_host_if_the_operator_wants_that() {
-    let (one, two) = (Postgres::shared(), dead_port());
+    let (one, two) = (Postgres::shared(), free_port());
     let storage = "balancing { show_notice_messages yes }";
     let pooler = setup(&[one.port, two], storage, "pool_size 1").start();
     let mut client = pooler.login(&login());

@@ -59,7 +59,7 @@ fn change(pooler: &Pooler, from: &str, to: &str, told: &str) {
 fn the_next_storage_is_for_when_the_first_will_not_do() {
     let primary = Postgres::shared();
     let Some(standby) = primary.standby() else { return };
-    let dead = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let dead = free_port();
     let others = format!("{}{}", storage("dead", dead, ""), storage("two", standby.port, ""));
     let storages = "storage \"dead\" storage \"two\" storage \"pg\"";
     let (setup, listen) = setup(primary.port, &others, storages, "");

@@ -345,8 +345,8 @@ fn readyz_says_no_when_no_more_clients_may_come() {
 
 #[test]
 fn a_port_that_is_taken_keeps_no_client_out() {
-    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = taken.local_addr().unwrap().port();
+    let port = free_port();
+    let taken = TcpListener::bind(("127.0.0.1", port)).unwrap();
     let setup = Setup::transaction(1).global(&format!("promhttp_server_port {port}"));
     let pooler = setup.start();
     pooler.wait_for_line(&format!("bind to 127.0.0.1:{port} failed"));

@@ -89,27 +89,27 @@ fn a_pam_service_knows_passwords() {
     pooler.stop();
 }
 
-/// Fails against PAM on the threads of `offload`: then nobody can log in for twenty seconds.
+/// Fails against PAM on the threads of `offload`: then nobody can log in for a minute.
 #[test]
 fn a_pam_module_that_hangs_harms_only_those_who_log_in_by_it() {
     let dir = new_dir("pam");
-    let Some(hangs) = Service::new(&dir, "hangs", "exec sleep 20") else { return };
+    let Some(hangs) = Service::new(&dir, "hangs", "exec sleep 60") else { return };
     let Some(knows) = Service::new(&dir, "knows2", KNOWS) else { return };
     let setup = rules(Setup::new().global("workers 1"), &["stuck"], &hangs.method());
     let setup = rules(setup, &["pia"], &knows.method());
     let plain = r#"authentication "scram-sha-256" password "p""#;
-    let setup = rules(setup, &["sam"], plain).listen("client_login_timeout 4000");
+    let setup = rules(setup, &["sam"], plain).listen("client_login_timeout 8000");
     let pooler = setup.start();
     let start = Instant::now();
     let stuck: Vec<Client> = (0..12).map(|_| asking(&pooler, "stuck")).collect();
     lets_in(&pooler, "sam", "p");
     lets_in(&pooler, "pia", "secret of pia from 127.0.0.1");
-    assert!(start.elapsed() < Duration::from_secs(3), "{:?}", start.elapsed());
+    assert!(start.elapsed() < Duration::from_secs(7), "{:?}", start.elapsed());
     for mut client in stuck {
         let told: Option<PgError> = client.until_closed().error();
         assert!(told.is_none_or(|error| error.code == "28P01"));
     }
-    assert!(start.elapsed() < Duration::from_secs(9), "{:?}", start.elapsed());
+    assert!(start.elapsed() < Duration::from_secs(25), "{:?}", start.elapsed());
     pooler.stop();
 }
 

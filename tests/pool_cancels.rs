@@ -18,14 +18,16 @@ struct Scene {
     cancels: AtomicUsize,
     open: AtomicUsize,
     most: AtomicUsize,
+    /// Connections of cancels are closed from now on.
+    through: AtomicBool,
     /// Queries with `slow` that arrived.
     slow: AtomicUsize,
     /// They end now.
     released: AtomicBool,
 }
 
-/// A server that keeps a cancel's connection open for `keeps`.
-fn server(keeps: Duration) -> (FakeServer, Arc<Scene>) {
+/// A server that keeps the connections of cancels open until it is told to let them through.
+fn server() -> (FakeServer, Arc<Scene>) {
     let scene = Arc::new(Scene::default());
     let seen = scene.clone();
     let server = FakeServer::start(move |mut session| {
@@ -34,7 +36,9 @@ fn server(keeps: Duration) -> (FakeServer, Arc<Scene>) {
             seen.cancels.fetch_add(1, Ordering::SeqCst);
             let open = seen.open.fetch_add(1, Ordering::SeqCst) + 1;
             seen.most.fetch_max(open, Ordering::SeqCst);
-            let_pass(keeps);
+            while !seen.through.load(Ordering::SeqCst) {
+                let_pass(Duration::from_millis(5));
+            }
             seen.open.fetch_sub(1, Ordering::SeqCst);
             return;
         }
@@ -67,23 +71,30 @@ fn slow_clients(pooler: &Pooler, scene: &Scene, count: usize) -> Vec<Client> {
     clients
 }
 
-/// Each client's cancel, `times` over, all at once.
-fn cancel_all(clients: &[Client], times: usize) {
+/// Each client's cancel, `times` over, all at once: none gets through before all have come.
+fn cancel_all(pooler: &Pooler, scene: &Scene, clients: &[Client], times: usize) {
+    let arrived = || pooler.log().matches("new client connection").count();
+    let before = arrived();
     thread::scope(|scope| {
         for client in clients {
             (0..times).for_each(|_| drop(scope.spawn(|| client.cancel())));
         }
+        until("all cancels", PATIENCE, || {
+            (arrived() >= before + times * clients.len()).then_some(())
+        });
+        scene.through.store(true, Ordering::SeqCst);
     });
 }
 
 /// Seen to fail: without the bound all sixty are under way at once.
 #[test]
 fn cancels_under_way_are_bounded_and_one_does_for_many() {
-    let (server, scene) = server(Duration::from_millis(60));
+    let (server, scene) = server();
     let setup = Setup::in_front_of(server.port, 12).global("cancel_max_inflight 3");
-    let pooler = setup.global("cancel_timeout_ms 10000").start();
+    let setup = setup.global("cancel_queue_timeout_ms 60000");
+    let pooler = setup.global("cancel_timeout_ms 60000").start();
     let mut clients = slow_clients(&pooler, &scene, 12);
-    cancel_all(&clients, 5);
+    cancel_all(&pooler, &scene, &clients, 5);
     scene.released.store(true, Ordering::SeqCst);
     assert_eq!(scene.most.load(Ordering::SeqCst), 3);
     let cancels = scene.cancels.load(Ordering::SeqCst);
@@ -97,7 +108,7 @@ fn cancels_under_way_are_bounded_and_one_does_for_many() {
 
 #[test]
 fn a_cancel_whose_turn_does_not_come_harms_nobody() {
-    let (server, scene) = server(Duration::from_secs(5));
+    let (server, scene) = server();
     let setup = Setup::in_front_of(server.port, 2).global("cancel_max_inflight 1");
     let setup = setup.global("cancel_timeout_ms 0").global("cancel_queue_timeout_ms 200");
     let pooler = setup.start();
@@ -110,8 +121,9 @@ fn a_cancel_whose_turn_does_not_come_harms_nobody() {
         });
         clients[1].cancel();
         let took = started.elapsed();
-        assert!(took >= Duration::from_millis(200) && took < Duration::from_secs(4), "{took:?}");
+        assert!(took >= Duration::from_millis(200) && took < PATIENCE / 2, "{took:?}");
         pooler.wait_for_line("not delivered: too many cancels in flight");
+        scene.through.store(true, Ordering::SeqCst);
         scene.released.store(true, Ordering::SeqCst);
     });
     for client in &mut clients {
@@ -125,14 +137,15 @@ fn a_cancel_whose_turn_does_not_come_harms_nobody() {
 /// A cancel that may still come would hit the next client: that server is closed.
 #[test]
 fn a_cancel_that_takes_too_long_costs_its_server() {
-    let (server, scene) = server(Duration::from_secs(5));
+    let (server, scene) = server();
     let pooler = Setup::in_front_of(server.port, 1).global("cancel_timeout_ms 200").start();
     let mut clients = slow_clients(&pooler, &scene, 1);
     let started = Instant::now();
     clients[0].cancel();
     let took = started.elapsed();
-    assert!(took >= Duration::from_millis(200) && took < Duration::from_secs(4), "{took:?}");
+    assert!(took >= Duration::from_millis(200) && took < PATIENCE / 2, "{took:?}");
     pooler.wait_for_line("not delivered");
+    scene.through.store(true, Ordering::SeqCst);
     scene.released.store(true, Ordering::SeqCst);
     assert_eq!(clients[0].until_ready().code(), "57014");
     assert_eq!(clients[0].scalar("select 1"), "x");

@@ -110,7 +110,7 @@ fn pool_timeout_tells_the_waiting_client_why() {
     let took = started.elapsed();
     let text = "too many active clients for user (pool_size for user postgres.app reached 1)";
     assert_eq!(refused.whole(), ("FATAL", "53300", text));
-    assert!(took >= Duration::from_millis(950) && took < Duration::from_secs(4), "{took:?}");
+    assert!(took >= Duration::from_secs(1) && took < Duration::from_secs(10), "{took:?}");
     pooler.wait_for_line("server pool wait timed out");
     assert_eq!(holder.query("commit").status(), 'I');
     assert_eq!(pooler.client().scalar("select 1"), "1");
@@ -120,7 +120,8 @@ fn pool_timeout_tells_the_waiting_client_why() {
 #[test]
 fn waiting_clients_are_served_oldest_first() {
     // One machine: between machines, a waiter may pass one that came within a millisecond.
-    let pooler = Setup::transaction(1).global("workers 1").start();
+    let setup = Setup::transaction(1).global("workers 1").with("pool_notice_after_waiting_ms 0");
+    let pooler = setup.start();
     let mut holder = pooler.client();
     let mut waiting: Vec<Client> = (0..10).map(|_| pooler.client()).collect();
     let mut admin = Postgres::shared().admin();
@@ -129,7 +130,7 @@ fn waiting_clients_are_served_oldest_first() {
     holder.query("start transaction");
     for client in &mut waiting {
         client.send(&Wire::new().query("select nextval('turns')"));
-        let_pass(Duration::from_millis(20));
+        client.until_tag(b'N'); // it waits
     }
     holder.query("commit");
     let turns: Vec<String> =

@@ -6,6 +6,7 @@
 mod bounds;
 mod drift;
 mod huge;
+mod long;
 mod servers;
 mod unshared;
 mod words;

@@ -2,7 +2,7 @@
 
 use crate::support::pooler::binary;
 use crate::support::process::{new_dir, run, write};
-use crate::support::{Login, PATIENCE, Setup, Wire, let_pass, until};
+use crate::support::{Login, PATIENCE, Postgres, Setup, Wire, in_some_try, let_pass, until};
 use rustix::process::Signal;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -135,7 +135,8 @@ fn sigterm_tells_idle_clients_and_lets_transactions_finish() {
         let mut querying = pooler.client();
         if signal == Signal::INT {
             querying.send(&Wire::new().query("select pg_sleep(0.7), 'late'"));
-            let_pass(Duration::from_millis(100));
+            let asleep = "query like '%late%' and wait_event = 'PgSleep'";
+            Postgres::shared().wait_for_backends(asleep, 1, PATIENCE);
         }
 
         pooler.signal(signal);
@@ -166,10 +167,10 @@ fn sigterm_with_a_transaction_that_never_ends_is_bounded() {
     let mut pooler = setup.start();
     let mut busy = pooler.client();
     busy.query("start transaction");
-    pooler.signal(Signal::TERM);
     let started = Instant::now();
+    pooler.signal(Signal::TERM);
     assert_eq!(pooler.wait_for_exit(PATIENCE).code(), Some(124));
-    assert!(started.elapsed() >= Duration::from_millis(450));
+    assert!(started.elapsed() >= Duration::from_millis(500));
 }
 
 #[test]
@@ -262,12 +263,15 @@ fn an_idle_pooler_sleeps() {
     for client in &mut clients {
         client.query("select 1");
     }
-    let_pass(Duration::from_millis(500));
-    let before = wakeups(pooler.pid());
-    let_pass(Duration::from_secs(3));
-    let woken = wakeups(pooler.pid()) - before;
-    println!("{woken} wake-ups in 3 s");
-    assert!(woken <= 12, "{woken} wake-ups in 3 s of nothing to do");
+    in_some_try(|| {
+        let_pass(Duration::from_millis(500));
+        let before = wakeups(pooler.pid());
+        let_pass(Duration::from_secs(3));
+        let woken = wakeups(pooler.pid()) - before;
+        let told = format!("{woken} wake-ups in 3 s of nothing to do");
+        println!("{told}");
+        if woken <= 12 { Ok(()) } else { Err(told) }
+    });
     assert_eq!(clients[7].scalar("select 'awake'"), "awake");
     pooler.stop();
 }

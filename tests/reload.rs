@@ -205,8 +205,8 @@ fn a_unix_socket_changes_its_mode_and_moves() {
 fn a_listener_that_cannot_be_bound_rejects_all_of_it() {
     let setup = Setup::transaction(1);
     let pooler = setup.start();
-    let taken = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
-    let port = taken.local_addr().unwrap().port();
+    let port = free_port();
+    let taken = TcpListener::bind(("127.0.0.1", port)).unwrap();
     let section = format!("listen {{ host \"127.0.0.1\" port {port} }}");
     let log = reload(&pooler, &setup.clone().global(&section).global("log_stats yes"));
     assert!(log.contains(&format!("bind to 127.0.0.1:{port} failed")), "{log}");

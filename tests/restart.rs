@@ -275,7 +275,7 @@ fn a_restart_that_cannot_be_now_is_refused_with_a_line() {
 /// The old process has its time, and its clients in transactions are all that is lost.
 #[test]
 fn the_old_process_has_the_time_of_a_graceful_stop() {
-    let setup = restarting(Setup::transaction(3)).global("graceful_shutdown_timeout_ms 400");
+    let setup = restarting(Setup::transaction(3)).global("graceful_shutdown_timeout_ms 2000");
     let mut pooler = setup.start();
     let mut idle = pooler.client();
     let mut busy = pooler.client();

@@ -100,7 +100,7 @@ fn the_model_agrees_with_postgresql_itself() {
         client.start(login).ok().map(|()| client)
     };
     for number in 0..4 {
-        let outcome = live(soak.number(number), &connect, Instant::now() + SPAN_MAX);
+        let outcome = live(soak.number(number), &connect, Instant::now() + SPAN_MAX * 4);
         assert_eq!(outcome.lost, 0);
         assert!(outcome.steps >= STEPS);
     }

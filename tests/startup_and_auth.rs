@@ -207,7 +207,7 @@ fn a_login_that_takes_too_long_ends() {
     client.send(&Wire::new().raw(&[0, 0, 0, 40, 0, 3]));
     assert_eq!(client.until_closed().0, vec![]);
     let took = started.elapsed();
-    assert!(took >= Duration::from_millis(290) && took < Duration::from_secs(5), "{took:?}");
+    assert!(took >= Duration::from_millis(300) && took < Duration::from_secs(10), "{took:?}");
     pooler.stop();
 }
 

@@ -6,7 +6,8 @@ use crate::support::papers::{Greeting, secure_client};
 use crate::support::pooler::OPEN;
 use crate::support::process::{new_dir, run, write};
 use crate::support::{
-    CLEANUP, FakeServer, Login, PATIENCE, Papers, Pooler, Postgres, Setup, Wire, let_pass, until,
+    CLEANUP, FakeServer, Login, PATIENCE, Papers, Pooler, Postgres, Setup, Wire, in_some_try,
+    let_pass, until,
 };
 use rustix::process::Signal;
 use std::io::{Read, Write};
@@ -473,8 +474,11 @@ fn forty_megabytes_go_through_tls_on_both_sides() {
         (pooler.cpu() - before).as_secs_f64() / bytes as f64
     };
     cpu_a_byte(1_000_000); // whatever is done once is done
-    let (short, long) = (cpu_a_byte(5_000_000), cpu_a_byte(40_000_000));
-    assert!(long < 3.0 * short, "{} times the CPU a byte", long / short);
+    in_some_try(|| {
+        let (short, long) = (cpu_a_byte(5_000_000), cpu_a_byte(40_000_000));
+        let told = format!("{} times the CPU a byte", long / short);
+        if long < 3.0 * short { Ok(()) } else { Err(told) }
+    });
     assert!(pooler.memory_peak_kib() < 100 * 1024, "{} KiB", pooler.memory_peak_kib());
     pooler.stop();
 }

@@ -133,8 +133,8 @@ fn whatever_clients_send_json_is_json() {
 /// One line tells the end of a session: who, why, how long, how much.
 #[test]
 fn each_session_ends_in_one_line() {
-    let limits = "pool_client_idle_timeout 1 pool_idle_in_transaction_timeout 1";
-    let setup = Setup::session(9).with(limits).global("log_format \"json\"");
+    let limit = "pool_idle_in_transaction_timeout 1";
+    let setup = Setup::session(9).with(limit).global("log_format \"json\"");
     let mut pooler = setup.start();
     pooler.client().leave();
     pooler.client().vanish_by_reset();

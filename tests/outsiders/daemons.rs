@@ -183,7 +183,7 @@ fn a_daemon_that_is_away_makes_no_guessers() {
         let pooler = by.setup(&dir.join("nobody")).start();
         let begun = Instant::now();
         (0..8).for_each(|_| by.refuses(&pooler, "right"));
-        assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
+        assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
         pooler.stop();
     }
 }

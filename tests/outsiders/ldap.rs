@@ -119,13 +119,13 @@ fn a_server_that_is_dead_or_silent_harms_only_those_who_log_in_by_it() {
     let mut stuck: Vec<_> = (0..12).map(|_| asking(&pooler, "stuck")).collect();
     lets_in(&pooler, "lea", "lea secret");
     refuses(&pooler, "lost", "x");
-    assert!(start.elapsed() < Duration::from_secs(3), "{:?}", start.elapsed());
+    assert!(start.elapsed() < Duration::from_millis(4800), "{:?}", start.elapsed());
     process::signal(slapd.pid(), Signal::STOP);
     let mut frozen = asking(&pooler, "lea");
     assert!(frozen.until_closed().error().is_some());
     process::signal(slapd.pid(), Signal::CONT);
     stuck.iter_mut().for_each(|client| drop(client.until_closed()));
-    assert!(start.elapsed() < Duration::from_secs(12), "{:?}", start.elapsed());
+    assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
     pooler.stop();
 }
 

@@ -2,7 +2,11 @@
 //! of. Beyond a bound a client is served all the same, or told; nobody else notices.
 
 use super::wire;
-use crate::support::{Client, Setup, Wire};
+use crate::console::{console, with_console};
+use crate::support::{Client, Setup, Wire, in_some_try};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
 
 /// Of each statement: as many as a client's 16 MiB hold, and two more.
 const LONG: usize = 1_000_000;
@@ -111,4 +115,47 @@ fn a_thousand_settings_reset_thousands_of_times_hold_nobody_up() {
     assert_eq!(other.scalar("select 'free again'"), "free again");
     assert_eq!(client.scalar("show a.b989"), "", "it was reset");
     pooler.stop_with(vec![client, other]);
+}
+
+/// A short Bind makes a megabyte that is copied: the text of its statement speaks of another one,
+/// by a name that the server knows otherwise. Seen to fail: a pooler that counts what a client says
+/// and not what is done for it, and an engine that hears of nobody else meanwhile: whoever is on
+/// the same worker had no answer for all that time, or for a third of it.
+#[test]
+fn who_makes_much_work_of_little_lets_others_have_their_turn() {
+    const TIMES: usize = 200;
+    let pooler = with_console(Setup::transaction(1).global("workers 1")).start();
+    // The console is answered without a server: as soon as it has its turn.
+    let (mut busy, mut other) = (pooler.client(), console(&pooler));
+    let text = format!("execute s /* {} */", "x".repeat(LONG));
+    busy.send(&wire().parse("s", "select 1").parse("e", &text).sync());
+    assert_eq!(busy.until_ready().shape(), "1 1 Z/I");
+    let run = |times: usize| Wire(wire().bind("", "e", &[]).execute("", 0).0.repeat(times)).sync();
+    busy.send(&run(1));
+    assert_eq!(busy.until_ready().rows().len(), 1);
+    in_some_try(|| {
+        let (done, begun) = (AtomicBool::new(false), Instant::now());
+        let (all, longest) = thread::scope(|scope| {
+            let others = scope.spawn(|| longest_wait(&mut other, &done));
+            busy.send(&run(TIMES));
+            assert_eq!(busy.until_ready().rows().len(), TIMES);
+            done.store(true, Ordering::Relaxed);
+            (begun.elapsed(), others.join().unwrap())
+        });
+        let told = format!("{longest:?} of {all:?} were one wait of the other one");
+        println!("{told}");
+        if longest * 3 < all { Ok(()) } else { Err(told) }
+    });
+    pooler.stop_with(vec![busy, other]);
+}
+
+/// Asks for something until it is done.
+fn longest_wait(console: &mut Client, done: &AtomicBool) -> Duration {
+    let mut longest = Duration::ZERO;
+    while !done.load(Ordering::Relaxed) {
+        let asked = Instant::now();
+        assert_eq!(console.query("show is_paused").error(), None);
+        longest = longest.max(asked.elapsed());
+    }
+    longest
 }

@@ -28,3 +28,30 @@ fn an_unnamed_statement_speaks_of_what_its_client_calls_so_when_it_runs() {
         .step('a', wire().run("s", &[]).sync(), "2 T D C Z/I")
         .as_direct();
 }
+
+/// Seen to fail: a pooler that takes what may be a statement for one, and changes what a string
+/// says: the client reads `odyssey_pstmt_0` in its own data.
+#[test]
+fn what_a_string_says_stays_as_it_is() {
+    let conforming = r"select '\', '; execute s; --'";
+    let escaped = r"select 'it\'; execute s; --'";
+    let named = |text: &str| wire().close_statement("n").parse("n", text).run("n", &[]).sync();
+    let set = |how: &str| wire().query(&format!("set standard_conforming_strings = {how}"));
+    Play::new("strings")
+        .step('a', wire().parse("s", "select 1").sync(), "1 Z/I")
+        .step('a', wire().query(conforming), "T D C Z/I")
+        .step('a', wire().extended(conforming, &[]).sync(), "1 2 T D C Z/I")
+        .step('a', named(conforming), "3 1 2 T D C Z/I")
+        .step('a', set("off").query(escaped), "C Z/I N T D C Z/I")
+        .step('a', wire().query(escaped), "N T D C Z/I")
+        .step('a', wire().extended(escaped, &[]).sync(), "N 1 2 T D C Z/I")
+        .step('a', named(escaped), "3 N 1 2 T D C Z/I")
+        .step(
+            'a',
+            wire().query(r"select E'\'; execute s; --', 'x\y'; execute s"),
+            "N T D C T D C Z/I",
+        )
+        .step('a', set("on").query(conforming), "C Z/I T D C Z/I")
+        .step('a', wire().query(r"select '\'; execute s; --'"), "T D C T D C Z/I")
+        .as_direct();
+}

@@ -132,7 +132,15 @@ impl Client {
     /// Whoever listens has said a word about TLS, or has closed: it does more than to listen.
     pub fn await_answer(mut self) -> io::Result<()> {
         self.socket.write_all(&Wire::packet(SSL_REQUEST, &[]).0)?;
-        self.socket.read(&mut [0]).map(|_| ())
+        let _word_or_end = self.socket.read(&mut [0])?;
+        self.await_goodbye()
+    }
+
+    /// Leaves without a word. When this returns, whoever listened has done with the connection, and
+    /// counts it no more.
+    pub fn await_goodbye(mut self) -> io::Result<()> {
+        self.finish_sending();
+        self.socket.read_to_end(&mut Vec::new()).map(|_| ())
     }
 
     /// Logs in, up to the first ReadyForQuery.

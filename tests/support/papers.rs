@@ -3,7 +3,7 @@
 
 use super::certificates::{Signed, Wish};
 use super::client::{Address, Client, Socket};
-use super::process::new_dir;
+use super::process::{Watchdog, new_dir};
 use openssl::ssl::{SslConnector, SslMethod, SslVerifyMode};
 use std::path::PathBuf;
 use std::sync::OnceLock;
@@ -11,6 +11,7 @@ use std::sync::OnceLock;
 pub struct Papers {
     pub dir: PathBuf,
     pub authority: Signed,
+    _watchdog: Watchdog,
 }
 
 impl Papers {
@@ -23,7 +24,8 @@ impl Papers {
             let dir = new_dir("pooler-test-papers");
             let authority = Signed::authority("Test Authority");
             authority.write(&dir, "authority");
-            let papers = Papers { dir, authority };
+            let _watchdog = Watchdog::over_files(&dir);
+            let papers = Papers { dir, authority, _watchdog };
             let here = &["localhost", "127.0.0.1"];
             let past = Wish { names: here, days: (-9, -2), ..Wish::default() };
             papers.sign("server", &Wish { names: here, ..Wish::default() });

@@ -161,10 +161,18 @@ pub fn binary() -> Command {
 
 impl Pooler {
     fn start(setup: &Setup) -> Pooler {
-        let dir = new_dir("pooler-test");
-        let port = free_port();
-        let config = process::write(&dir, "odyssey.conf", &setup.text(port, &dir));
-        Pooler::on(dir, &config, port)
+        loop {
+            let (dir, port) = (new_dir("pooler-test"), free_port());
+            let config = process::write(&dir, "odyssey.conf", &setup.text(port, &dir));
+            let out = std::fs::File::create(dir.join("log")).unwrap();
+            let mut command = binary();
+            command.arg(config).stdin(Stdio::null());
+            let pooler = Pooler::begin(command, dir, port, out.into());
+            if process::listens(pooler.pid(), port) {
+                return pooler;
+            }
+            println!("port {port} was taken by somebody else: another one");
+        }
     }
 
     /// On a configuration of any kind that listens on that port, with its unix socket in `dir`.
@@ -181,7 +189,13 @@ impl Pooler {
     }
 
     /// Started by this command, which becomes the pooler.
-    pub fn by(mut command: Command, dir: PathBuf, port: u16, out: OwnedFd) -> Pooler {
+    pub fn by(command: Command, dir: PathBuf, port: u16, out: OwnedFd) -> Pooler {
+        let pooler = Pooler::begin(command, dir, port, out);
+        assert!(process::listens(pooler.pid(), port), "somebody else has its port");
+        pooler
+    }
+
+    fn begin(mut command: Command, dir: PathBuf, port: u16, out: OwnedFd) -> Pooler {
         let log = dir.join("log");
         command.current_dir(&dir).stdout(out.try_clone().unwrap()).stderr(out);
         let process = Watched::spawn(&mut command, dir);
@@ -189,10 +203,11 @@ impl Pooler {
         until("the pooler to listen", PATIENCE, || {
             let ended = pooler.process.child.try_wait().unwrap();
             assert!(ended.is_none(), "the pooler ended, {}: {}", ended.unwrap(), pooler.log());
-            let tcp = Client::try_connect(&pooler.address()).is_ok();
-            // Nobody is answered before every listener is open; a connection says less.
+            // Nobody is answered before every listener is open; a connection says less. And nobody
+            // shall count these two among the clients of the test.
+            let tcp = || Client::try_connect(&pooler.address())?.await_goodbye();
             let answers = || Client::try_connect(&pooler.socket_address())?.await_answer();
-            (tcp && answers().is_ok()).then_some(())
+            (tcp().is_ok() && answers().is_ok()).then_some(())
         });
         pooler
     }

@@ -97,7 +97,7 @@ impl Postgres {
 
         let port = free_port();
         let process = Watched::spawn(&mut server(&bin, &dir, port), dir.clone());
-        let postgres = Postgres { port, socket_dir: dir, bin, process };
+        let mut postgres = Postgres { port, socket_dir: dir, bin, process };
         postgres.prepare();
         postgres
     }
@@ -122,7 +122,7 @@ impl Postgres {
         std::fs::write(&config, text + &ours).unwrap();
         let port = free_port();
         let process = Watched::spawn(&mut server(&self.bin, &dir, port), dir.clone());
-        let standby = Postgres { port, socket_dir: dir, bin: self.bin.clone(), process };
+        let mut standby = Postgres { port, socket_dir: dir, bin: self.bin.clone(), process };
         standby.accepts();
         Some(standby)
     }
@@ -142,14 +142,14 @@ impl Postgres {
 
     /// After a stop.
     pub fn start_again(&mut self) {
-        self.process.child = server(&self.bin, &self.socket_dir, self.port).spawn().unwrap();
+        self.process.spawn_again(&mut server(&self.bin, &self.socket_dir, self.port));
         until("PostgreSQL to accept again", PATIENCE, || {
             let mut client = Client::try_connect(&self.address()).ok()?;
             client.start(&Login::new("postgres", "postgres")).ok()
         });
     }
 
-    fn prepare(&self) {
+    fn prepare(&mut self) {
         let mut admin = self.accepts();
         for statement in ROLES.replace("PASSWORD", PASSWORD).split(";\n") {
             let answer = admin.query(statement);
@@ -157,9 +157,16 @@ impl Postgres {
         }
     }
 
-    fn accepts(&self) -> Client {
+    /// Its own socket is nobody else's. It ends where somebody else has its port.
+    fn accepts(&mut self) -> Client {
         until("PostgreSQL to accept", PATIENCE, || {
-            let mut client = Client::try_connect(&self.address()).ok()?;
+            if self.process.child.try_wait().unwrap().is_some() {
+                self.port = free_port();
+                let mut again = server(&self.bin, &self.socket_dir, self.port);
+                self.process.spawn_again(&mut again);
+            }
+            let socket = self.socket_dir.join(format!(".s.PGSQL.{}", self.port));
+            let mut client = Client::try_connect(&Address::Unix(socket)).ok()?;
             client.start(&Login::new("postgres", "postgres")).ok()?;
             Some(client)
         })

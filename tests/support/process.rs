@@ -13,12 +13,16 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 const WATCH: &str = r#"trap "" INT TERM HUP
-if read -r word && [ "$word" = done ]; then rm -rf "$2"; exit 0; fi
-kill -QUIT "$1" 2>/dev/null
+pid=$1
+while read -r word; do
+    if [ "$word" = done ]; then rm -rf "$2"; exit 0; fi
+    pid=$word
+done
+kill -QUIT "$pid" 2>/dev/null
 n=0
-while kill -0 "$1" 2>/dev/null && [ "$n" -lt 30 ]; do sleep 0.1; n=$((n + 1)); done
-kill -KILL "$1" 2>/dev/null
-kill -KILL -- "-$1" 2>/dev/null
+while kill -0 "$pid" 2>/dev/null && [ "$n" -lt 30 ]; do sleep 0.1; n=$((n + 1)); done
+kill -KILL "$pid" 2>/dev/null
+kill -KILL -- "-$pid" 2>/dev/null
 rm -rf "$2""#;
 
 /// Whoever holds the leash as its descriptor 9 ends, however the test ends.
@@ -43,15 +47,22 @@ rm -rf "$1""#;
 pub struct Watched {
     pub child: Child,
     pub dir: PathBuf,
-    _watchdog: Watchdog,
+    watchdog: Watchdog,
 }
 
 impl Watched {
     pub fn spawn(command: &mut Command, dir: PathBuf) -> Watched {
         command.process_group(0);
         let child = command.spawn().unwrap_or_else(|e| panic!("cannot start {command:?}: {e}"));
-        let _watchdog = Watchdog::over(child.id(), &dir);
-        Watched { child, dir, _watchdog }
+        let watchdog = Watchdog::over(child.id(), &dir);
+        Watched { child, dir, watchdog }
+    }
+
+    /// Another process in the place of one that has ended.
+    pub fn spawn_again(&mut self, command: &mut Command) {
+        command.process_group(0);
+        self.child = command.spawn().unwrap_or_else(|e| panic!("cannot start {command:?}: {e}"));
+        self.watchdog.turn_to(self.child.id());
     }
 
     pub fn pid(&self) -> u32 {
@@ -79,8 +90,22 @@ impl Watchdog {
         Watchdog::by(&mut command)
     }
 
+    /// Over a directory that stays for as long as we live.
+    pub fn over_files(dir: &Path) -> Watchdog {
+        let mut command = Command::new("sh");
+        command.args(["-c", r#"trap "" INT TERM HUP; read -r word; rm -rf "$1""#, "watchdog"]);
+        Watchdog::by(command.arg(dir))
+    }
+
+    /// From now on it watches over that process.
+    fn turn_to(&mut self, pid: u32) {
+        let stdin = self.0.stdin.as_mut().expect("it was not dropped");
+        writeln!(stdin, "{pid}").expect("it listens");
+    }
+
     fn by(command: &mut Command) -> Watchdog {
-        let quiet = command.stdout(Stdio::null()).stderr(Stdio::null());
+        // Who ends the test by a signal to its group does not end it.
+        let quiet = command.process_group(0).stdout(Stdio::null()).stderr(Stdio::null());
         Watchdog(quiet.stdin(Stdio::piped()).spawn().expect("sh exists"))
     }
 }
@@ -127,17 +152,41 @@ pub fn new_dir(kind: &str) -> PathBuf {
     dir
 }
 
-/// A port nobody listens on now, below the range from which the kernel takes ports for clients.
+/// A port nobody listens on now, below the range from which the kernel takes ports for clients. No
+/// other test gets it as long as this process lives, so that it may also be one where nobody is.
 pub fn free_port() -> u16 {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     loop {
         let step = NEXT.fetch_add(1, Ordering::Relaxed);
         let spread = std::process::id().wrapping_mul(97).wrapping_add(step.wrapping_mul(7));
         let port = 10_000 + (spread % 20_000) as u16;
-        if std::net::TcpListener::bind(("127.0.0.1", port)).is_ok() {
+        if is_reserved(port) && std::net::TcpListener::bind(("127.0.0.1", port)).is_ok() {
             return port;
         }
     }
+}
+
+/// True for the first process that asks: a name that lives no longer than that is bound.
+fn is_reserved(port: u16) -> bool {
+    use std::os::linux::net::SocketAddrExt as _;
+    use std::os::unix::net::{SocketAddr, UnixListener};
+    let name = SocketAddr::from_abstract_name(format!("pooler-test-port-{port}"));
+    let bound = UnixListener::bind_addr(&name.expect("a short name"));
+    bound.map(std::mem::forget).is_ok()
+}
+
+/// Does this process listen at the port? Somebody else may have been faster.
+pub fn listens(pid: u32, port: u16) -> bool {
+    let links = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+    let names = links
+        .filter_map(|link| fs::read_link(link.path()).ok()?.into_os_string().into_string().ok());
+    let own: Vec<String> = names.collect();
+    let tables = ["tcp", "tcp6"].map(|table| fs::read_to_string(format!("/proc/net/{table}")));
+    let lines = tables.iter().flatten().flat_map(|table| table.lines().skip(1));
+    lines.map(|line| line.split_whitespace().collect::<Vec<_>>()).any(|fields| {
+        let here = fields[1].ends_with(&format!(":{port:04X}")) && fields[3] == "0A";
+        here && own.contains(&format!("socket:[{}]", fields[9]))
+    })
 }
 
 /// Sends a signal to one process, which is a child of ours (and therefore alive or a zombie) or a

@@ -2,6 +2,11 @@
 //! for. Plain values for a console or a debugger. A coroutine notes what it waits for with one
 //! store when it suspends; nothing is written for the census before somebody asks.
 
+use std::fmt;
+use std::rc::Rc;
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::time::{Duration, Instant};
+
 use crate::coroutine::Task;
 use crate::error::Error;
 use crate::machine::Machine;
@@ -9,10 +14,6 @@ use crate::mailbox::Shared;
 use crate::notified::Notified;
 use crate::slab::Key;
 use crate::{Deadline, Engine, MachineHandle};
-use std::fmt;
-use std::rc::Rc;
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
-use std::time::{Duration, Instant};
 
 /// The name of one coroutine or session for as long as the process lives (2^31 later ones in the
 /// same place excepted).

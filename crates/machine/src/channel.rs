@@ -27,14 +27,15 @@
 //! # Ok::<(), Error>(())
 //! ```
 
+use std::collections::VecDeque;
+use std::fmt;
+
 use crate::notified::Notifier;
 use crate::sync::generic::Reach;
 use crate::sync::line::Permits;
 use crate::sync::reach::Place;
 use crate::sync::{Local, Shared};
 use crate::{Deadline, Doing, Error};
-use std::collections::VecDeque;
-use std::fmt;
 
 /// How much a channel holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,6 +2,12 @@
 //! stack; a finished one gives its stack back to the machine for the next; a parked session is a
 //! task without one. No coroutine ever changes threads, so what it runs needs no `Send`.
 
+use std::cell::{Cell, RefCell};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
+use std::thread;
+use std::time::{Duration, Instant};
+
 use crate::census::{CoroutineId, Doing};
 use crate::error::Error;
 use crate::machine::Machine;
@@ -11,11 +17,6 @@ use crate::substrate::Coroutine;
 use crate::timer::{Timed, TimerSlot};
 use crate::wait::{Waiter, wait_until};
 use crate::{Deadline, overflow, panics, substrate};
-use std::cell::{Cell, RefCell};
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::rc::Rc;
-use std::thread;
-use std::time::{Duration, Instant};
 
 /// How a task is entered into the books.
 #[derive(Clone, Copy)]

@@ -1,15 +1,16 @@
 //! The census as text, for who looks at a process that stands still: one line a coroutine, by a
 //! signal if wanted. What is told is in `census`.
 
+use std::fmt;
+use std::fmt::Write as _;
+use std::time::Duration;
+
 use crate::census::{Census, Resident};
 use crate::coroutine::{Builder, JoinHandle};
 use crate::error::Error;
 use crate::offload::offload;
 use crate::signal::Signals;
 use crate::{Deadline, Engine, MachineHandle};
-use std::fmt;
-use std::fmt::Write as _;
-use std::time::Duration;
 
 /// Lines of one machine; a person reads no more.
 const LINES_MAX: usize = 10_000;

@@ -2,11 +2,6 @@
 //! fixed in size at its first use and never ends; so there is one engine a process, and its threads
 //! only fall asleep for good.
 
-use crate::error::Error;
-use crate::mailbox::{Mail, Shared};
-use crate::offload::Offload;
-use crate::stats::MachineStats;
-use crate::{overflow, panics, reactor, substrate, sys};
 use std::fs;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -15,6 +10,12 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver};
 use std::thread::{self, ThreadId};
 use std::time::{Duration, Instant};
+
+use crate::error::Error;
+use crate::mailbox::{Mail, Shared};
+use crate::offload::Offload;
+use crate::stats::MachineStats;
+use crate::{overflow, panics, reactor, substrate, sys};
 
 /// May's scheduler cannot be started twice, so neither can we.
 static STARTED: AtomicBool = AtomicBool::new(false);

@@ -10,6 +10,11 @@ pub(crate) mod passing;
 pub(crate) mod relay;
 pub(crate) mod stream;
 
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::os::fd::RawFd;
+use std::rc::Rc;
+
 use crate::coroutine::{Job, Task, Title};
 use crate::machine::Machine;
 use crate::slab::Key;
@@ -17,10 +22,6 @@ use crate::sys;
 use crate::wait::{Interest, Waitable, Waiter};
 use outbox::Outbox;
 use parcel::Watch;
-use std::cell::{Cell, RefCell};
-use std::io;
-use std::os::fd::RawFd;
-use std::rc::Rc;
 
 /// What the kernel tells of a descriptor.
 #[derive(Clone, Copy, PartialEq, Eq)]

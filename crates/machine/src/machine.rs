@@ -5,6 +5,16 @@
 //! Nothing here keeps a borrow or a `&mut` across a switch of stacks: fields are cells, borrowed
 //! for a line.
 
+use std::any::{Any, TypeId};
+use std::cell::{Cell, RefCell};
+use std::collections::{HashMap, VecDeque};
+use std::os::fd::RawFd;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::mpsc::Sender;
+use std::thread::{self, ThreadId};
+use std::time::{Duration, Instant};
+
 use crate::census::Doing;
 use crate::coroutine::{Job, Stack, Step, Task, Title};
 use crate::engine::Common;
@@ -15,15 +25,6 @@ use crate::notified::Entry;
 use crate::slab::{Key, Slab};
 use crate::timer::Timers;
 use crate::{Deadline, overflow, panics, substrate};
-use std::any::{Any, TypeId};
-use std::cell::{Cell, RefCell};
-use std::collections::{HashMap, VecDeque};
-use std::os::fd::RawFd;
-use std::rc::Rc;
-use std::sync::Arc;
-use std::sync::mpsc::Sender;
-use std::thread::{self, ThreadId};
-use std::time::{Duration, Instant};
 
 /// What may be burned in a turn before the next has to wait for another turn or go elsewhere: one
 /// signature with RSA, a few with elliptic curves.
@@ -45,6 +46,8 @@ pub(crate) struct Machine {
     pub(crate) timers: RefCell<Timers<Task>>,
     /// Woken, in order; the reactor lets a bounded number of them run a turn.
     ready: RefCell<VecDeque<Rc<Task>>>,
+    /// Somebody let the sockets have a turn, and was promised one.
+    paused: Cell<bool>,
     /// Those who let everybody else go first, in order; they run at the end of the turn.
     late: RefCell<VecDeque<Rc<Task>>>,
     /// Stacks with nothing to do, the warmest last.
@@ -79,6 +82,7 @@ impl Machine {
             tasks: RefCell::new(Slab::new()),
             timers: RefCell::new(Timers::new()),
             ready: RefCell::new(VecDeque::new()),
+            paused: Cell::new(false),
             late: RefCell::new(VecDeque::new()),
             idle: RefCell::new(Vec::new()),
             starved: RefCell::new(VecDeque::new()),
@@ -268,6 +272,11 @@ impl Machine {
         due
     }
 
+    /// Did somebody pause since this was asked last?
+    pub(crate) fn take_paused(&self) -> bool {
+        self.paused.take()
+    }
+
     /// With many coroutines nothing of the next one is in a cache. It is fetched while those before
     /// it run, in steps, because each thing is found by the one before: task, stack, coroutine, and
     /// where that rests.
@@ -341,6 +350,7 @@ impl Machine {
     /// The running task lets the others and the sockets have a turn.
     pub(crate) fn pause(&self, task: &Rc<Task>) {
         task.waiting.set(true);
+        self.paused.set(true);
         self.wake(task);
         self.switch(task);
     }

@@ -3,17 +3,19 @@
 //! retirements by one a socket.
 //! The bell rings only for a sleeper (`agreement`).
 
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::Sender;
+
+use crossbeam_queue::SegQueue;
+
 use crate::agreement::Bell;
 use crate::error::Error;
 use crate::machine::Machine;
 use crate::slab::Key;
 use crate::stats::{Counters, MachineStats};
 use crate::sys;
-use crossbeam_queue::SegQueue;
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::mpsc::Sender;
 
 /// Spawns in flight to one machine. Beyond it the machine is so far behind that refusing is kinder.
 pub(crate) const SPAWNS_MAX: usize = 4096;

@@ -1,6 +1,9 @@
 //! A flag that one coroutine waits for and anybody may set, from any thread. It is level-triggered:
 //! set stays set until taken, and setting it twice is setting it once. It carries no data.
 
+use std::rc::Rc;
+use std::sync::Arc;
+
 use crate::Deadline;
 use crate::agreement::Call;
 use crate::census::Doing;
@@ -10,8 +13,6 @@ use crate::machine::Machine;
 use crate::mailbox::{Mail, Shared};
 use crate::slab::Key;
 use crate::wait::{Waiter, Woken, wait_on};
-use std::rc::Rc;
-use std::sync::Arc;
 
 /// The part both sides see.
 struct Flag {

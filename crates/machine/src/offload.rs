@@ -2,6 +2,14 @@
 //! Bounded in threads and queue. A caller that gives up abandons the result; the work itself cannot
 //! be stopped.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
+
 use crate::Deadline;
 use crate::census::Doing;
 use crate::error::Error;
@@ -9,12 +17,6 @@ use crate::machine::Machine;
 use crate::notified::Notified;
 use crate::panics;
 use crate::sys::process;
-use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
 
 type Work = Box<dyn FnOnce() + Send>;
 

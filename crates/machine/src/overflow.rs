@@ -5,9 +5,10 @@
 //! generator, under may, installs a handler of its own that leaves the coroutine from inside the
 //! signal and goes on; ours comes after it and never goes on.
 
-use crate::sys::process;
 use std::cell::Cell;
 use std::io;
+
+use crate::sys::process;
 
 /// How far around the lowest address of the stack a fault counts as an overflow: the guard page,
 /// what large frames may jump over, and the imprecision of where the stack began.

@@ -2,10 +2,11 @@
 //! at the entry of the stack. The hook formats two words and prints nothing: symbolising needs more
 //! stack than a coroutine has. Other threads keep the hook they had.
 
-use crate::error::Error;
-use crate::machine::Machine;
 use std::cell::RefCell;
 use std::panic::{self, AssertUnwindSafe, PanicHookInfo};
+
+use crate::error::Error;
+use crate::machine::Machine;
 
 thread_local! {
     static LAST: RefCell<Option<String>> = const { RefCell::new(None) };

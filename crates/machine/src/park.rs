@@ -3,6 +3,9 @@
 //! passes, a pooled stack serves it until it parks again or ends. What a session is about is not
 //! known here.
 
+use std::rc::Rc;
+use std::time::Instant;
+
 use crate::coroutine::{Job, SESSION, Task, Title};
 use crate::error::Error;
 use crate::io::stream::Stream;
@@ -10,8 +13,6 @@ use crate::machine::Machine;
 use crate::notified::Notified;
 use crate::wait::{Interest, Waitable};
 use crate::{Deadline, machine};
-use std::rc::Rc;
-use std::time::Instant;
 
 /// One client's life, served in turns. At shutdown a parked session is dropped where nothing can
 /// wait: whoever wants last words sets its flag first.

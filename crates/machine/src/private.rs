@@ -1,10 +1,11 @@
 //! Values that belong to a machine: one of each type, made by the first who asks. A coroutine never
 //! leaves its machine, so it may keep what it got over its waits.
 
-use crate::error::Error;
-use crate::machine::Machine;
 use std::any::TypeId;
 use std::rc::Rc;
+
+use crate::error::Error;
+use crate::machine::Machine;
 
 /// The value of type `T` of this machine; the first who asks makes it. It lives until the engine
 /// has shut down and nobody holds it. A type of your own keeps it apart from everybody else's.

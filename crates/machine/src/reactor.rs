@@ -3,12 +3,6 @@
 //! it sleeps in its own epoll, at the price of one system call a wake-up. It decides who runs next
 //! and nothing else.
 
-use crate::engine::Common;
-use crate::machine::Machine;
-use crate::mailbox::{Mail, Shared};
-use crate::slab::Key;
-use crate::sys::{self, Events};
-use crate::{buffer, overflow, panics};
 use std::cell::Cell;
 use std::ffi::CString;
 use std::io;
@@ -18,6 +12,13 @@ use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 use std::thread::{self, ThreadId};
 use std::time::{Duration, Instant};
+
+use crate::engine::Common;
+use crate::machine::Machine;
+use crate::mailbox::{Mail, Shared};
+use crate::slab::Key;
+use crate::sys::{self, Events};
+use crate::{buffer, overflow, panics};
 
 /// Events taken in one turn, and coroutines let run in one: enough to amortise the poll, few enough
 /// that no socket waits longer than some 256 short runs.
@@ -29,7 +30,8 @@ const TURN_MAX: usize = 256;
 const ROUNDS: usize = 2;
 
 /// Further rounds follow while no more than this many coroutines ran since the poll, which costs as
-/// much as two of them: a few that wake each other, or spawn and join, poll once for many.
+/// much as two of them: a few that wake each other, or spawn and join, poll once for many. None
+/// follow when somebody paused, who does that because he works for long.
 const RUNS_A_POLL: usize = 32;
 
 /// A turn with more events than this is followed by a look whether there are more, one with fewer
@@ -156,6 +158,9 @@ impl Reactor {
                 break;
             }
             (rounds, runs) = (rounds + 1, runs + ran);
+            if self.machine.take_paused() && rounds >= ROUNDS {
+                break;
+            }
         }
     }
 

@@ -1,12 +1,13 @@
 //! Names of hosts to addresses and back, by the system's resolver on an offload thread. No cache:
 //! that is policy.
 
+use std::io;
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+
 use crate::Deadline;
 use crate::error::Error;
 use crate::offload::offload;
 use crate::sys::socket;
-use std::io;
-use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 
 /// The addresses of `host`, in the resolver's order, at least one. A numeric address is taken at
 /// its word, at once, with or without brackets.

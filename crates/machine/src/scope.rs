@@ -2,12 +2,6 @@
 //! its stack, as threads of `std::thread::scope` do. Nobody is left behind by an early return, a
 //! panic or a cancellation.
 
-use crate::census::CoroutineId;
-use crate::coroutine::{JoinHandle, Task, Title, launch};
-use crate::error::Error;
-use crate::machine::Machine;
-use crate::sync::{Member, WaitGroup};
-use crate::{Deadline, shield};
 use std::cell::RefCell;
 use std::marker::PhantomData;
 use std::mem;
@@ -15,6 +9,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::process;
 use std::rc::Rc;
 use std::thread;
+
+use crate::census::CoroutineId;
+use crate::coroutine::{JoinHandle, Task, Title, launch};
+use crate::error::Error;
+use crate::machine::Machine;
+use crate::sync::{Member, WaitGroup};
+use crate::{Deadline, shield};
 
 /// Ended children are forgotten when there are more of them than living ones and these.
 const ENDED_MAX: usize = 16;

@@ -1,6 +1,10 @@
 //! Signals of the process as something to wait for, by signalfd. What a signal means is not known
 //! here.
 
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::rc::Rc;
+
 use crate::Deadline;
 use crate::census::Doing;
 use crate::error::Error;
@@ -9,9 +13,6 @@ use crate::machine::Machine;
 use crate::notified::Notified;
 use crate::sys;
 use crate::wait::{Interest, Woken, wait_on};
-use std::io;
-use std::os::fd::{AsRawFd, OwnedFd};
-use std::rc::Rc;
 
 /// A signal that arrived.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

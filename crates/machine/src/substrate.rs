@@ -12,15 +12,17 @@
 //! not may's `park` around it. That is made to be woken from other threads, with a dozen locked
 //! instructions a wait; here only the reactor of the same thread resumes.
 
-use crate::error::Error;
-use generator::{Gn, LocalGenerator, Scope};
-use may::coroutine::Builder;
 use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
 use std::rc::Rc;
+
+use generator::{Gn, LocalGenerator, Scope};
+use may::coroutine::Builder;
+
+use crate::error::Error;
 
 /// Stacks may keeps for itself; ours are cached by the machines, and may would map 1,000 at start.
 const MAY_POOL: usize = 16;

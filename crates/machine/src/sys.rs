@@ -6,9 +6,6 @@
 pub mod process;
 pub(crate) mod socket;
 
-use openssl::error::ErrorStack;
-use openssl::ex_data::Index;
-use openssl::ssl::{Ssl, SslContext, SslContextBuilder, SslSession, SslSessionCacheMode};
 use std::collections::HashMap;
 use std::io;
 use std::mem::MaybeUninit;
@@ -16,6 +13,10 @@ use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 use std::ptr;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
+
+use openssl::error::ErrorStack;
+use openssl::ex_data::Index;
+use openssl::ssl::{Ssl, SslContext, SslContextBuilder, SslSession, SslSessionCacheMode};
 
 /// Readable.
 pub(crate) const IN: u32 = libc::EPOLLIN as u32;

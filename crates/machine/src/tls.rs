@@ -19,13 +19,15 @@ mod material;
 mod session;
 mod wire;
 
-use crate::sys::Resumable;
+use std::path::PathBuf;
+use std::sync::Arc;
+
 use openssl::ssl::{
     AlpnError, SslContext, SslContextBuilder, SslMethod, SslMode, SslOptions, SslSessionCacheMode,
     SslVerifyMode, SslVersion,
 };
-use std::path::PathBuf;
-use std::sync::Arc;
+
+use crate::sys::Resumable;
 
 pub use error::{Error, LoadError};
 pub use facts::{Facts, Peer};

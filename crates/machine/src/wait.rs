@@ -2,6 +2,11 @@
 //! ends by its reason, its deadline or the cancellation of its coroutine. A wait that is satisfied
 //! already costs no system call and no switch; none allocates.
 
+use std::cell::RefCell;
+use std::ops::BitOr;
+use std::rc::Rc;
+use std::thread;
+
 use crate::Deadline;
 use crate::census::Doing;
 use crate::coroutine::Task;
@@ -10,10 +15,6 @@ use crate::io::Io;
 use crate::io::stream::Stream;
 use crate::machine::Machine;
 use crate::notified::Notified;
-use std::cell::RefCell;
-use std::ops::BitOr;
-use std::rc::Rc;
-use std::thread;
 
 /// Waits that return at once before the coroutine must let others run: a fast pair of sockets is
 /// always ready.

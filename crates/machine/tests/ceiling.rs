@@ -1,14 +1,15 @@
 //! The ceiling of coroutines: an error for who asks, patience for who was promised.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use machine::{
-    Deadline, Engine, EngineConfig, Error, ListenOptions, Listener, Notified, Served, Session,
-    Stream, StreamOptions, Wakers, start_session, wait_any,
-};
 use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::mpsc;
 use std::time::Duration;
+
+use machine::{
+    Deadline, Engine, EngineConfig, Error, ListenOptions, Listener, Notified, Served, Session,
+    Stream, StreamOptions, Wakers, start_session, wait_any,
+};
 
 const MAX: usize = 20;
 
@@ -57,7 +58,7 @@ fn body(engine: &'static Engine) {
     .unwrap();
     let stream = Stream::connect(&listener.local(), &StreamOptions::default(), soon).unwrap();
     let served = Rc::new(Cell::new(0));
-    let wake = Deadline::after(Duration::from_millis(500));
+    let wake = Deadline::after(Duration::from_millis(1500));
     // Served once now; parked until its deadline is due, which will be at the ceiling.
     start_session(Box::new(Once(Some(Counts(stream, Rc::clone(&served), wake))))).unwrap();
     until("parked", || served.get() == 1);

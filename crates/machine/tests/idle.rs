@@ -3,13 +3,15 @@
 
 mod common;
 
-use common::{engine, on, pair, until_outside};
-use machine::{
-    Deadline, Engine, EngineConfig, Error, Served, Session, Stream, Wakers, start_session,
-};
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
+
+use machine::{
+    Deadline, Engine, EngineConfig, Error, Served, Session, Stream, Wakers, start_session,
+};
+
+use common::{engine, on, pair, until_outside};
 
 struct Idle(Stream, #[expect(dead_code, reason = "held")] Stream);
 

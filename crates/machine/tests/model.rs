@@ -33,16 +33,18 @@ mod sync {
     pub(crate) use super::{Model as Local, Model as Shared};
 }
 
-use agreement::{Bell, Call};
-use channel::Limits;
+use std::sync::Arc;
+use std::time::Instant;
+
 use loom::sync::atomic::{AtomicUsize, Ordering};
 use loom::sync::{Mutex, MutexGuard, Notify};
 use loom::thread;
 use machine::{Deadline, Doing, Error};
-use std::sync::Arc;
-use std::time::Instant;
 use sync::reach::Reach;
 use sync::semaphore::Semaphore;
+
+use agreement::{Bell, Call};
+use channel::Limits;
 
 /// Threads of the model in the place of coroutines. A deadline, whichever, has passed when somebody
 /// would have to wait: he gives up in the middle of whatever the others do.

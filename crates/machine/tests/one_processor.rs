@@ -9,11 +9,13 @@ mod common;
 #[path = "common/secure.rs"]
 mod secure;
 
+use std::fs;
+
+use machine::{EngineConfig, Error, process};
+
 use certificates::Wish;
 use common::{connect, listen, soon};
-use machine::{EngineConfig, Error, process};
 use secure::Files;
-use std::fs;
 
 const CLIENTS: usize = 100;
 

@@ -1,12 +1,13 @@
 //! A coroutine that outgrows its stack ends the process, with a line that names it.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use machine::{Engine, EngineConfig};
 use std::env;
 use std::hint::black_box;
 use std::os::unix::process::ExitStatusExt;
 use std::process::Command;
 use std::time::Duration;
+
+use machine::{Engine, EngineConfig};
 
 const CHILD: &str = "MACHINE_TEST_OVERFLOW";
 

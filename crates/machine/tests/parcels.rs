@@ -3,11 +3,13 @@
 
 mod common;
 
-use common::{connect, engine, listen, on, pair, soon, until, until_outside};
-use machine::{Error, Parcel, Progress, Stream, Watcher};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+
+use machine::{Error, Parcel, Progress, Stream, Watcher};
+
+use common::{connect, engine, listen, on, pair, soon, until, until_outside};
 
 /// These tests count sockets, so they take turns.
 fn alone() -> MutexGuard<'static, ()> {

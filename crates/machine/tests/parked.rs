@@ -3,14 +3,16 @@
 
 mod common;
 
-use common::{connect, engine, listen, on, pair, soon, until};
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::time::Duration;
+
 use machine::{
     Address, Deadline, Listener, Notified, Notifier, Progress, Served, Session, Stream, Wakers,
     become_session, start_session,
 };
-use std::cell::{Cell, RefCell};
-use std::rc::Rc;
-use std::time::Duration;
+
+use common::{connect, engine, listen, on, pair, soon, until};
 
 /// What the sessions of one test write down.
 #[derive(Default)]

@@ -3,12 +3,14 @@
 
 mod common;
 
-use common::{engine, on, soon, until};
-use machine::{Deadline, Error};
 use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::time::Duration;
+
+use machine::{Deadline, Error};
+
+use common::{engine, on, soon, until};
 
 const HOUR: Duration = Duration::from_secs(3600);
 

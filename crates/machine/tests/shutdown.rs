@@ -4,13 +4,15 @@
 
 mod common;
 
-use common::{pair, until_outside};
-use machine::{
-    Deadline, Engine, EngineConfig, Error, Served, Session, Stream, Wakers, start_session,
-};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
+
+use machine::{
+    Deadline, Engine, EngineConfig, Error, Served, Session, Stream, Wakers, start_session,
+};
+
+use common::{pair, until_outside};
 
 struct Parked(Stream, #[expect(dead_code, reason = "held")] (Stream, Counted));
 

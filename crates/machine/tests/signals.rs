@@ -2,12 +2,13 @@
 //! test runs in a child: a signal mask is inherited.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use machine::{Deadline, Engine, EngineConfig, Error, Signals};
 use std::env;
 use std::io::{BufRead, BufReader};
 use std::process::{self, Command, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
+
+use machine::{Deadline, Engine, EngineConfig, Error, Signals};
 
 const CHILD: &str = "MACHINE_TEST_SIGNALS";
 const SET: [i32; 2] = [libc::SIGUSR1, libc::SIGHUP];

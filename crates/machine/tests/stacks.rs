@@ -8,11 +8,13 @@ mod common;
 #[path = "common/secure.rs"]
 mod secure;
 
-use common::{pair, soon};
-use machine::{Engine, EngineConfig, Error};
-use secure::Files;
 use std::hint::black_box;
 use std::sync::mpsc;
+
+use machine::{Engine, EngineConfig, Error};
+
+use common::{pair, soon};
+use secure::Files;
 
 const STACK_BYTES: u64 = 64 * 1024;
 const USED_BYTES_MAX: u64 = STACK_BYTES * 3 / 4;

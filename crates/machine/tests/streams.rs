@@ -3,16 +3,18 @@
 
 mod common;
 
-use common::{connect, listen, on, pair, soon, start_on, until};
-use machine::{
-    Address, Buffer, Deadline, Error, Interest, ListenOptions, Listener, Progress, Stream,
-    StreamOptions, Woken, wait_any,
-};
 use std::cell::Cell;
 use std::io::IoSlice;
 use std::os::unix::fs::PermissionsExt;
 use std::rc::Rc;
 use std::time::Duration;
+
+use machine::{
+    Address, Buffer, Deadline, Error, Interest, ListenOptions, Listener, Progress, Stream,
+    StreamOptions, Woken, wait_any,
+};
+
+use common::{connect, listen, on, pair, soon, start_on, until};
 
 /// Seen to fail against a `try_read` whose short read clears the readable bit always (without `&&
 /// !hung_up`): the second read of the first connection timed out.

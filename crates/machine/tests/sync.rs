@@ -4,16 +4,18 @@
 
 mod common;
 
-use common::{engine, on, soon, start_on, until};
-use machine::channel::{self, Limits, Receiver, Sender};
-use machine::sync::generic::{Event, Flag, Mutex, Reach, Semaphore, WaitGroup};
-use machine::sync::{Local, Shared, Signal, shared};
-use machine::{Deadline, Error, Notified, Woken, wait_any};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
+
+use machine::channel::{self, Limits, Receiver, Sender};
+use machine::sync::generic::{Event, Flag, Mutex, Reach, Semaphore, WaitGroup};
+use machine::sync::{Local, Shared, Signal, shared};
+use machine::{Deadline, Error, Notified, Woken, wait_any};
+
+use common::{engine, on, soon, start_on, until};
 
 const SHORT: Duration = Duration::from_millis(15);
 

@@ -7,16 +7,18 @@ mod common;
 #[path = "common/secure.rs"]
 mod secure;
 
-use certificates::Wish;
-use common::{connect, listen, on, pair, soon, start_on, until};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+
 use machine::tls::{Ask, Client, KeyLog, Server, Verify, Version};
 use machine::{
     Address, Buffer, Deadline, Error, Interest, Progress, Stream, Watcher, Woken, wait_any,
 };
+
+use certificates::Wish;
+use common::{connect, listen, on, pair, soon, start_on, until};
 use secure::{Files, echo, shake, tls_pair};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::time::Duration;
 
 /// Seen to fail when only the socket's bit counts as readable: the wait lasted to its deadline with
 /// the bytes deciphered.

@@ -8,13 +8,15 @@ mod common;
 #[path = "common/secure.rs"]
 mod secure;
 
-use certificates::{Signed, Wish};
-use common::{on, pair, soon};
+use std::time::Duration;
+
 use machine::tls::{Ask, Client, Common, Server, Verify, Version};
 use machine::{Deadline, Error, Stream};
 use openssl::hash::MessageDigest;
+
+use certificates::{Signed, Wish};
+use common::{on, pair, soon};
 use secure::{Files, echo, facts, shake, tls_pair};
-use std::time::Duration;
 
 #[test]
 fn both_speak_and_know_how() {

@@ -5,11 +5,14 @@ mod common;
 #[path = "common/waits.rs"]
 mod waits;
 
-use common::{engine, listen, on, pair, soon};
-use machine::{Deadline, Error, Interest, wait_any};
+use std::cell::Cell;
 use std::rc::Rc;
 use std::thread;
 use std::time::{Duration, Instant};
+
+use machine::{Deadline, Error, Interest, wait_any};
+
+use common::{engine, listen, on, pair, soon};
 use waits::WAITS;
 
 const SHORT: Duration = Duration::from_millis(10);
@@ -136,6 +139,35 @@ fn two_reasons_in_one_batch_wake_once() {
         assert!(both, "one batch");
         assert!(slept >= SHORT, "the second reason did not end the next wait");
         assert!(engine().machines()[0].stats().wakeups - before <= 6);
+    });
+}
+
+/// Seen to fail: a loop that lets a few who yield run dozens of times between two polls. Each may
+/// have worked for a millisecond.
+#[test]
+fn who_yields_lets_the_sockets_have_a_turn() {
+    on(0, || {
+        let (near, far) = pair();
+        let (reads, seen) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(0)));
+        let counts = Rc::clone(&reads);
+        let reader = machine::spawn("reads", move || {
+            while near.read(&mut [0; 1], soon()).unwrap() > 0 {
+                counts.set(counts.get() + 1);
+            }
+        });
+        machine::yield_now();
+        for round in 1..=100 {
+            far.write_all(b"x", soon()).unwrap();
+            let mut yields = 0;
+            while reads.get() < round {
+                machine::yield_now();
+                yields += 1;
+            }
+            seen.set(seen.get().max(yields));
+        }
+        far.shutdown_write().unwrap();
+        reader.unwrap().join(soon()).unwrap();
+        assert!(seen.get() <= 4, "{} yields before a byte was heard of", seen.get());
     });
 }
 

@@ -4,14 +4,16 @@
 
 mod common;
 
-use common::{connect, engine, listen, on, pair, soon, start_on, until, until_outside};
-use machine::{Deadline, Error, Interest, Notified, Notifier, Woken, wait_any};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
+
+use machine::{Deadline, Error, Interest, Notified, Notifier, Woken, wait_any};
+
+use common::{connect, engine, listen, on, pair, soon, start_on, until, until_outside};
 
 const SHORT: Duration = Duration::from_millis(15);
 

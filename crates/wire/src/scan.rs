@@ -24,6 +24,7 @@ use words::Words;
 
 pub use about::{About, about};
 pub use gist::{Gist, Look, Mentions, Part, removes};
+pub use lexer::Backslashes;
 pub use quick::{contains, is_remarkable};
 
 /// One statement of a text, or a part of it that is told apart: a call of `set_config` does not
@@ -150,6 +151,14 @@ pub struct Name<'a> {
 /// (Shift-JIS, GBK, Big5) in `E''`.
 pub fn statements(text: &[u8]) -> impl Iterator<Item = Statement<'_>> {
     Statements { strict: Reader::new(text), loose: None, ahead: [None, None] }
+}
+
+/// The same in one reading, the server's: for whoever changes what is there, and not what a string
+/// says.
+pub fn statements_of(text: &[u8], known: Backslashes) -> impl Iterator<Item = Statement<'_>> {
+    let mut reader = Reader::new(text);
+    reader.lexer.reading = Reading::Known(known);
+    std::iter::from_fn(move || reader.next()).map(|found| found.statement)
 }
 
 /// Exactly one statement, with one thing to tell about it? White space, comments and `;` around it

@@ -1,6 +1,18 @@
 //! A listening socket. It hands out parcels: which machine serves a connection is decided by
 //! whoever accepts.
 
+use std::cell::Cell;
+use std::convert::Infallible;
+use std::fs::{self, Permissions};
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::path::Path;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
 use super::Io;
 use super::address::Address;
 use super::parcel::Parcel;
@@ -14,17 +26,6 @@ use crate::mailbox::{Mail, Shared};
 use crate::slab::Key;
 use crate::sys::{self, socket};
 use crate::wait::{Interest, breathe, wait_one_as};
-use std::cell::Cell;
-use std::convert::Infallible;
-use std::fs::{self, Permissions};
-use std::io;
-use std::net::SocketAddr;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
-use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
-use std::path::Path;
-use std::rc::Rc;
-use std::sync::Arc;
-use std::time::Duration;
 
 /// Before the next try when descriptors or coroutines have run out.
 const SHORTAGE_PAUSE: Duration = Duration::from_millis(50);

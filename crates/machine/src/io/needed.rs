@@ -1,11 +1,12 @@
 //! Reads for who has to have more: the end of the stream is an error, not an answer. The calls for
 //! whom an end is as good as anything else are in `stream`.
 
+use std::io;
+
 use super::stream::{Progress, Stream};
 use crate::Deadline;
 use crate::buffer::Buffer;
 use crate::error::Error;
-use std::io;
 
 impl Stream {
     /// Reads what is there, if anything is, into the room of `buffer`, for who must have more: the

@@ -1,10 +1,11 @@
 //! Bytes that were taken for written and that the kernel had no room for: at most what TLS makes of
 //! one write. The machine sends them when there is room, whatever the stream's owner waits for.
 
-use crate::sys::socket;
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::os::fd::RawFd;
+
+use crate::sys::socket;
 
 pub(crate) struct Outbox {
     is_empty: Cell<bool>,

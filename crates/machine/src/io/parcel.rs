@@ -2,6 +2,10 @@
 //! stays registered at home until it is unfolded elsewhere; the thief removes it from the home's
 //! epoll set himself, and the home's entry dies by a letter that wakes nobody.
 
+use std::fmt;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::sync::Arc;
+
 use super::stream::Stream;
 use crate::error::Error;
 use crate::machine::Machine;
@@ -9,9 +13,6 @@ use crate::mailbox::{Mail, Shared};
 use crate::slab::Key;
 use crate::sys::{self, socket};
 use crate::tls::Tls;
-use std::fmt;
-use std::os::fd::{AsRawFd, OwnedFd};
-use std::sync::Arc;
 
 /// Hears of folded sockets.
 pub trait Watcher: Send + Sync {

@@ -1,6 +1,9 @@
 //! Sockets that leave the process or come from another one: streams and parcels of descriptors, and
 //! descriptors in the messages of a Unix stream. What they are for is not known here.
 
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+
 use super::parcel::Parcel;
 use super::stream::Stream;
 use crate::Deadline;
@@ -8,8 +11,6 @@ use crate::error::Error;
 use crate::machine::Machine;
 use crate::sys::{self, socket};
 use crate::wait::{Interest, breathe, wait_one};
-use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 /// Descriptors that one message may carry; the kernel's bound is 253.
 pub const DESCRIPTORS_MAX: usize = socket::DESCRIPTORS_MAX;

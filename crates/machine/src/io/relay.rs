@@ -2,6 +2,8 @@
 //! the other could move. It holds at most one buffer a direction, and none while nothing is on its
 //! way; it reads no further than it can write. What the bytes mean is not known here.
 
+use std::time::{Duration, Instant};
+
 use super::stream::{Progress, Stream};
 use crate::Deadline;
 use crate::buffer::Buffer;
@@ -9,7 +11,6 @@ use crate::coroutine;
 use crate::error::Error;
 use crate::notified::Notified;
 use crate::wait::{Interest, Woken, breathe, wait_any};
-use std::time::{Duration, Instant};
 
 /// What ends a relay before its streams do.
 #[derive(Clone, Copy)]

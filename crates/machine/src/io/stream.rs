@@ -2,6 +2,15 @@
 //! and the few blocking-looking ones written on them. It knows bytes, in plain text or in TLS;
 //! protocols sit on top.
 
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::io::{self, IoSlice};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
 use super::Io;
 use super::address::Address;
 use super::parcel::{Folded, Parcel, Watch, Watcher};
@@ -14,14 +23,6 @@ use crate::machine::Machine;
 use crate::sys::socket;
 use crate::tls::{Facts, Tls};
 use crate::wait::{Interest, Waitable, breathe, wait_one, wait_one_as};
-use std::cell::{Cell, RefCell};
-use std::fmt;
-use std::io::{self, IoSlice};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
-use std::path::PathBuf;
-use std::rc::Rc;
-use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 /// First and longest pause between attempts to enter a full Unix backlog, which has no event to
 /// wait for.

@@ -1,9 +1,10 @@
 //! A mutex that may be held over a wait: who waits for it gives his thread to others.
 
+use std::ops::{Deref, DerefMut};
+
 use super::reach::Reach;
 use super::semaphore::Semaphore;
 use crate::{Deadline, Doing, Error};
-use std::ops::{Deref, DerefMut};
 
 struct Guarded<T, R: Reach> {
     /// One permit: who has it may open the cell.

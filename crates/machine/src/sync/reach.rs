@@ -1,8 +1,9 @@
 //! What sets the two kinds of primitives apart: who may hold them, what protects their state, how
 //! somebody is woken. The primitives are written once on this. Nothing here knows a machine.
 
-use crate::{Deadline, Doing, Error};
 use std::ops::{Deref, DerefMut};
+
+use crate::{Deadline, Doing, Error};
 
 /// Of one machine ([`Local`](crate::sync::Local)) or of all ([`Shared`](crate::sync::Shared)).
 /// There is no third: its methods are not for use outside.

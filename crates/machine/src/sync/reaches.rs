@@ -1,15 +1,16 @@
 //! The two reaches: one machine, where a cell and the task itself will do, and all machines, with
 //! a lock and a notifier.
 
+use std::cell::{RefCell, RefMut};
+use std::rc::Rc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
 use super::reach::Reach;
 use crate::coroutine::Task;
 use crate::machine::Machine;
 use crate::notified::{Notified, Notifier};
 use crate::wait::{breathe, wait_once};
 use crate::{Deadline, Doing, Error};
-use std::cell::{RefCell, RefMut};
-use std::rc::Rc;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Between the coroutines of one machine. `!Send`, no atomic instruction.
 pub enum Local {}

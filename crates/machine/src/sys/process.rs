@@ -2,8 +2,6 @@
 //! which processors it runs, how it is called. Each call has a safe face. It decides nothing, and
 //! what only one thread may do is refused when there are more.
 
-use super::check;
-use crate::overflow;
 use std::ffi::CString;
 use std::fs;
 use std::io;
@@ -11,6 +9,9 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr;
 use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::check;
+use crate::overflow;
 
 /// Which of the two processes a [`fork`] has made we are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,12 +1,6 @@
 //! The system calls of sockets, each as a safe function. Addresses are turned into the kernel's
 //! form and back here and nowhere else.
 
-use super::{check, own};
-use crate::io::address::Address;
-use rustix::net::{
-    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
-    SendAncillaryMessage, SendFlags,
-};
 use std::ffi::{CStr, OsStr};
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
@@ -15,6 +9,14 @@ use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::ptr;
+
+use rustix::net::{
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags,
+};
+
+use super::{check, own};
+use crate::io::address::Address;
 
 const NAME_BYTES_MAX: usize = 1025; // NI_MAXHOST
 

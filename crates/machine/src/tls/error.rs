@@ -1,11 +1,12 @@
 //! What goes wrong with TLS, in words for an operator: what is wrong with whose certificate, not
 //! what a function returned.
 
+use std::fmt;
+use std::path::Path;
+
 use openssl::error::ErrorStack;
 use openssl::ssl::SslRef;
 use openssl::x509::X509VerifyResult;
-use std::fmt;
-use std::path::Path;
 
 /// Why there is no TLS.
 #[derive(Debug)]

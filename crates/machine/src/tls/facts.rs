@@ -1,13 +1,15 @@
 //! What is known of a connection when its handshake is done: how it is spoken, and who the other
 //! side has shown to be.
 
-use super::handshake::Role;
+use std::net::IpAddr;
+
 use openssl::asn1::Asn1StringRef;
 use openssl::hash::MessageDigest;
 use openssl::nid::Nid;
 use openssl::ssl::{NameType, SslRef, SslVerifyMode};
 use openssl::x509::{GeneralNameRef, X509NameRef, X509Ref, X509VerifyResult};
-use std::net::IpAddr;
+
+use super::handshake::Role;
 
 /// One connection.
 #[derive(Clone, Debug, PartialEq, Eq)]

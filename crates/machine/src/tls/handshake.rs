@@ -2,6 +2,12 @@
 //! its steps. A step with a signature burns up to a millisecond, so only some of them run in one
 //! turn of the loop, and of many some on threads that nobody waits behind.
 
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use openssl::ssl::{ErrorCode, Ssl, SslStream};
+use openssl::x509::verify::X509CheckFlags;
+
 use super::error::{Error, refused};
 use super::wire::Wire;
 use super::{Client, Server, Tls, Verify};
@@ -12,10 +18,6 @@ use crate::io::stream::Stream;
 use crate::machine::Machine;
 use crate::offload::offload;
 use crate::wait::Waitable;
-use openssl::ssl::{ErrorCode, Ssl, SslStream};
-use openssl::x509::verify::X509CheckFlags;
-use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError};
 
 /// So many handshakes wait for turns of the loop; of more, each goes to another thread.
 const BURNERS_MAX: usize = 4;

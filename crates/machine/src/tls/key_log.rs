@@ -2,12 +2,13 @@
 //! Who has it reads everything. It is appended by a thread of its own; a machine never waits for
 //! it, and what comes faster than the disk is left out.
 
-use crossbeam_channel::{Sender, bounded};
 use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::thread;
+
+use crossbeam_channel::{Sender, bounded};
 
 /// Lines that wait for the disk; a connection has some five.
 const QUEUE_LINES_MAX: usize = 4096;

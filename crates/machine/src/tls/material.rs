@@ -1,13 +1,15 @@
 //! Certificates and keys as they are in files, and every complaint about one names its file.
 
-use super::{Common, LoadError};
+use std::fs;
+use std::path::Path;
+
 use openssl::error::ErrorStack;
 use openssl::pkey::{PKey, Private};
 use openssl::ssl::SslContextBuilder;
 use openssl::x509::X509;
 use openssl::x509::store::X509StoreBuilder;
-use std::fs;
-use std::path::Path;
+
+use super::{Common, LoadError};
 
 /// What was in the files.
 pub(super) struct Material {

@@ -1,15 +1,17 @@
 //! The TLS of one stream: what it reads and writes goes through here. OpenSSL is called, returns,
 //! and its error is fetched, with no wait between: its queue of errors is the thread's.
 
+use std::io;
+
+use openssl::error::ErrorStack;
+use openssl::ssl::{ErrorCode, ShutdownState, SslStream};
+
 use super::facts::{self, Facts};
 use super::handshake::Role;
 use super::wire::Wire;
 use super::{Error, error};
 use crate::Progress;
 use crate::io::Io;
-use openssl::error::ErrorStack;
-use openssl::ssl::{ErrorCode, ShutdownState, SslStream};
-use std::io;
 
 /// A stream's TLS. It travels in a parcel.
 pub(crate) struct Tls {

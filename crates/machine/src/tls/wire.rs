@@ -2,9 +2,10 @@
 //! handshake it is memory only, because that may be computed on another thread, and a socket that
 //! was closed meanwhile must not be touched.
 
-use crate::sys::socket;
 use std::io::{self, Read, Write};
 use std::os::fd::RawFd;
+
+use crate::sys::socket;
 
 /// What OpenSSL may owe the kernel: one record, or one flight of a handshake with its certificates,
 /// or answers to key updates of a peer that does not read them.

@@ -3,13 +3,15 @@
 //! wakes it on any worker. The engine does not start, by its own proof; without it this hangs.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use crate::waits::WAITS;
-use machine::channel::{self, Limits};
-use machine::sync::shared::{Flag, Semaphore};
-use machine::{Deadline, Engine, EngineConfig, Error, JoinHandle};
 use std::sync::mpsc;
 use std::thread::{self, ThreadId};
 use std::time::Duration;
+
+use machine::channel::{self, Limits};
+use machine::sync::shared::{Flag, Semaphore};
+use machine::{Deadline, Engine, EngineConfig, Error, JoinHandle};
+
+use crate::waits::WAITS;
 
 pub fn check(machines: usize) {
     let config = EngineConfig { machines, ..EngineConfig::default() };

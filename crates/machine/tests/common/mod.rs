@@ -2,14 +2,18 @@
 //! of sleeping.
 #![allow(dead_code, reason = "each test program uses its own part")]
 
-use machine::{
-    Address, Deadline, Engine, EngineConfig, Error, ListenOptions, Listener, Stream, StreamOptions,
-};
 use std::sync::{OnceLock, mpsc};
 use std::time::{Duration, Instant};
 
-/// Long enough for a loaded test machine, short enough to notice a hang.
+use machine::{
+    Address, Deadline, Engine, EngineConfig, Error, ListenOptions, Listener, Stream, StreamOptions,
+};
+
+/// For one wait: long enough for a loaded test machine, short enough to notice a hang.
 pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// For all that a test does, which may be a million things.
+pub const ALL_OF_IT: Duration = Duration::from_secs(240);
 
 /// Two machines, started once in this process.
 pub fn engine() -> &'static Engine {
@@ -33,10 +37,10 @@ pub fn start_on<T: Send + 'static>(
     let (sender, result) = mpsc::channel();
     let run = move || {
         let child = machine::spawn("test", body).expect("a stack");
-        let _ = sender.send(child.join(Deadline::after(PATIENCE * 2)));
+        let _ = sender.send(child.join(Deadline::after(ALL_OF_IT)));
     };
     engine().machines()[k].spawn("on", run).expect("room in the mailbox");
-    move || match result.recv_timeout(PATIENCE * 3).expect("an answer") {
+    move || match result.recv_timeout(ALL_OF_IT + PATIENCE).expect("an answer") {
         Ok(value) => value,
         Err(error) => panic!("on machine {k}: {error}"),
     }

@@ -1,11 +1,13 @@
 //! What the tests of TLS share: an authority with its files, and streams that speak TLS.
 #![allow(dead_code, reason = "each test program uses its own part")]
 
-use crate::certificates::{Signed, Wish};
-use crate::common::{pair, soon};
+use std::path::PathBuf;
+
 use machine::Stream;
 use machine::tls::{Ask, Client, Common, Facts, Server, Verify};
-use std::path::PathBuf;
+
+use crate::certificates::{Signed, Wish};
+use crate::common::{pair, soon};
 
 /// A directory of this test's own, with an authority, a server's certificate for `localhost` and
 /// 127.0.0.1, and a client's.

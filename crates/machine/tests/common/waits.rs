@@ -2,11 +2,13 @@
 //! its cancellation. A new kind of wait gets a row here, and with it all the tests over the table.
 #![allow(dead_code, reason = "each test program uses its own part")]
 
-use crate::common::{listen, pair, soon};
+use std::time::Duration;
+
 use machine::channel::{self, Limits};
 use machine::sync::{Event, Flag, Mutex, Semaphore, WaitGroup, shared};
 use machine::{Deadline, Doing, Error, Interest, Notified, Signals, Woken, wait_any};
-use std::time::Duration;
+
+use crate::common::{listen, pair, soon};
 
 /// What a row waits for, and how.
 pub type Wait = (&'static str, Doing, fn(Deadline) -> Result<(), Error>);

@@ -46,6 +46,11 @@ impl Changed {
         changed
     }
 
+    /// The text goes on behind what was given, for so many bytes; as many characters, or fewer.
+    pub fn goes_on(&mut self, bytes: usize) {
+        self.length += bytes;
+    }
+
     /// Its statement of this number speaks of that prepared one.
     pub fn speaks(&mut self, number: usize, name: &[u8]) {
         self.spoken.push((number, name.into()));
@@ -93,5 +98,15 @@ mod tests {
         for (told, place) in [(33, 19), (42, 28), (46, 33), (49, 36)] {
             assert_eq!(changed.place(told), place, "{told}");
         }
+    }
+
+    #[test]
+    fn places_behind_the_beginning_of_a_text_are_told_too() {
+        let mut changed =
+            Changed::new(b"execute s; ", &[(8..9, b"odyssey_pstmt_1".to_vec())], true);
+        assert_eq!(changed.place(100), 100, "in the text of a statement");
+        changed.goes_on(1000);
+        assert_eq!([changed.place(100), changed.place(1025)], [86, 1011]);
+        assert_eq!(changed.place(1027), 1027);
     }
 }

@@ -111,7 +111,8 @@ fn ways(text: &mut String, client: &Client, rule: &Arc<Rule>, rules: &Rules, con
     for (door, listen) in listens {
         let way = rules.by_way_of(rule, &listen.storages);
         let storages: Vec<String> = way.storages().map(|storage| target(storage)).collect();
-        let _ = writeln!(text, "  {door:wide$}  {}{}", storages.join(", else "), wishes(listen));
+        let _ =
+            writeln!(text, "  {door:wide$}  {}{}", storages.join(", else "), wishes(listen, rule));
     }
 }
 
@@ -130,12 +131,17 @@ fn target(storage: &Storage) -> String {
     format!("storage '{}' ({})", storage.name, hosts.join(","))
 }
 
-/// What the listener says of hosts, which wins over the rule.
-fn wishes(listen: &Listen) -> String {
-    let attrs = listen.target_session_attrs.map(|attrs| ("target_session_attrs", attrs.as_str()));
-    let method = listen.balancing_method.map(|method| ("balancing_method", method.as_str()));
-    let said = [attrs, method].into_iter().flatten();
-    said.map(|(option, word)| format!("; {option} {word}")).collect()
+/// What the listener says of hosts and counts: it wins over the rule, but not of their lag.
+fn wishes(listen: &Listen, rule: &Rule) -> String {
+    let attrs = listen.target_session_attrs.map(|attrs| attrs.as_str().to_owned());
+    let method = listen.balancing_method.map(|method| method.as_str().to_owned());
+    let lag = listen.catchup_timeout.filter(|_| rule.catchup_timeout.is_none());
+    let lag = lag.map(|lag| format!("{} s", lag.as_secs()));
+    let said =
+        [("target_session_attrs", attrs), ("balancing_method", method), ("catchup_timeout", lag)];
+    said.iter()
+        .filter_map(|(option, words)| Some(format!("; {option} {}", words.as_deref()?)))
+        .collect()
 }
 
 const VALUE_WIDE: usize = 40; // longer ones push their line out, not everybody's
@@ -288,7 +294,7 @@ database "admin" { user "stat" { authentication "none" storage "here" pool "sess
 storage "far" { type "remote" host "db3" port 5432 }
 storage "here" { type "local" }
 listen { host "*" port 6433 storage "near" storage "far" target_session_attrs "read-only" }
-listen { port 6434 storage "far" balancing_method "leastconn" }
+listen { port 6434 storage "far" balancing_method "leastconn" catchup_timeout 5 }
 database "admin" { user "stat" { authentication "none" storage "here" pool "session" } }
 "#;
         let text = format!("{FILE}{more}");
@@ -307,7 +313,8 @@ database "admin" { user "stat" { authentication "none" storage "here" pool "sess
         );
         assert_eq!(
             ways("app", "shop", None),
-            "  unix socket 6434  storage 'far' (db3:5432); balancing_method leastconn\n"
+            "  unix socket 6434  storage 'far' (db3:5432); balancing_method leastconn; \
+             catchup_timeout 5 s\n"
         );
         let console = ways("stat", "admin", Some("10.0.0.1"));
         assert!(console.contains("*:6433  the console"), "{console}");

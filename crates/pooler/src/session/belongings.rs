@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use config::Rule;
 use router::{ClientId, Interned, Names, Parameters, Statements, significant_name};
-use wire::scan::{Gist, Head};
+use wire::scan::{Backslashes, Gist, Head};
 use wire::settings::Settings;
 
 pub use application_name::with_suffix;
@@ -158,6 +158,17 @@ impl Belongings {
             }
         }
         Some(seen)
+    }
+
+    /// What a backslash in its texts is, by what it was told last.
+    pub fn backslashes(&self) -> Backslashes {
+        let is = |name: &str, values: &[&str]| {
+            self.told.iter().any(|(one, value)| one == name && values.contains(&&**value))
+        };
+        Backslashes {
+            escape: is("standard_conforming_strings", &["off"]),
+            end_characters: is("client_encoding", &BACKSLASHES_END_CHARACTERS),
+        }
     }
 
     /// Its server reports these: the messages that tell it what is new.
@@ -369,6 +380,9 @@ impl Belongings {
     }
 }
 
+/// The encodings in which the last byte of a character may be a backslash.
+const BACKSLASHES_END_CHARACTERS: [&str; 7] =
+    ["SJIS", "SHIFT_JIS_2004", "BIG5", "GBK", "GB18030", "UHC", "JOHAB"];
 /// An error quotes so much of a name.
 const SPOKEN_BYTES_MAX: usize = 256;
 /// Names among which one is looked for that an error means. Each of many errors in a row may mean

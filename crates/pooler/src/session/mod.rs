@@ -8,6 +8,7 @@ mod belongings;
 mod channel;
 mod idle;
 mod login;
+mod long;
 mod masked;
 mod moving;
 mod outflow;

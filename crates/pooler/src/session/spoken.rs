@@ -10,7 +10,7 @@ use router::{Interned, Statement, significant_name};
 use wire::backend::TransactionStatus;
 use wire::conversation::Purpose;
 use wire::frame::HEADER_BYTES;
-use wire::scan::{self, Gist, Head, Name};
+use wire::scan::{self, Backslashes, Gist, Head, Name};
 
 use super::translate::{FRONT_MAX, RESERVED, Translation, statement_query};
 use crate::backend::{ALIEN, Changed};
@@ -20,6 +20,9 @@ use crate::nonsense::Nonsense;
 /// than that. As many answers and some need not be awaited in an open batch, where nothing makes a
 /// server send what is less than its buffer: 8 KiB are 1,638 answers of 5 bytes.
 const NAMES_IN_TEXT_MAX: usize = 256;
+
+/// What decides about backslashes in texts.
+const STRINGS_HANG_ON: [&[u8]; 2] = [b"standard_conforming_strings", b"client_encoding"];
 
 /// A change of a text: bytes of it, and what stands there at the server.
 pub(super) type Edit = (Range<usize>, Vec<u8>);
@@ -32,6 +35,13 @@ pub(super) struct Spoken<'t> {
     /// The number of its statement in the text.
     number: usize,
     verb: Verb,
+}
+
+impl Spoken<'_> {
+    /// It ends before this byte of the text.
+    pub(super) fn ends_before(&self, byte: usize) -> bool {
+        self.name.range.end < byte
+    }
 }
 
 /// What is said of it.
@@ -65,10 +75,10 @@ impl Met {
 }
 
 /// The names of prepared statements in a text, in their order.
-pub(super) fn names_in(text: &[u8]) -> Vec<Spoken<'_>> {
+pub(super) fn names_in(text: &[u8], known: Backslashes) -> Vec<Spoken<'_>> {
     let mut names = Vec::new();
     let mut places = BTreeSet::new();
-    for statement in scan::statements(text) {
+    for statement in scan::statements_of(text, known) {
         places.insert(statement.at);
         let number = places.len() - 1;
         let (name, verb) = match statement.head {
@@ -84,7 +94,7 @@ pub(super) fn names_in(text: &[u8]) -> Vec<Spoken<'_>> {
 
 /// The name in a prepared statement, if it speaks of one: a Parse takes one statement.
 fn name_in(gist: &Gist) -> Option<Spoken<'_>> {
-    gist.parts().iter().find_map(|part| {
+    gist.parts().iter().filter(|part| part.first).find_map(|part| {
         let (name, verb) = match &part.head {
             Head::Deallocate { name } => (name, Verb::Deallocate),
             Head::Execute { name } => (name, Verb::Execute),
@@ -145,7 +155,7 @@ impl Translation<'_> {
     /// The client's unnamed statement in the server's words; its body behind the name.
     pub(super) fn unnamed_renamed(&mut self, mut body: Vec<u8>) -> Result<Vec<u8>, Nonsense> {
         let text = statement_query(&body);
-        let mut names = names_in(text);
+        let mut names = names_in(text, self.own.backslashes());
         names.truncate(1); // a Parse takes one statement
         let edits = self.renamed(&names, Purpose::Statement)?;
         self.core.holdings.unnamed_changed = self.changed(text, &edits, &names);
@@ -243,8 +253,23 @@ impl Translation<'_> {
         }
     }
 
+    /// Must answers come first, before it is known what this text says of these names, or before
+    /// there is room for what it needs?
+    pub(super) fn awaits_names(&mut self, names: &[Spoken<'_>], text: &[u8]) -> bool {
+        !self.has_room_for(names) || self.awaits_any(names) || self.awaits_strings(text)
+    }
+
+    /// Must answers come first, before it is known what is a string in this text?
+    fn awaits_strings(&self, text: &[u8]) -> bool {
+        let touched = &self.core.holdings.touched;
+        let decides = |name: &&[u8]| touched.all() || touched.is_named(name);
+        let conversation = &self.core.conversation;
+        let under_way = conversation.outstanding() > 0 && !conversation.is_open();
+        under_way && text.contains(&b'\\') && STRINGS_HANG_ON.iter().any(decides)
+    }
+
     /// Must answers come first, before it is known what one of these names means?
-    pub(super) fn awaits_any(&mut self, names: &[Spoken<'_>]) -> bool {
+    fn awaits_any(&mut self, names: &[Spoken<'_>]) -> bool {
         self.effort_bytes += names.len() * self.core.holdings.noted();
         let written = |name: &&[u8]| !name.is_empty(); // an empty one is written with escapes
         let mut names = names.iter().map(|spoken| &*spoken.name.folded).filter(written);
@@ -260,7 +285,7 @@ impl Translation<'_> {
 
     /// Is there room for all that a text with these names may need in front? Nothing has changed
     /// if not.
-    pub(super) fn has_room_for(&self, names: &[Spoken<'_>]) -> bool {
+    fn has_room_for(&self, names: &[Spoken<'_>]) -> bool {
         let known = |spoken: &&Spoken<'_>| self.own.names.get(&spoken.name.folded).is_some();
         let known = names.iter().filter(known).count().clamp(1, NAMES_IN_TEXT_MAX);
         self.core.conversation.room() > FRONT_MAX * known

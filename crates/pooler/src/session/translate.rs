@@ -14,6 +14,7 @@ use wire::tag::frontend as tag;
 use wire::{Fault, Malformed};
 
 use super::belongings::Belongings;
+use super::long::names_in_beginning;
 use super::spoken::{Edits, names_in};
 use super::unnamed::replaced;
 use super::virtually::opens_transaction;
@@ -160,36 +161,33 @@ impl<'a> Translation<'a> {
             self.passage.want(bytes);
             return Ok(Step::Wait);
         }
+        if self.lacks_beginning(header) {
+            return Ok(Step::Wait);
+        }
         self.drop_unnamed(header)?;
         let watchful = self.is_watchful();
-        match self.body(header) {
-            None => {
-                // What it begins with is known, the rest is to be asked about.
-                self.unseen();
-                let beginning = self.passage.ahead()[HEADER_BYTES..].to_vec();
-                barrier = self.remark(&beginning);
+        let (text, is_whole) = self.query_text(header);
+        if watchful || !is_whole || scan::is_remarkable(text) {
+            let text = text.to_vec();
+            let names = names_in_beginning(&text, is_whole, self.own.backslashes());
+            if self.awaits_names(&names, &text) {
+                return Ok(Step::Wait);
             }
-            Some(body) => {
-                let text = body.strip_suffix(b"\0").unwrap_or(body);
-                if watchful || scan::is_remarkable(text) {
-                    let text = text.to_vec();
-                    let names = names_in(&text);
-                    if !self.has_room_for(&names) || self.awaits_any(&names) {
-                        return Ok(Step::Wait);
-                    }
-                    let due = self.core.conversation.outstanding();
-                    barrier = self.remark(&text);
-                    let edits = match self.own.suffixed(&text) {
-                        Some(edit) => vec![edit],
-                        None => self.renamed(&names, Purpose::Query)?,
-                    };
-                    if let Some(changed) = self.changed(&text, &edits, &names) {
-                        (bytes, barrier) = (self.amend(&edits, 0), true);
-                        self.core.holdings.query_changed = Some(changed);
-                    }
-                    barrier |= self.core.conversation.outstanding() > due;
-                }
+            if !is_whole {
+                self.unseen(); // what it begins with is known, the rest is to be asked about
             }
+            let due = self.core.conversation.outstanding();
+            barrier = self.remark(&text);
+            let edits = match self.own.suffixed(&text).filter(|_| is_whole) {
+                Some(edit) => vec![edit],
+                None => self.renamed(&names, Purpose::Query)?,
+            };
+            if let Some(mut changed) = self.changed(&text, &edits, &names) {
+                changed.goes_on(header.body_bytes.saturating_sub(text.len()));
+                (bytes, barrier) = (self.amend(&edits, 0), true);
+                self.core.holdings.query_changed = Some(changed);
+            }
+            barrier |= self.core.conversation.outstanding() > due;
         }
         let step = self.send(header, bytes)?;
         Ok(if barrier && step == Step::Passed { Step::Barrier } else { step })
@@ -209,14 +207,7 @@ impl<'a> Translation<'a> {
                 self.passage.want(bytes);
                 return Ok(Step::Wait);
             }
-            self.unseen();
-            self.core.holdings.suspicion.add(Suspicion::STATEMENT);
-            if self.passage.ahead().get(HEADER_BYTES) == Some(&0) {
-                let op = replaced(self.own, self.core);
-                self.core.holdings.unnamed = Some(self.own.keep_unnamed(None, true));
-                return self.send_noted(tag::PARSE, bytes, op);
-            }
-            return self.send(header, bytes);
+            return self.parse_long(header);
         }
         let watchful = self.is_watchful();
         let Self { passage, own, core, .. } = self;
@@ -253,8 +244,11 @@ impl<'a> Translation<'a> {
             return Ok(Step::Transaction);
         }
         if self.is_watchful() || scan::is_remarkable(text) {
-            let names = if name.is_empty() { names_in(text) } else { Vec::new() };
-            if !self.has_room_for(&names) || self.awaits_any(&names) {
+            let names = match name.is_empty() {
+                true => names_in(text, self.own.backslashes()),
+                false => Vec::new(),
+            };
+            if self.awaits_names(&names, text) {
                 return Ok(Step::Wait);
             }
             edits = self.renamed(&names, Purpose::Statement)?;
@@ -577,7 +571,7 @@ pub(super) fn statement_query(behind: &[u8]) -> &[u8] {
 }
 
 /// The string that begins `at` bytes into the body.
-fn text_at(body: &[u8], at: usize) -> Result<&[u8], Malformed> {
+pub(super) fn text_at(body: &[u8], at: usize) -> Result<&[u8], Malformed> {
     let rest = body.get(at..).unwrap_or_default();
     let fault = Malformed { place: "a name", fault: Fault::Unterminated("a string") };
     rest.iter().position(|&byte| byte == 0).map(|end| &rest[..end]).ok_or(fault)

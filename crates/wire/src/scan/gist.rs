@@ -28,6 +28,9 @@ pub struct Part {
     pub head: Head<'static>,
     /// See [`Look::qualifies`].
     pub qualified: bool,
+    /// It is told of the first statement: a Parse takes no other, and what follows it in some
+    /// reading is in a string.
+    pub first: bool,
 }
 
 /// Words in a text that may leave something behind, wherever they stand.
@@ -53,9 +56,11 @@ impl Gist {
     pub fn of(text: &[u8]) -> Gist {
         let mut look = Look::default();
         let mut all = statements(text);
+        let mut first_at = None;
         let part = |one: Statement<'_>| {
             let qualified = look.qualifies(&one);
-            Part { head: one.head.into_owned(), qualified }
+            let first = *first_at.get_or_insert(one.at) == one.at;
+            Part { head: one.head.into_owned(), qualified, first }
         };
         let parts = all.by_ref().take(PARTS_MAX).map(part).collect();
         let is_cut = all.next().is_some();
@@ -90,9 +95,9 @@ impl Gist {
         }
     }
 
-    /// The name of the prepared statement that it speaks of first, if of one.
+    /// The name of the prepared statement that its first statement speaks of, if of one.
     pub fn spoken_of(&self) -> Option<&[u8]> {
-        self.parts.iter().find_map(|part| match &part.head {
+        self.parts.iter().filter(|part| part.first).find_map(|part| match &part.head {
             Head::Deallocate { name } | Head::Execute { name } | Head::Prepare { name } => {
                 Some(&*name.folded)
             }

@@ -1,6 +1,15 @@
 //! The words of a query text, in whatever encoding it is: quotes, comments and dollar quotes as
 //! PostgreSQL's scanner sees them. It knows no statement, no number and no operator.
 
+/// What a server takes a backslash in a string for, once somebody knows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Backslashes {
+    /// `standard_conforming_strings` is off: every string has escapes.
+    pub escape: bool,
+    /// The encoding of the text has characters that end in one (Shift-JIS, GBK, Big5).
+    pub end_characters: bool,
+}
+
 /// How a backslash in a string is taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Reading {
@@ -10,6 +19,8 @@ pub(super) enum Reading {
     /// It is off: every string has escapes. And a backslash behind a byte over 127 is half of a
     /// character (Shift-JIS, GBK, Big5), which is none when PostgreSQL's scanner sees it.
     Loose,
+    /// As the server does.
+    Known(Backslashes),
 }
 
 /// What a token is.
@@ -171,6 +182,9 @@ impl<'a> Lexer<'a> {
         let taken = match self.reading {
             Reading::Strict => strict,
             Reading::Loose => loose,
+            Reading::Known(Backslashes { escape, end_characters }) => {
+                (escapes || escape) && !(end_characters && behind_high)
+            }
         };
         self.at = self.text.len().min(self.at + 1 + usize::from(taken));
     }
