@@ -1,5 +1,5 @@
-//! Configurations of PgBouncer, converted, checked and served: whoever got in gets in and sees the
-//! same database as the same user; whoever did not does not.
+//! Configurations of PgBouncer and PgDog, converted, checked and served: whoever got in gets in and
+//! sees the same database as the same user; whoever did not does not.
 
 use crate::support::pooler::binary;
 use crate::support::postgres::PASSWORD;
@@ -213,6 +213,52 @@ fn a_wildcard_with_auth_query_is_served_as_before() {
             refused(login("nobody", "postgres", PASSWORD)),
         ],
     );
+}
+
+/// Its users stand in a file beside; the databases' own users come first at the servers.
+#[test]
+fn databases_of_pgdog_are_served_as_before() {
+    let (dir, port) = (new_dir("pooler-test-convert"), free_port());
+    let server = format!("host = \"127.0.0.1\"\nport = {}", Postgres::shared().port);
+    let file = format!(
+        "[general]\nhost = \"127.0.0.1\"\nport = {port}\n\
+         [[databases]]\nname = \"postgres\"\n{server}\n\
+         [[databases]]\nname = \"front\"\n{server}\ndatabase_name = \"other\"\n\
+         user = \"app_md5\"\npassword = \"{PASSWORD}\"\nread_only = true\n"
+    );
+    let users = format!(
+        "[[users]]\nname = \"app\"\npassword = \"{PASSWORD}\"\nall_databases = true\n\
+         [[users]]\nname = \"app_scram\"\npassword = \"{PASSWORD}\"\ndatabase = \"postgres\"\n\
+         [[users]]\nname = \"app_clear\"\ndatabase = \"postgres\"\n"
+    );
+    write(&dir, "users.toml", &users);
+    let path = write(&dir, "pgdog.toml", &file);
+    let (good, text, told) = run(binary().arg("convert").args(["--format", "conf"]).arg(&path));
+    assert!(good && !told.contains(PASSWORD), "{told}");
+    let local = format!(
+        "unix_socket_dir \"{}\"\nunix_socket_mode \"0777\"\nlisten {{ port {port} }}\n",
+        dir.display()
+    );
+    let file = write(&dir, "odyssey.conf", &(text + &local));
+    let pooler = Pooler::on(dir, &file, port);
+    for (user, database, seen) in [
+        ("app", "postgres", "postgres app off"),
+        ("app", "front", "other app_md5 on"),
+        ("app_scram", "postgres", "postgres app_scram off"),
+    ] {
+        let sql = "select concat_ws(' ', current_database(), current_user, \
+                   current_setting('default_transaction_read_only'))";
+        assert_eq!(pooler.login(&login(user, database, PASSWORD)).scalar(sql), seen);
+    }
+    for (user, database, password) in [
+        ("app", "postgres", "wrong"),
+        ("app_scram", "front", PASSWORD),
+        ("app_clear", "postgres", PASSWORD),
+        ("app", "other", PASSWORD),
+    ] {
+        drop(pooler.refused(&login(user, database, password)));
+    }
+    pooler.stop();
 }
 
 #[test]

@@ -11,9 +11,12 @@ mod notes;
 mod pairs;
 mod pgbouncer;
 mod pgcat;
+mod pgdog;
 mod pools;
 pub(crate) mod tree;
 mod userlist;
+
+use std::path::Path;
 
 use crate::diagnostic::{Diagnostic, Place};
 use crate::{Section, files, yaml};
@@ -28,6 +31,8 @@ pub enum Source {
     PgBouncer,
     /// `pgcat.toml`.
     PgCat,
+    /// `pgdog.toml`, with the `users.toml` beside it.
+    PgDog,
     /// `pg_doorman.toml`.
     PgDoormanToml,
     /// `pg_doorman.yaml`.
@@ -43,8 +48,8 @@ pub struct Imported {
     pub notes: Vec<Note>,
 }
 
-/// Reads another file that a configuration names (`%include`, `auth_file`); what is wrong with it
-/// otherwise.
+/// Reads another file that belongs to a configuration (`%include`, `auth_file`, `users.toml`); what
+/// is wrong with it otherwise.
 pub type Reader<'a> = &'a dyn Fn(&str) -> Result<String, String>;
 
 /// Converts the text of a file of that name.
@@ -61,6 +66,12 @@ pub fn import(
     let mut draft = match source {
         Source::PgBouncer => pgbouncer::convert(ini::read(name, text, reader)?, reader, &mut notes),
         Source::PgCat => pgcat::convert(&tree::toml(name, text)?, &mut notes),
+        Source::PgDog => {
+            let path = Path::new(name).with_file_name("users.toml").display().to_string();
+            let wrong = |why| broken(&place(&path, 0), why);
+            let users = tree::toml(&path, &reader(&path).map_err(wrong)?)?;
+            pgdog::convert(&tree::toml(name, text)?, &users, &mut notes)
+        }
         Source::PgDoormanToml => doorman::convert(&tree::toml(name, text)?, &mut notes),
         Source::PgDoormanYaml => {
             let source = files::Source { text, file: name.into(), file_index: 0 };

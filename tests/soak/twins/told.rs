@@ -52,16 +52,27 @@ impl Told {
         ours && self.hung_up && twin.hung_up && twin.messages.starts_with(before)
     }
 
+    /// Where a RESET may have come to nothing, what the client came with is seen to by a query,
+    /// behind which nobody may choose an isolation level.
+    fn is_too_late(&self, twin: &Told) -> bool {
+        let late = |told: &Told| {
+            let is = |message: &String| message.contains("must be called before any query");
+            told.messages.iter().any(is)
+        };
+        late(self) && !late(twin)
+    }
+
     /// It failed where its twin did not, and what its twin has closed or prepared there is still
     /// there, or is not: from here on they are two.
     pub fn parts_from(&self, twin: &Told) -> bool {
         let count =
             |told: &Told, word| told.messages.iter().filter(|m| m.starts_with(word)).count();
-        ["1 ", "3 "].iter().any(|word| count(self, word) != count(twin, word))
+        self.is_too_late(twin)
+            || ["1 ", "3 "].iter().any(|word| count(self, word) != count(twin, word))
     }
 
     pub fn is_as_good_as(&self, twin: &Told) -> bool {
-        self == twin || self.fails_like(twin) || self.ends_like(twin)
+        self == twin || self.fails_like(twin) || self.ends_like(twin) || self.is_too_late(twin)
     }
 }
 

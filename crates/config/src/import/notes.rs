@@ -83,7 +83,8 @@ impl Notes {
     }
 
     pub fn finish(mut self) -> Vec<Note> {
-        self.all.sort_by_key(|(place, _)| (place.file_index, place.line));
+        let order = |place: &Place| (place.file_index, Arc::clone(&place.file), place.line);
+        self.all.sort_by_key(|(place, _)| order(place));
         self.all.into_iter().map(|(_, note)| note).collect()
     }
 }

@@ -1,12 +1,12 @@
 //! What pgcat and pg_doorman have in common: `[general]`, pools by name, users inside, times in
-//! milliseconds, and consoles with one user.
+//! milliseconds, and consoles with one user; some of it is PgDog's, too.
 
 use super::known::Known;
 use super::notes::Notes;
 use super::tree::Node;
 use crate::draft::Section;
 
-const LOG_FORMAT: &str = r"%p %t %l [%i %s] (%c) %m\n";
+pub(super) const LOG_FORMAT: &str = r"%p %t %l [%i %s] (%c) %m\n";
 const CONSOLE: &str = "console";
 const HOST: &str = "0.0.0.0"; // these two are the default of both
 const PORT: i64 = 5432;
@@ -42,6 +42,16 @@ pub(super) fn listen(general: &Node) -> Section {
 pub(super) fn console(general: &Node, names: &[&str], root: &mut Section) -> Vec<Section> {
     let (user, password) = (general.text("admin_username"), general.text("admin_password"));
     let Some((user, password)) = user.zip(password) else { return Vec::new() };
+    console_of(user, password, names, root)
+}
+
+/// The same, of an operator that is known.
+pub(super) fn console_of(
+    user: &str,
+    password: &str,
+    names: &[&str],
+    root: &mut Section,
+) -> Vec<Section> {
     console_storage(root);
     let database = |name: &&str| {
         let mut rule = Section::named("user", user);

@@ -437,6 +437,7 @@ fn completed(core: &mut Core, tag: &[u8]) {
             if more {
                 // What stands behind it in its batch has set and left its own by now.
                 (holdings.touched, holdings.suspicion) = (touched, suspicion);
+                holdings.touched.forget_unseen(); // PostgreSQL 13 reports before it answers
             }
         }
         b"DEALLOCATE ALL" => holdings.deallocated(),

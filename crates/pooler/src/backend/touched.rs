@@ -69,6 +69,11 @@ impl Touched {
         }
     }
 
+    /// What has changed so far, and nobody is known to have set it, is as it was.
+    pub fn forget_unseen(&mut self) {
+        self.names.retain(|_, reset| *reset != Reset::Unseen);
+    }
+
     /// Has it changed, and nobody is known to have set it?
     pub fn is_unseen(&self, name: &[u8]) -> bool {
         self.names.get(name) == Some(&Reset::Unseen)

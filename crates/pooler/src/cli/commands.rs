@@ -49,7 +49,7 @@ pub(super) const SHELLS: &[&str] = &["bash", "fish", "zsh"];
 
 const FORMATS: &[&str] = &["conf", "yaml"];
 
-const SOURCES: &[&str] = &["pgbouncer", "pgcat", "pg_doorman"];
+const SOURCES: &[&str] = &["pgbouncer", "pgcat", "pgdog", "pg_doorman"];
 
 pub(super) const COMMANDS: [Command; 6] = [
     Command {
@@ -100,7 +100,8 @@ pub(super) const COMMANDS: [Command; 6] = [
             },
         ],
         doc: "Write another pooler's configuration as ours",
-        more: "Reads pgbouncer.ini with its userlist, pgcat.toml, and pg_doorman's toml or yaml. \
+        more: "Reads pgbouncer.ini with its userlist, pgcat.toml, pgdog.toml with the users.toml \
+               beside it, and pg_doorman's toml or yaml. \
                What could not be carried over is listed on standard error and at the top of the \
                output, with the reason. Passwords are carried over as they are.",
     },

@@ -58,9 +58,11 @@ fn source(from: Option<&str>, path: &Path) -> Option<Source> {
     match from {
         Some("pgbouncer") => Some(Source::PgBouncer),
         Some("pgcat") => Some(Source::PgCat),
+        Some("pgdog") => Some(Source::PgDog),
         Some(_) => Some(doorman),
         None if name.contains("doorman") => Some(doorman),
         None if name.contains("pgcat") => Some(Source::PgCat),
+        None if name.contains("pgdog") => Some(Source::PgDog),
         None if name.ends_with(".ini") => Some(Source::PgBouncer),
         None => None,
     }
@@ -108,11 +110,13 @@ mod tests {
         for (from, path, expected) in [
             (None, "/etc/pgbouncer/pgbouncer.ini", Some(Source::PgBouncer)),
             (None, "pgcat.toml", Some(Source::PgCat)),
+            (None, "/etc/pgdog/pgdog.toml", Some(Source::PgDog)),
             (None, "pg_doorman.toml", Some(Source::PgDoormanToml)),
             (None, "pg_doorman.yaml", Some(Source::PgDoormanYaml)),
             (None, "pooler.toml", None),
             (Some("pgbouncer"), "old.conf", Some(Source::PgBouncer)),
             (Some("pgcat"), "x.toml", Some(Source::PgCat)),
+            (Some("pgdog"), "x.toml", Some(Source::PgDog)),
             (Some("pg_doorman"), "x.yml", Some(Source::PgDoormanYaml)),
             (Some("pg_doorman"), "pgbouncer.ini", Some(Source::PgDoormanToml)),
         ] {
