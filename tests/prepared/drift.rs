@@ -215,6 +215,21 @@ fn the_unnamed_statement_outlives_a_query_that_is_skipped() {
     play.as_direct_on(&[Stage::One, Stage::Two, Stage::Roomy]);
 }
 
+/// Seen to fail: a pooler that brings back what was before a batch which is skipped, though a query
+/// behind that batch has dropped it.
+#[test]
+fn a_query_behind_a_batch_that_is_skipped_drops_the_unnamed_statement() {
+    let skipped = || wire().run("nothing", &[]).parse("", "select 'skipped'").sync();
+    Play::new("unnamed in front of a skipped batch")
+        .step('a', wire().parse("", "select 'dropped'").sync(), "1 Z/I")
+        .step('a', skipped().query("select 1"), "E/26000 Z/I T D C Z/I")
+        .step('a', wire().run("", &[]).sync(), "E/26000 Z/I")
+        .step('a', wire().parse("", "select 'kept'").sync(), "1 Z/I")
+        .step('a', skipped().raw(&skipped().0), "E/26000 Z/I E/26000 Z/I")
+        .step('a', wire().run("", &[]).sync(), "2 T D C Z/I")
+        .as_direct_on(&[Stage::One, Stage::Two, Stage::Roomy]);
+}
+
 /// Seen to fail: a pooler that thinks that DISCARD ALL takes the unnamed statement, too.
 #[test]
 fn the_unnamed_statement_outlives_a_discard_all_of_the_protocol() {

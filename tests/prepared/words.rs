@@ -55,3 +55,20 @@ fn what_a_string_says_stays_as_it_is() {
         .step('a', wire().query(r"select '\'; execute s; --'"), "T D C T D C Z/I")
         .as_direct();
 }
+
+/// A text that is not in its client's encoding is refused before it drops the unnamed statement.
+/// Seen to fail: a pooler that asks what the server reports, which has not got the client's
+/// encoding yet.
+#[test]
+fn a_text_in_its_clients_own_encoding_drops_the_unnamed_statement() {
+    let foreign = || wire().message(b'Q', b"select '\xff\xfe'\0");
+    Play::new("encodings")
+        .step('a', wire().parse("", "select 'kept'").sync(), "1 Z/I")
+        .step('a', foreign(), "E/22021 Z/I")
+        .step('a', wire().run("", &[]).sync(), "2 T D C Z/I")
+        .lines("a: set client_encoding = latin1 => SET")
+        .step('a', wire().parse("", "select 'dropped'").sync(), "1 Z/I")
+        .step('a', foreign(), "T D C Z/I")
+        .step('a', wire().run("", &[]).sync(), "E/26000 Z/I")
+        .as_direct();
+}

@@ -81,8 +81,7 @@ impl Postgres {
         let data = dir.join("data");
         let mut initdb = as_server_user(&bin.join("initdb"));
         initdb.args(["--no-sync", "-A", "trust", "-U", "postgres", "-E", "UTF8", "--locale=C"]);
-        let made = initdb.arg("-D").arg(&data).output().expect("initdb runs");
-        assert!(made.status.success(), "initdb: {}", String::from_utf8_lossy(&made.stderr));
+        let mut process = prepared(initdb.arg("-D").arg(&data), &dir);
         let config = data.join("postgresql.conf");
         let text = std::fs::read_to_string(&config).unwrap();
         let ours = format!("{CONFIG}unix_socket_directories = '{}'\n", dir.display());
@@ -96,7 +95,7 @@ impl Postgres {
         std::fs::write(data.join("pg_hba.conf"), HBA).unwrap();
 
         let port = free_port();
-        let process = Watched::spawn(&mut server(&bin, &dir, port), dir.clone());
+        process.spawn_again(&mut server(&bin, &dir, port));
         let mut postgres = Postgres { port, socket_dir: dir, bin, process };
         postgres.prepare();
         postgres
@@ -114,14 +113,13 @@ impl Postgres {
         let mut backup = as_server_user(&self.bin.join("pg_basebackup"));
         backup.args(["-h", "127.0.0.1", "-p", &self.port.to_string(), "-U", "postgres"]);
         backup.args(["-R", "-X", "stream", "-c", "fast", "--no-sync", "-D"]).arg(dir.join("data"));
-        let made = backup.output().expect("pg_basebackup runs");
-        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        let mut process = prepared(&mut backup, &dir);
         let config = dir.join("data/postgresql.conf");
         let text = std::fs::read_to_string(&config).unwrap();
         let ours = format!("unix_socket_directories = '{}'\n", dir.display());
         std::fs::write(&config, text + &ours).unwrap();
         let port = free_port();
-        let process = Watched::spawn(&mut server(&self.bin, &dir, port), dir.clone());
+        process.spawn_again(&mut server(&self.bin, &dir, port));
         let mut standby = Postgres { port, socket_dir: dir, bin: self.bin.clone(), process };
         standby.accepts();
         Some(standby)
@@ -224,6 +222,17 @@ impl Postgres {
             super::let_pass(Duration::from_millis(10));
         }
     }
+}
+
+/// What this program has made in the directory, watched from its first moment on.
+fn prepared(program: &mut Command, dir: &Path) -> Watched {
+    let said = dir.join("prepared");
+    let out = std::fs::File::create(&said).unwrap();
+    program.stdin(Stdio::null()).stdout(out.try_clone().unwrap()).stderr(out);
+    let mut process = Watched::spawn(program, dir.to_owned());
+    let made = process.child.wait().unwrap();
+    assert!(made.success(), "{program:?}: {}", std::fs::read_to_string(said).unwrap());
+    process
 }
 
 fn server(bin: &Path, dir: &Path, port: u16) -> Command {

@@ -201,11 +201,6 @@ impl Holdings {
         }
     }
 
-    /// Are texts of its client in UTF-8?
-    pub fn speaks_utf8(&self) -> bool {
-        self.reported.iter().any(|(name, is)| name == "client_encoding" && is == "UTF8")
-    }
-
     /// Does it report of this parameter what it did when it was opened?
     pub fn reports_base(&self, name: &[u8]) -> bool {
         let value = |reported: &Parameters| {
@@ -301,6 +296,17 @@ impl Holdings {
         let prepared = |statement: &Interned| self.prepares(statement);
         !self.ledger.is_empty()
             && (self.ledger.iter().any(gives) || statement.is_some_and(prepared))
+    }
+
+    /// A simple query drops the unnamed statement. If it is not skipped itself (`is_certain`), what
+    /// was before the requests in front of it does not come back though they are skipped.
+    pub fn drop_unnamed(&mut self, is_certain: bool) {
+        (self.unnamed, self.unnamed_changed) = (None, None);
+        for op in self.ledger.iter_mut().filter(|_| is_certain) {
+            if let Op::Unnamed(Some(before)) = op {
+                **before = Before::default();
+            }
+        }
     }
 
     /// Does the unnamed statement hang on requests under way?

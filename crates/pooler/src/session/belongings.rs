@@ -160,15 +160,21 @@ impl Belongings {
         Some(seen)
     }
 
-    /// What a backslash in its texts is, by what it was told last.
+    /// What a backslash in its texts is. Its server may not have its settings yet.
     pub fn backslashes(&self) -> Backslashes {
-        let is = |name: &str, values: &[&str]| {
-            self.told.iter().any(|(one, value)| one == name && values.contains(&&**value))
-        };
         Backslashes {
-            escape: is("standard_conforming_strings", &["off"]),
-            end_characters: is("client_encoding", &BACKSLASHES_END_CHARACTERS),
+            escape: self.was_told("standard_conforming_strings", &["off"]),
+            end_characters: self.was_told("client_encoding", &BACKSLASHES_END_CHARACTERS),
         }
+    }
+
+    /// Are its texts in UTF-8?
+    pub fn speaks_utf8(&self) -> bool {
+        self.was_told("client_encoding", &["UTF8"])
+    }
+
+    fn was_told(&self, name: &str, values: &[&str]) -> bool {
+        self.told.iter().any(|(one, value)| one == name && values.contains(&&**value))
     }
 
     /// Its server reports these: the messages that tell it what is new.

@@ -138,7 +138,7 @@ impl Translation<'_> {
         edits: &Edits,
         names: &[Spoken<'_>],
     ) -> Option<Box<Changed>> {
-        let wide = self.core.holdings.speaks_utf8();
+        let wide = self.own.speaks_utf8();
         let mut changed = (!edits.is_empty()).then(|| Changed::new(text, edits, wide))?;
         for Spoken { name, number, .. } in names {
             changed.speaks(*number, &name.folded);

@@ -100,22 +100,22 @@ impl Translation<'_> {
             return Ok(());
         }
         let conversation = &self.core.conversation;
-        if exists && conversation.is_open() && conversation.outstanding() > 0 {
+        let is_certain = !conversation.is_open();
+        if exists && !is_certain && conversation.outstanding() > 0 {
             let mut front = Vec::new();
             encode::close(&mut front, Target::Statement, "");
             let op = replaced(self.own, self.core);
             self.put_in_front(tag::CLOSE, Purpose::Statement, op, &front)?;
         }
         self.own.drop_unnamed();
-        let holdings = &mut self.core.holdings;
-        (holdings.unnamed, holdings.unnamed_changed) = (None, None);
+        self.core.holdings.drop_unnamed(is_certain);
         Ok(())
     }
 
     /// Is the text ahead in its encoding, as far as it is here? The server refuses another one
     /// before it drops anything.
     fn is_in_encoding(&mut self, header: &Header) -> bool {
-        let wide = self.core.holdings.speaks_utf8();
+        let wide = self.own.speaks_utf8();
         let text = self.body(header).unwrap_or_default();
         !wide || std::str::from_utf8(text).is_ok()
     }
