@@ -144,7 +144,7 @@ const QUERIES: [&str; 147] = [
     "begin; set transaction isolation level repeatable read, read only",
     "show transaction_isolation",
     "show default_transaction_read_only",
-    "begin; set local statement_timeout = '5ms'; create temp table sl@ as select pg_sleep(5)",
+    "begin; set local statement_timeout = '5ms'; create temp table sl@ as select from pg_sleep(5)",
     "rollback prepared 'twin_@'",
     "begin; prepare z as select nope",
     "do $$ begin raise notice 'from a block'; end $$",
