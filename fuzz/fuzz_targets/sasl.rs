@@ -2,7 +2,7 @@
 //! password, which no fuzzer does, and no mechanism is taken that was not offered.
 #![no_main]
 
-use wire::auth::scram::{Client, NONCE_BYTES, Offer, ScramVerifier, Server};
+use wire::auth::scram::{Binding, Client, NONCE_BYTES, Offer, ScramVerifier, Server};
 
 const RANDOM: [u8; NONCE_BYTES] = [7; NONCE_BYTES];
 
@@ -22,7 +22,10 @@ libfuzzer_sys::fuzz_target!(|messages: (Option<Vec<u8>>, Vec<u8>, Vec<u8>)| {
     if let Ok((server, _)) = begun {
         assert!(server.finish(&last).is_err(), "a mock let somebody in");
     }
-    let _ = Client::new(&RANDOM).challenge(&first);
+    let bindings = [Binding::None, Binding::Unoffered, Binding::EndPoint(last.clone())];
+    for binding in bindings {
+        let _ = Client::new(&RANDOM, binding).challenge(&first);
+    }
     let _ = ScramVerifier::parse(&String::from_utf8_lossy(&last));
     let _ = wire::frontend::password(&last);
 });

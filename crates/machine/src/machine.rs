@@ -219,6 +219,12 @@ impl Machine {
         }
     }
 
+    /// A coroutine that somebody sent, and that counts as a spawn in flight until it runs.
+    pub(crate) fn begin_mailed(&'static self, name: &'static str, body: Box<dyn FnOnce() + Send>) {
+        let task = self.enrol(Title::of(name), Job::Mailed(body));
+        self.begin_sometime(task);
+    }
+
     fn starve(&self, task: Rc<Task>) {
         self.starved.borrow_mut().push_back(task);
         self.shared.counters.starved.add(1);

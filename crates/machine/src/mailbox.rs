@@ -4,6 +4,7 @@
 //! The bell rings only for a sleeper (`agreement`).
 
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::Sender;
 
@@ -84,28 +85,35 @@ impl Shared {
         self.mail.push(mail);
     }
 
+    /// Starts a coroutine, by mail from elsewhere.
     pub(crate) fn spawn(
-        &self,
+        self: &Arc<Self>,
         name: &'static str,
         body: Box<dyn FnOnce() + Send>,
     ) -> Result<(), Error> {
         if self.closing.load(Ordering::Acquire) {
             return Err(Error::Closed);
         }
-        self.post_bounded(Mail::Spawn { name, body })
+        self.count_spawn()?;
+        match Machine::here().filter(|here| Arc::ptr_eq(&here.shared, self)) {
+            Some(machine) => machine.begin_mailed(name, body),
+            None => self.post(Mail::Spawn { name, body }),
+        }
+        Ok(())
     }
 
     /// Works at the ceiling of coroutines and during shutdown, too.
     pub(crate) fn inspect(&self, look: Look) -> Result<(), Error> {
-        self.post_bounded(Mail::Inspect(look))
+        self.count_spawn()?;
+        self.post(Mail::Inspect(look));
+        Ok(())
     }
 
-    fn post_bounded(&self, mail: Mail) -> Result<(), Error> {
+    fn count_spawn(&self) -> Result<(), Error> {
         if self.spawns.fetch_add(1, Ordering::AcqRel) >= SPAWNS_MAX {
             self.spawns.fetch_sub(1, Ordering::AcqRel);
             return Err(Error::QueueFull { queue: "spawn", max: SPAWNS_MAX });
         }
-        self.post(mail);
         Ok(())
     }
 

@@ -13,7 +13,6 @@ use std::sync::mpsc::SyncSender;
 use std::thread::{self, ThreadId};
 use std::time::{Duration, Instant};
 
-use crate::coroutine::{Job, Title};
 use crate::engine::Common;
 use crate::machine::Machine;
 use crate::mailbox::{Mail, Shared};
@@ -236,8 +235,7 @@ impl Reactor {
             self.machine.shared.spawn_started();
             panics::contain(self.machine, name, || drop(body)); // what it captured may have a Drop
         } else {
-            let task = self.machine.enrol(Title::of(name), Job::Mailed(body));
-            self.machine.begin_sometime(task);
+            self.machine.begin_mailed(name, body);
         }
     }
 

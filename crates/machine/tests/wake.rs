@@ -342,3 +342,25 @@ fn seats_are_load() {
     drop(seats);
     until_outside("the seats are free", || least.load() == before);
 }
+
+/// An acceptor does it for each client when its machine is the one with the fewest. It fails
+/// where each is a letter, and where nobody counts those that do not run yet.
+#[test]
+fn who_spawns_on_its_own_machine_writes_no_letter_and_is_refused_like_others() {
+    let (started, refused, letters) = on(0, || {
+        let here = &engine().machines()[0];
+        let (letters, ran) = (here.stats().mails, Arc::new(AtomicUsize::new(0)));
+        let spawn = || {
+            let ran = Arc::clone(&ran);
+            here.spawn("own", move || {
+                ran.fetch_add(1, Ordering::Relaxed);
+            })
+        };
+        let (started, refused) = (0..=5000usize).find_map(|n| Some((n, spawn().err()?))).unwrap();
+        until("they run", || ran.load(Ordering::Relaxed) == started);
+        spawn().unwrap();
+        (started, refused, here.stats().mails - letters)
+    });
+    assert!(matches!(refused, Error::QueueFull { queue: "spawn", max: 4096 }));
+    assert_eq!((started, letters), (4096, 0));
+}

@@ -10,6 +10,7 @@ use std::fmt;
 use crate::cursor::Cursor;
 use crate::encode;
 use crate::error::{Fault, Malformed};
+use crate::text::Text;
 
 pub use options::{BadOptions, options, settings_of};
 
@@ -56,9 +57,8 @@ pub struct StartupMessage {
     /// Major version. If it is not [`MAJOR`], there are no parameters: other versions have other
     /// layouts, and the answer is 0A000.
     pub major: u16,
-    /// Names and values in their order, `_pq_.` options apart. Bytes that are not UTF-8 become
-    /// U+FFFD: such a name then matches no rule, and no two valid names become one.
-    pub parameters: Vec<(String, String)>,
+    /// What it sets, `_pq_.` options apart.
+    pub parameters: Parameters,
     /// Names of protocol options (`_pq_.…`). We know none, so each is for NegotiateProtocolVersion.
     pub unknown_options: Vec<String>,
 }
@@ -66,8 +66,39 @@ pub struct StartupMessage {
 impl StartupMessage {
     /// The value of a parameter; the last one wins, as in PostgreSQL.
     pub fn get(&self, name: &str) -> Option<&str> {
-        let found = self.parameters.iter().rev().find(|(known, _)| known == name);
-        found.map(|(_, value)| value.as_str())
+        let found = self.parameters.iter().filter(|(known, _)| *known == name).last();
+        found.map(|(_, value)| value)
+    }
+}
+
+/// Names and values in their order. Bytes that are not UTF-8 become U+FFFD: such a name then
+/// matches no rule, and no two valid names become one.
+///
+/// All of it is one text: a login reads it once, and a text for each part would be a good share of
+/// what the pooler itself spends on a login.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Parameters {
+    text: String,
+    /// Where in it each name and its value end; the next name begins there.
+    ends: Vec<(usize, usize)>,
+}
+
+impl Parameters {
+    /// One after the other.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        let mut from = 0;
+        self.ends.iter().map(move |&(name, value)| {
+            let pair = (&self.text[from..name], &self.text[name..value]);
+            from = value;
+            pair
+        })
+    }
+
+    fn push(&mut self, name: Text<'_>, value: Text<'_>) {
+        self.text.push_str(&name.lossy());
+        let name_ends = self.text.len();
+        self.text.push_str(&value.lossy());
+        self.ends.push((name_ends, self.text.len()));
     }
 }
 
@@ -167,21 +198,22 @@ fn message(version: u32, mut cursor: Cursor<'_>) -> Result<StartupMessage, Malfo
     if major != MAJOR {
         return Ok(message);
     }
+    message.parameters.text.reserve(cursor.rest().len());
+    let mut count = 0;
     loop {
         let name = cursor.text("the list of parameters")?;
         if name.is_empty() {
             break;
         }
         let value = cursor.text("the value of a parameter")?;
-        let count = message.parameters.len() + message.unknown_options.len() + 1;
-        if count > PARAMETERS_MAX.into() {
-            let one_more = i64::from(PARAMETERS_MAX) + 1;
-            return Err(cursor.fault(Fault::Value("the number of parameters", one_more)));
+        count += 1;
+        if count > PARAMETERS_MAX {
+            return Err(cursor.fault(Fault::Value("the number of parameters", count.into())));
         }
         if name.as_bytes().starts_with(b"_pq_.") {
             message.unknown_options.push(name.to_string());
         } else {
-            message.parameters.push((name.to_string(), value.to_string()));
+            message.parameters.push(name, value);
         }
     }
     cursor.end()?;

@@ -66,9 +66,8 @@ pub(super) fn greet(
 fn startup(home: &Home, own: Option<&Own>) -> Vec<u8> {
     let key = home.route.key();
     let mut parameters = vec![("user", key.user.as_str()), ("database", key.database.as_str())];
-    let wanted = own.map_or(&[][..], |own| &own.startup).iter();
-    let wanted = wanted.filter(|(name, _)| name != "user" && name != "database");
-    parameters.extend(wanted.map(|(name, value)| (name.as_str(), value.as_str())));
+    let wanted = own.into_iter().flat_map(|own| own.startup.iter());
+    parameters.extend(wanted.filter(|(name, _)| !["user", "database"].contains(name)));
     let rule = home.route.rule();
     let added = rule.backend_startup_options.iter();
     parameters.extend(added.map(|(name, value)| (name.as_str(), value.as_str())));

@@ -22,7 +22,7 @@ use crate::tally::Span;
 #[derive(Debug)]
 pub struct Own {
     /// The client's startup parameters, for the server to read.
-    pub startup: Vec<(String, String)>,
+    pub startup: wire::startup::Parameters,
     /// What the server told, for the client to read; empty until it is open.
     pub told: OnceCell<Arc<Parameters>>,
 }
@@ -67,7 +67,7 @@ pub enum Reason {
 
 impl Own {
     /// A server that is opened with these parameters.
-    pub fn new(startup: Vec<(String, String)>) -> Self {
+    pub fn new(startup: wire::startup::Parameters) -> Self {
         Own { startup, told: OnceCell::new() }
     }
 }

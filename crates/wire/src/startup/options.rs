@@ -90,7 +90,7 @@ pub fn settings_of(message: &StartupMessage) -> Result<Settings, BadOptions> {
     for (name, value) in options(message.get("options").unwrap_or_default())? {
         settings.set(name.as_bytes(), value.as_bytes())?;
     }
-    let named = |(name, _): &&(String, String)| !NOT_SETTINGS.contains(&name.as_str());
+    let named = |(name, _): &(&str, &str)| !NOT_SETTINGS.contains(name);
     for (name, value) in message.parameters.iter().filter(named) {
         settings.set(name.as_bytes(), value.as_bytes())?;
     }

@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::Text;
 
 fn check(text: &str, expected: &str) {
     let found = match options(text) {
@@ -78,9 +79,11 @@ fn long_values_are_whole() {
 }
 
 fn start(parameters: &[(&str, &str)]) -> String {
-    let owned = |&(name, value): &(&str, &str)| (name.to_owned(), value.to_owned());
-    let parameters = parameters.iter().map(owned).collect();
-    match settings_of(&StartupMessage { parameters, ..StartupMessage::default() }) {
+    let mut message = StartupMessage::default();
+    for (name, value) in parameters {
+        message.parameters.push(Text(name.as_bytes()), Text(value.as_bytes()));
+    }
+    match settings_of(&message) {
         Err(bad) => bad.to_string(),
         Ok(settings) => {
             let lossy = |bytes| String::from_utf8_lossy(bytes).into_owned();
