@@ -63,13 +63,15 @@ fn log_in(pooler: &Pooler, bad: &Bad) -> Client {
 
 /// The client says at once what comes next. Seen to fail: a pooler that puts nothing in front of a
 /// request as long as it asks the server what the refused one before may have left: the second one
-/// runs with the settings of nobody.
+/// runs with the settings of nobody. And one that takes what the server has, where the refused one
+/// would have set something, for what the client wants.
 #[test]
 fn what_follows_a_refused_request_is_refused_too() {
     const ROUNDS: usize = 10;
     let mut admin = evidence("never_followed");
     let pooler = Setup::transaction(1).start();
     let mut other = pooler.login(&app());
+    let mut nonsense = pooler.login(&app().option("statement_timeout", "nonsense"));
     let insert = || Wire::new().extended("insert into never_followed values (1)", &[]).sync();
     for first in [
         "set geqo = off",
@@ -89,8 +91,15 @@ fn what_follows_a_refused_request_is_refused_too() {
         }
         client.leave();
     }
+    for _ in 0..ROUNDS {
+        for request in [Wire::new().query("set statement_timeout = 0"), insert()] {
+            nonsense.send(&request);
+            assert_eq!(nonsense.until_ready().shape(), "E/22023 Z/I", "it was never set");
+        }
+        assert_eq!(other.scalar("show statement_timeout"), "0");
+    }
     assert_eq!(admin.scalar("select count(*) from never_followed"), "0");
-    pooler.stop_with(vec![other]);
+    pooler.stop_with(vec![other, nonsense]);
 }
 
 /// Reference §12.3, 1, second half. Seen to fail: settings sent as a Query of their own, whose

@@ -56,6 +56,8 @@ pub struct Holdings {
     leaving: VecDeque<Option<(Box<[u8]>, Interned)>>,
     /// A preamble was refused: what is to be done until the client may go on.
     pub refusal: Refusal,
+    /// It was, and none has been taken since: what its client says about settings is not done.
+    pub was_refused: bool,
     /// Something was set whose name nobody knows: its settings are reset before another client
     /// gets it.
     pub unclean: bool,
@@ -165,6 +167,7 @@ impl Holdings {
             ledger: VecDeque::new(),
             leaving: VecDeque::new(),
             refusal: Refusal::None,
+            was_refused: false,
             unclean: false,
             findings: Vec::new(),
             asking: Asking::No,
@@ -234,7 +237,10 @@ impl Holdings {
         let op = self.ledger.pop_front()?;
         self.deploying -= usize::from(op.deploys());
         match &op {
-            Op::Deploy(settings) => self.settings = Arc::clone(settings),
+            Op::Deploy(settings) => {
+                self.settings = Arc::clone(settings);
+                self.was_refused = false;
+            }
             Op::Equip => self.equipped = true,
             Op::Prepare(statement) | Op::Parse { statement, .. } => {
                 statement.prove(self.route);
@@ -427,9 +433,18 @@ impl Holdings {
         self.findings.clear(); // they were found before
     }
 
+    /// Nothing is owed. What was said behind a refused preamble was skipped, and the server's
+    /// settings are nobody's wish. Behind a BEGIN of the client's some of it may have been done.
+    pub fn forget_refused(&mut self) {
+        if std::mem::take(&mut self.was_refused) {
+            self.unclean |= self.touched.any();
+            self.touched.clear();
+        }
+    }
+
     /// Its client is gone: nobody waits for what we asked on its behalf.
     pub fn abandoned(&mut self) {
-        self.refusal = Refusal::None;
+        (self.refusal, self.was_refused) = (Refusal::None, false);
         if self.asking != Asking::No {
             self.touched.touch_all();
             self.suspicion.add(Suspicion::UNKNOWN);

@@ -404,6 +404,7 @@ fn is_the_clients(core: &mut Core, owner: Owner) -> bool {
                 true => Refusal::Query,
                 false => Refusal::Skipping,
             };
+            core.holdings.was_refused = true;
             true
         }
         Owner::Ours(Purpose::Query) => {

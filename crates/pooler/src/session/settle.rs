@@ -106,6 +106,7 @@ impl Session {
         let Some(lease) = &mut self.lease else { return false };
         let (core, own) = (&mut lease.server_mut().core, &self.own);
         let holdings = &mut core.holdings;
+        holdings.forget_refused();
         if !own.manner.releases || own.overloaded {
             // Its server is its own, but a RESET leads to what the client came with.
             let asks = holdings.touched.any_reset() && own.has_startup() && own.manner.deploys;
