@@ -323,8 +323,10 @@ impl Outflow {
             self.hold = Hold::No;
         }
         // Never in the middle of a batch: the server would not answer what is being asked.
-        // A preamble that was refused is put in front anew, once the answer is here.
-        let refused = || own.manner.deploys && core.holdings.settings != own.wanted;
+        // A preamble that was refused is put in front anew, once the answer is here. In a
+        // transaction the answer is not looked at before its end.
+        let is_idle = core.conversation.status() == TransactionStatus::Idle;
+        let refused = || is_idle && own.manner.deploys && core.holdings.settings != own.wanted;
         let decides = core.holdings.is_asking_for_resets()
             || (core.holdings.asking != Asking::No && refused());
         let asking = decides && !core.conversation.is_open();
