@@ -72,3 +72,21 @@ fn a_text_in_its_clients_own_encoding_drops_the_unnamed_statement() {
         .step('a', wire().run("", &[]).sync(), "E/26000 Z/I")
         .as_direct();
 }
+
+/// Seen to fail: a pooler that tells the place in a query by how the unnamed statement behind it
+/// was changed.
+#[test]
+fn an_error_in_front_of_a_renamed_statement_says_where_it_is() {
+    let failing = wire().parse("s", "begin").sync();
+    let unnamed = wire().parse("", "execute s(1234567890)").sync();
+    let query = "begin; prepare z as select nope";
+    Play::new("places_in_front")
+        .step('a', wire().parse("s", "select $1::int").sync(), "1 Z/I")
+        .step(
+            'a',
+            wire().raw(&failing.0).query(query).raw(&unnamed.0),
+            "E/42P05 Z/I C E/42703 Z/E E/25P02 Z/E",
+        )
+        .lines("a: rollback => ROLLBACK")
+        .as_direct();
+}

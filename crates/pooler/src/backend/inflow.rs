@@ -283,7 +283,10 @@ impl Inflow {
         let Holdings { query_changed, unnamed_changed, .. } = &core.holdings;
         let changed = match query_changed {
             Some(query) => (core.conversation.outstanding() == 1).then_some(query),
-            None => unnamed_changed.as_ref().filter(|_| !named),
+            None => {
+                let is_about_it = !named && !core.conversation.is_at_query();
+                unnamed_changed.as_ref().filter(|_| is_about_it)
+            }
         };
         let Some(changed) = changed else { return };
         let body = self.passage.ahead().get(HEADER_BYTES..header.frame_bytes());

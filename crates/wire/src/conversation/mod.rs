@@ -411,6 +411,12 @@ impl Conversation {
         self.expected.front().map(|entry| entry.owner)
     }
 
+    /// A simple query is being answered, or the next to be.
+    #[inline]
+    pub fn is_at_query(&self) -> bool {
+        self.expected.front().is_some_and(|entry| entry.kind == Kind::Query)
+    }
+
     /// How many more requests may be sent before answers must be read.
     #[inline]
     pub fn room(&self) -> usize {
