@@ -61,6 +61,40 @@ fn log_in(pooler: &Pooler, bad: &Bad) -> Client {
     client
 }
 
+/// The transaction of a virtual BEGIN failed with the settings, and a text ends it and goes on. Seen
+/// to fail: a pooler that puts nothing in front of what is said in a failed transaction.
+#[test]
+fn what_stands_behind_a_rollback_in_its_text_is_refused_too() {
+    let mut admin = evidence("never_behind");
+    let pooler = Setup::transaction(1).start();
+    let mut other = pooler.login(&app());
+    let insert = "insert into never_behind values (1)";
+    for ends in [
+        format!("rollback; {insert}"),
+        format!("commit; {insert}"),
+        format!("rollback; begin; {insert}"),
+        "rollback and chain".to_owned(),
+    ] {
+        let mut client = pooler.login(&app().option("role", "postgres"));
+        let shape = |client: &mut Client, text: &str| {
+            client.send(&Wire::new().query(text));
+            client.until_ready().shape()
+        };
+        assert_eq!(shape(&mut client, "begin"), "C Z/T");
+        assert_eq!(shape(&mut client, insert), "E/42501 Z/E");
+        assert_eq!(shape(&mut client, insert), "E/25P02 Z/E");
+        assert_eq!(shape(&mut client, &ends), "E/25P02 Z/I", "{ends}");
+        assert_eq!(shape(&mut client, insert), "E/42501 Z/I", "{ends}");
+        assert_eq!(other.scalar("select 'free'"), "free");
+        assert_eq!(shape(&mut client, "begin"), "C Z/T");
+        assert_eq!(shape(&mut client, insert), "E/42501 Z/E");
+        assert_eq!(shape(&mut client, " rollback /* alone */;"), "C Z/I");
+        client.leave();
+    }
+    assert_eq!(admin.scalar("select count(*) from never_behind"), "0");
+    pooler.stop_with(vec![other]);
+}
+
 /// The client says at once what comes next. Seen to fail: a pooler that puts nothing in front of a
 /// request as long as it asks the server what the refused one before may have left: the second one
 /// runs with the settings of nobody. And one that takes what the server has, where the refused one

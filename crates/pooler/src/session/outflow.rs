@@ -5,6 +5,7 @@ use machine::{Buffer, Progress, Stream};
 use wire::backend::TransactionStatus;
 use wire::conversation::{Owner, Purpose, Sent};
 use wire::frame::{self, HEADER_BYTES, Header, Side};
+use wire::scan::{self, Head};
 use wire::tag::frontend as tag;
 use wire::{Fault, Malformed};
 
@@ -40,6 +41,9 @@ pub struct Outflow {
     /// More is here that could pass, and others go first.
     rests: bool,
 }
+
+/// What ends a transaction, and begins another one.
+const CHAIN: &[u8] = b"chain";
 
 /// Work for one client in one go beyond the length of what it said: others wait meanwhile. A
 /// mebibyte is read or copied in some milliseconds.
@@ -292,6 +296,10 @@ impl Outflow {
     ) -> Result<(), Nonsense> {
         let front = match core.conversation.status() {
             _ if core.conversation.quiescent().is_some() => preamble::preamble(core, own)?,
+            // It begins with a BEGIN, and fails there.
+            TransactionStatus::Failed if self.outlives_refusal(header, core, own) => {
+                preamble::preamble(core, own)?
+            }
             TransactionStatus::InTransaction if core.holdings.touched.any_reset() => {
                 let simple = header.tag == tag::QUERY;
                 let purpose = if simple { Purpose::Query } else { Purpose::Statement };
@@ -305,6 +313,19 @@ impl Outflow {
             self.passage.insert(&front);
         }
         Ok(())
+    }
+
+    /// The transaction failed because the client's settings were refused, and the text ahead does
+    /// more than to end it: that would run without them.
+    fn outlives_refusal(&mut self, header: &Header, core: &Core, own: &Belongings) -> bool {
+        let was_refused = own.manner.deploys && core.holdings.settings != own.wanted;
+        if header.tag != tag::QUERY || !was_refused {
+            return false;
+        }
+        let Some(text) = self.query() else { return true };
+        let ends = |one: scan::Statement<'_>| matches!(one.head, Head::Commit | Head::Rollback);
+        let chains = text.windows(CHAIN.len()).any(|word| word.eq_ignore_ascii_case(CHAIN));
+        scan::statements(text).any(ends) && (chains || scan::only(text).is_none())
     }
 
     /// Nothing more of the client may pass now.
