@@ -61,8 +61,8 @@ fn log_in(pooler: &Pooler, bad: &Bad) -> Client {
     client
 }
 
-/// The transaction of a virtual BEGIN failed with the settings, and a text ends it and goes on. Seen
-/// to fail: a pooler that puts nothing in front of what is said in a failed transaction.
+/// The transaction of a virtual BEGIN failed with the settings; a text ends it and goes on. Seen to
+/// fail: a pooler that puts nothing in front of what is said in a failed transaction.
 #[test]
 fn what_stands_behind_a_rollback_in_its_text_is_refused_too() {
     let mut admin = evidence("never_behind");
